@@ -1,0 +1,1 @@
+"""Text in: readers, normalising, chunking, duplicates, quarantine."""

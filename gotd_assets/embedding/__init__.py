@@ -1,0 +1,1 @@
+"""Text to vectors: encoders and the vector store."""

@@ -1,0 +1,1 @@
+"""The DuckDB lineage store and its audits."""

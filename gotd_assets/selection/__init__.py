@@ -1,0 +1,1 @@
+"""Selection methods behind one protocol."""

@@ -1,0 +1,367 @@
+"""Typed project settings: gotd.yaml, overridden by GOTD_* environment variables.
+
+Nested fields are reached with two underscores: `GOTD_TRANSPORT__EPSILON=0.05` overrides `transport.epsilon`. Relative
+paths are relative to the folder that holds gotd.yaml. `docs/settings.md` is generated from the descriptions here.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from gotd_assets.errors import SettingsError
+
+SETTINGS_FILE_VARIABLE = "GOTD_SETTINGS"
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Paths = Path | list[Path]
+TextFormat = Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow", "text", "text-lines", "hf-dataset"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class FieldSettings(_Section):
+    """Where the parts of a document stand in a record."""
+
+    text: str = Field("text", description="Field that holds the text; dots reach into nested fields ('meta.body').")
+    keep: list[str] = Field(default_factory=list, description="Further fields to carry along to the selected subset.")
+
+
+class TextInputSettings(_Section):
+    """Text files of one kind."""
+
+    name: Name = Field(description="Name of the source or target: lower case letters, digits, '-' and '_'.")
+    path: Paths = Field(description="File, folder, glob ('data/*.jsonl.gz') or a list of them.")
+    format: TextFormat = Field("auto", description="File format; 'auto' goes by the file name's ending.")
+    fields: FieldSettings = Field(default_factory=FieldSettings, description="Which fields to read.")
+    filter: str | None = Field(
+        None,
+        description="SQL condition on a record's fields (\"lang = 'en' and score > 3\"); others are left out, counted.",
+    )
+    limit: int | None = Field(
+        None, ge=1, description="Read at most this many records; the number left unread is shown."
+    )
+    max_record_bytes: int = Field(
+        16 * 2**20, ge=1024, description="A record larger than this many bytes is quarantined, not read into memory."
+    )
+
+
+class SourceSettings(TextInputSettings):
+    """One source of candidates."""
+
+
+class HoldoutSettings(_Section):
+    """Target text that is kept away from selection, for honest evaluation."""
+
+    share: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="Share of the target's documents held out; the split is by document, by hash of doc_id.",
+    )
+    path: Paths | None = Field(None, description="Files to evaluate on instead of splitting the target.")
+
+
+class TargetSettings(TextInputSettings):
+    """One target: a small sample of the task the model is to be prepared for."""
+
+    direction: Literal["toward", "away"] = Field(
+        "toward",
+        description="'toward' selects what brings the pool closer to the target, 'away' what takes it farther.",
+    )
+    holdout: HoldoutSettings = Field(default_factory=HoldoutSettings, description="What is kept for evaluation.")
+
+
+class PreparationSettings(_Section):
+    """From records to clean documents."""
+
+    unicode: Literal["NFC", "NFKC", "none"] = Field("NFC", description="Unicode normal form of the text.")
+    strip_html: bool = Field(False, description="Remove HTML tags and entities.")
+    chunk_by: Literal["none", "characters", "tokens"] = Field(
+        "none",
+        description="Cut long texts and join short ones of one source into chunks, as the paper does (1000 characters).",
+    )
+    chunk_size: int = Field(1000, ge=16, description="Length of a chunk in characters, or in tokens of the encoder.")
+    join_short: bool = Field(False, description="Join consecutive short texts of one source up to chunk_size.")
+    min_chars: int = Field(1, ge=1, description="Texts shorter than this many characters are left out, counted.")
+
+
+class DuplicateSettings(_Section):
+    """Which documents count as the same."""
+
+    near: bool = Field(True, description="Also find near-duplicates by MinHash and locality-sensitive hashing.")
+    jaccard: float = Field(
+        0.8, gt=0, le=1, description="Similarity of word shingles from which two texts are duplicates."
+    )
+    cosine: float | None = Field(
+        None, gt=0, le=1, description="Also treat documents whose vectors are at least this similar as duplicates."
+    )
+    contamination: bool = Field(
+        True, description="Keep candidates that duplicate target or held-out text out of selections for that target."
+    )
+
+
+class EncoderSettings(_Section):
+    """The model that turns text into vectors."""
+
+    model: str = Field(description="Folder, hub id, or 'package:NAME' for a model inside an installed package.")
+    revision: str | None = Field(
+        None, description="Commit of the hub model; required for a hub id, so that runs repeat."
+    )
+    kind: Literal["auto", "transformers", "static", "precomputed"] = Field(
+        "auto", description="Transformer encoder, static embeddings (model2vec), or vectors that already exist."
+    )
+    pooling: Literal["auto", "mean", "cls"] = Field(
+        "auto", description="How token vectors become one; 'auto' follows a sentence-transformers folder, else mean."
+    )
+    max_tokens: int = Field(256, ge=8, description="Texts are cut to this many tokens for embedding.")
+    normalize: bool = Field(True, description="Scale vectors to length 1.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Arithmetic of the encoder; 'auto' takes bfloat16 where the processor has it."
+    )
+    storage_dtype: Literal["float16", "float32"] = Field("float16", description="Number format of stored vectors.")
+    batch_tokens: int = Field(8192, ge=64, description="Tokens in one batch, padding included.")
+    device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1'.")
+    trust_remote_code: bool = Field(False, description="Run Python code that comes with the model. Off unless asked.")
+
+
+class SketchSettings(_Section):
+    """The weighted points that stand for a target in the transport problem."""
+
+    method: Literal["all", "random", "kmeans"] = Field("kmeans", description="How the points are chosen.")
+    size: int = Field(1000, ge=1, description="Number of points, at most the number of target documents.")
+    tolerance: float | None = Field(
+        None, gt=0, description="Choose the size so that the OT distance between target and sketch is at most this."
+    )
+
+
+class TransportSettings(_Section):
+    """The optimal transport problem between pool and target."""
+
+    solver: Literal["semidual", "geomloss"] = Field(
+        "semidual", description="'semidual' is this project's own; 'geomloss' the reference, for comparison."
+    )
+    cost: Literal["sqeuclidean", "euclidean"] = Field(
+        "sqeuclidean", description="½‖x−y‖² (1−cosine on unit vectors), or the metric cost ‖x−y‖ of the theory."
+    )
+    epsilon: float = Field(0.05, gt=0, description="Entropic regularisation, in units of the cost or of epsilon_scale.")
+    epsilon_scale: Literal["absolute", "mean", "median"] = Field(
+        "absolute", description="What epsilon is a multiple of: 1, or the mean or median cost."
+    )
+    tolerance: float = Field(1e-2, gt=0, description="Marginal error ‖Pᵀ1−b‖₁ at which a solve counts as converged.")
+    max_passes: int = Field(500, ge=1, description="Passes over the pool after which the solver gives up, loudly.")
+    reach: float | None = Field(
+        None,
+        gt=0,
+        description="Unbalanced target marginal, in units of distance: target points farther than this may be ignored.",
+    )
+    debias: bool = Field(False, description="Score by the gradient of the Sinkhorn divergence instead of entropic OT.")
+    memory_budget_gb: float = Field(2.0, gt=0, description="Memory for cached costs; beyond it they are recomputed.")
+    sketch: SketchSettings = Field(default_factory=SketchSettings, description="How a target is sketched.")
+    device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1'.")
+
+
+class SelectionSettings(_Section):
+    """What is chosen."""
+
+    methods: list[Name] = Field(
+        default_factory=lambda: ["gotd", "random"],
+        min_length=1,
+        description="Selection methods to run, each its own partition.",
+    )
+    budget: int = Field(1000, ge=1, description="Documents to select.")
+    seed: int = Field(0, ge=0, description="Seed of methods that draw at random.")
+    mixing: float = Field(
+        0.2,
+        gt=0,
+        lt=1,
+        description="λ of the effective distribution λ·selection + (1−λ)·pool whose OT distance is reported.",
+    )
+
+    @model_validator(mode="after")
+    def _methods_are_distinct(self) -> Self:
+        if len(set(self.methods)) != len(self.methods):
+            raise ValueError(f"methods must differ from each other, got {self.methods}")
+        return self
+
+
+class TrainingSettings(_Section):
+    """Pre-fine-tuning (stage I) of a pre-trained language model on a selection."""
+
+    model: str = Field(description="Folder, .gguf file, hub id, or 'package:NAME[/FILE]'.")
+    revision: str | None = Field(None, description="Commit of the hub model; required for a hub id.")
+    objective: Literal["causal", "masked"] = Field("causal", description="Language modelling objective.")
+    trainable_layers: int | Literal["all"] = Field(
+        "all", description="Train the whole model, or only the last k layers and the head."
+    )
+    epochs: float = Field(1.0, gt=0, description="Passes over the selection.")
+    learning_rate: float = Field(2e-5, gt=0, description="Peak learning rate.")
+    schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="Learning rate after warm-up.")
+    warmup_ratio: float = Field(0.05, ge=0, lt=1, description="Share of the steps that warm up.")
+    weight_decay: float = Field(0.1, ge=0, description="AdamW weight decay.")
+    batch_size: int = Field(8, ge=1, description="Documents per device and step.")
+    gradient_accumulation: int = Field(1, ge=1, description="Steps whose gradients are summed before an update.")
+    max_tokens: int = Field(256, ge=8, description="Tokens per training example; longer documents are cut.")
+    mask_probability: float = Field(0.15, gt=0, lt=1, description="Share of masked tokens (objective 'masked').")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="Mixed precision.")
+    checkpoint_steps: int = Field(
+        50, ge=1, description="Optimizer steps between checkpoints; an interrupted run resumes there."
+    )
+    evaluation_documents: int = Field(
+        200, ge=1, description="Held-out target documents that perplexity is measured on."
+    )
+    seed: int = Field(0, ge=0, description="Seed of initialisation, shuffling and masking.")
+    device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1'.")
+    trust_remote_code: bool = Field(False, description="Run Python code that comes with the model. Off unless asked.")
+
+
+class TrackingSettings(_Section):
+    """Where training runs are recorded."""
+
+    uri: str | None = Field(None, description="MLflow tracking URI; a SQLite file in the home folder by default.")
+    experiment: str = Field("gotd-assets", description="MLflow experiment.")
+    ui_url: str = Field("http://127.0.0.1:5000", description="Address of the MLflow UI, for links from Dagster.")
+
+
+class Settings(BaseSettings):
+    """Everything a project says about itself."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="GOTD_", env_nested_delimiter="__", validate_default=True
+    )
+
+    home: Path = Field(Path(".gotd"), description="Folder for everything this project writes.")
+    sources: list[SourceSettings] = Field(min_length=1, description="Where candidates come from.")
+    targets: list[TargetSettings] = Field(min_length=1, description="What models are to be prepared for.")
+    preparation: PreparationSettings = Field(
+        default_factory=PreparationSettings, description="From records to documents."
+    )
+    duplicates: DuplicateSettings = Field(
+        default_factory=DuplicateSettings, description="Which documents count as the same."
+    )
+    encoder: EncoderSettings = Field(description="The model that turns text into vectors.")
+    transport: TransportSettings = Field(
+        default_factory=TransportSettings, description="The optimal transport problem."
+    )
+    selection: SelectionSettings = Field(default_factory=SelectionSettings, description="What is chosen.")
+    training: TrainingSettings = Field(description="Pre-fine-tuning.")
+    tracking: TrackingSettings = Field(default_factory=TrackingSettings, description="Where runs are recorded.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file, whose content comes as keyword arguments."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> Self:
+        for section, names in (
+            ("sources", [s.name for s in self.sources]),
+            ("targets", [t.name for t in self.targets]),
+        ):
+            for position, name in enumerate(names):
+                if name in names[:position]:
+                    raise ValueError(f"{section}[{position}].name {name!r} is used twice: give each its own name")
+        return self
+
+    def source(self, name: str) -> SourceSettings:
+        """The source called `name`.
+
+        Raises:
+            SettingsError: there is none.
+        """
+        return _by_name(self.sources, name, "sources")
+
+    def target(self, name: str) -> TargetSettings:
+        """The target called `name`.
+
+        Raises:
+            SettingsError: there is none.
+        """
+        return _by_name(self.targets, name, "targets")
+
+
+class Project(_Section):
+    """Settings together with the folder they are relative to."""
+
+    root: Path
+    settings: Settings
+
+    @property
+    def home(self) -> Path:
+        """Absolute path of the folder for everything the project writes."""
+        return self.resolve(self.settings.home)
+
+    def resolve(self, path: Path) -> Path:
+        """`path`, made absolute relative to the folder of gotd.yaml."""
+        return Path(os.path.normpath(self.root / path.expanduser()))
+
+
+_Entry = TypeVar("_Entry", bound=TextInputSettings)
+
+
+def _by_name(entries: list[_Entry], name: str, section: str) -> _Entry:
+    for entry in entries:
+        if entry.name == name:
+            return entry
+    raise SettingsError(f"{section}: there is no {name!r}; declared are: {', '.join(entry.name for entry in entries)}")
+
+
+def settings_path(start: Path | None = None) -> Path:
+    """The settings file: what GOTD_SETTINGS names, else gotd.yaml in `start` (default: the working directory).
+
+    Raises:
+        SettingsError: there is no such file.
+    """
+    named = os.environ.get(SETTINGS_FILE_VARIABLE)
+    path = Path(named).expanduser() if named else (start or Path.cwd()) / "gotd.yaml"
+    if not path.is_file():
+        origin = f"named by the environment variable {SETTINGS_FILE_VARIABLE}" if named else "looked for by default"
+        raise SettingsError(
+            f"{path} ({origin}) does not exist: run in the project's folder, or set {SETTINGS_FILE_VARIABLE} to your gotd.yaml"
+        )
+    return path.resolve()
+
+
+def load_project(path: Path | None = None) -> Project:
+    """Read and validate the settings file (see `settings_path` for the default).
+
+    Raises:
+        SettingsError: the file is missing, is not YAML, or a field is wrong; every wrong field is named by its path.
+    """
+    path = settings_path() if path is None else path
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path}: cannot be read as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path}: expected a mapping with home, sources, targets …, found {type(content).__name__}")
+    try:
+        settings = Settings(**content)
+    except ValidationError as error:
+        lines = [
+            f"  {_field_path(item['loc'])}: {item['msg']} (got {_shorten(item['input'])})" for item in error.errors()
+        ]
+        raise SettingsError(f"{path.name}: {len(lines)} wrong setting(s)\n" + "\n".join(lines)) from error
+    return Project(root=path.parent.resolve(), settings=settings)
+
+
+def _field_path(location: tuple[int | str, ...]) -> str:
+    parts = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return parts.removeprefix(".") or "(whole file)"
+
+
+def _shorten(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"

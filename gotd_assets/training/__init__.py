@@ -1,0 +1,1 @@
+"""Pre-fine-tuning, evaluation and MLflow tracking."""
