@@ -37,7 +37,7 @@ class TextInputSettings(_Section):
     name: Name = Field(description="Name of the source or target: lower case letters, digits, '-' and '_'.")
     path: Paths = Field(description="File, folder, glob ('data/*.jsonl.gz') or a list of them.")
     format: TextFormat = Field("auto", description="File format; 'auto' goes by the file name's ending.")
-    fields: FieldSettings = Field(default_factory=FieldSettings, description="Which fields to read.")
+    fields: FieldSettings = Field(default=FieldSettings(), description="Which fields to read.")
     filter: str | None = Field(
         None,
         description="SQL condition on a record's fields (\"lang = 'en' and score > 3\"); others are left out, counted.",
@@ -73,7 +73,7 @@ class TargetSettings(TextInputSettings):
         "toward",
         description="'toward' selects what brings the pool closer to the target, 'away' what takes it farther.",
     )
-    holdout: HoldoutSettings = Field(default_factory=HoldoutSettings, description="What is kept for evaluation.")
+    holdout: HoldoutSettings = Field(default=HoldoutSettings(), description="What is kept for evaluation.")
 
 
 class PreparationSettings(_Section):
@@ -161,7 +161,7 @@ class TransportSettings(_Section):
     )
     debias: bool = Field(False, description="Score by the gradient of the Sinkhorn divergence instead of entropic OT.")
     memory_budget_gb: float = Field(2.0, gt=0, description="Memory for cached costs; beyond it they are recomputed.")
-    sketch: SketchSettings = Field(default_factory=SketchSettings, description="How a target is sketched.")
+    sketch: SketchSettings = Field(default=SketchSettings(), description="How a target is sketched.")
     device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1'.")
 
 
@@ -238,18 +238,18 @@ class Settings(BaseSettings):
     sources: list[SourceSettings] = Field(min_length=1, description="Where candidates come from.")
     targets: list[TargetSettings] = Field(min_length=1, description="What models are to be prepared for.")
     preparation: PreparationSettings = Field(
-        default_factory=PreparationSettings, description="From records to documents."
+        default_factory=lambda: PreparationSettings(), description="From records to documents."
     )
     duplicates: DuplicateSettings = Field(
-        default_factory=DuplicateSettings, description="Which documents count as the same."
+        default_factory=lambda: DuplicateSettings(), description="Which documents count as the same."
     )
     encoder: EncoderSettings = Field(description="The model that turns text into vectors.")
     transport: TransportSettings = Field(
-        default_factory=TransportSettings, description="The optimal transport problem."
+        default_factory=lambda: TransportSettings(), description="The optimal transport problem."
     )
-    selection: SelectionSettings = Field(default_factory=SelectionSettings, description="What is chosen.")
+    selection: SelectionSettings = Field(default=SelectionSettings(), description="What is chosen.")
     training: TrainingSettings = Field(description="Pre-fine-tuning.")
-    tracking: TrackingSettings = Field(default_factory=TrackingSettings, description="Where runs are recorded.")
+    tracking: TrackingSettings = Field(default=TrackingSettings(), description="Where runs are recorded.")
 
     @classmethod
     def settings_customise_sources(
