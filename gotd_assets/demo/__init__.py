@@ -1,0 +1,1 @@
+"""The demonstration: real text and real models out of packages on the Python package registry."""
