@@ -191,10 +191,14 @@ class ArtifactStore:
         return sorted(found, key=lambda artifact: artifact.manifest.created_at)
 
     def scratch(self, key: ArtifactKey, version: str) -> Path:
-        """A directory that survives a crash of the step, for checkpoints; remove it when the artifact is written."""
+        """A directory that survives a crash of the step, for checkpoints."""
         path = self.root.parent / "scratch" / key.relative_path / version
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+    def discard_scratch(self, key: ArtifactKey, version: str) -> None:
+        """Remove the scratch directory of a version that is finished."""
+        shutil.rmtree(self.root.parent / "scratch" / key.relative_path / version, ignore_errors=True)
 
     @contextlib.contextmanager
     def write(

@@ -1,1 +1,59 @@
-"""Optimal transport between a large source and a target sketch, by semi-dual ascent."""
+"""Optimal transport between a large source and a target sketch, by semi-dual ascent.
+
+A small library of its own: tensors in, potentials with a certificate out. It knows no text, no files of the project
+and no Dagster.
+
+    >>> import torch
+    >>> from gotd_assets.transport import make_sketch, solve
+    >>> pool, target = torch.randn(5000, 16), torch.randn(400, 16) + 1
+    >>> potentials = solve(pool, make_sketch(target, size=50), epsilon=0.5)
+    >>> potentials.certificate.converged
+    True
+    >>> potentials.scores(pool).argsort()[:10].shape  # the ten candidates that help most
+    torch.Size([10])
+
+Importing this package is cheap; torch loads when a name is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gotd_assets.transport.divergence import ot_value, self_potential, sinkhorn_divergence
+    from gotd_assets.transport.potentials import Certificate, Potentials
+    from gotd_assets.transport.sketch import Sketch, make_sketch
+    from gotd_assets.transport.solver import Progress, solve, solve_many
+    from gotd_assets.transport.source import PreparedSource
+
+_HOMES = {
+    "Certificate": "potentials",
+    "Potentials": "potentials",
+    "PreparedSource": "source",
+    "Progress": "solver",
+    "Sketch": "sketch",
+    "make_sketch": "sketch",
+    "ot_value": "divergence",
+    "self_potential": "divergence",
+    "sinkhorn_divergence": "divergence",
+    "solve": "solver",
+    "solve_many": "solver",
+}
+__all__ = [
+    "Certificate",
+    "Potentials",
+    "PreparedSource",
+    "Progress",
+    "Sketch",
+    "make_sketch",
+    "ot_value",
+    "self_potential",
+    "sinkhorn_divergence",
+    "solve",
+    "solve_many",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

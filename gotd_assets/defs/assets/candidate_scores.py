@@ -1,0 +1,70 @@
+"""A score for every candidate."""
+
+import dataclasses
+
+import dagster as dg
+
+from gotd_assets.defs import metadata
+from gotd_assets.defs.partitions import Partitions
+from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.defs.station import OWNERS, Station
+from gotd_assets.settings import Project
+from gotd_assets.storage import ArtifactWriter
+
+
+def candidate_scores(declared: Project, partitions: Partitions) -> dg.AssetsDefinition:
+    """Build the asset."""
+    sources = [source.name for source in declared.settings.sources]
+
+    @dg.asset(
+        partitions_def=partitions.targets,
+        deps=["raw_candidates", "candidate_embeddings", "candidate_pool", "target_documents", "ot_potentials"],
+        group_name="transport",
+        kinds={"pytorch", "parquet"},
+        owners=OWNERS,
+        code_version="1",
+        pool="compute",
+    )
+    def candidate_scores(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult[None]:
+        """The calibrated gradient of the transport cost at every candidate.
+
+        Negative: adding this document to the training data brings the pool closer to the target. Candidates that
+        duplicate target or held-out text are listed beside and cannot be selected for this target.
+        """
+        station = Station(context, project, context.partition_key)
+        settings = station.project.settings.duplicates
+        raw = station.read_all("raw_candidates", sources)
+        embeddings = station.read_all("candidate_embeddings", sources)
+        duplicates = station.read("candidate_pool").file("duplicates.parquet")
+        target = station.read("target_documents", context.partition_key)
+        potentials = station.read("ot_potentials", context.partition_key)
+
+        def write(writer: ArtifactWriter) -> None:
+            from gotd_assets.corpus import find_contamination
+            from gotd_assets.selection.pool import Pool
+            from gotd_assets.selection.scoring import write_scores
+            from gotd_assets.transport import Potentials
+
+            pool = Pool.open({name: artifact.path for name, artifact in embeddings.items()}, duplicates)
+            solved = Potentials.load(potentials.file("potentials.safetensors"))
+            summary = write_scores(pool, solved, writer.path / "scores.parquet", progress=station.log)
+            writer.summary.update(summary.as_summary())
+            contamination = find_contamination(
+                {name: artifact.path for name, artifact in raw.items()},
+                [target.path / "train", target.path / "heldout"],
+                settings,
+                writer.path / "exclusions.parquet",
+                progress=station.show,
+            )
+            writer.summary["contaminated"] = contamination.found
+
+        return station.make(
+            {"contamination": settings.model_dump(mode="json")},
+            lambda writer, _scratch: write(writer),
+            metadata.scores,
+            lambda artifact, record: dataclasses.replace(
+                record, scores=artifact.file("scores.parquet"), exclusions=artifact.file("exclusions.parquet")
+            ),
+        )
+
+    return candidate_scores

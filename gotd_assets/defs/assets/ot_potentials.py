@@ -1,0 +1,79 @@
+"""The solved transport problem: optimal dual potentials with their certificate."""
+
+import dagster as dg
+from pydantic import Field
+
+from gotd_assets.defs import metadata
+from gotd_assets.defs.partitions import Partitions
+from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.defs.station import OWNERS, Station
+from gotd_assets.settings import Project
+from gotd_assets.storage import ArtifactWriter
+
+
+def ot_potentials(declared: Project, partitions: Partitions) -> dg.AssetsDefinition:
+    """Build the asset."""
+    defaults = declared.settings.transport
+    sources = [source.name for source in declared.settings.sources]
+
+    class TransportRun(dg.Config):
+        epsilon: float = Field(default=defaults.epsilon, gt=0, description="Entropic regularisation of this run.")
+        tolerance: float = Field(default=defaults.tolerance, gt=0, description="Marginal error to stop at.")
+
+    @dg.asset(
+        partitions_def=partitions.targets,
+        deps=["candidate_embeddings", "candidate_pool", "target_sketch"],
+        group_name="transport",
+        kinds={"pytorch"},
+        owners=OWNERS,
+        code_version="1",
+        pool="compute",
+    )
+    def ot_potentials(
+        context: dg.AssetExecutionContext, config: TransportRun, project: ProjectResource
+    ) -> dg.MaterializeResult[None]:
+        """Dual potentials of the entropic transport problem between pool and target.
+
+        One number per sketch point. The certificate says how far the plan is from optimal: the dual value bounds the
+        transport cost from below, a rounded plan from above.
+        """
+        station = Station(context, project, context.partition_key)
+        transport = station.project.settings.transport.model_copy(update=config.model_dump())
+        pool = station.read("candidate_pool")
+        embeddings = station.read_all("candidate_embeddings", sources)
+        sketch = station.read("target_sketch", context.partition_key)
+
+        def write(writer: ArtifactWriter) -> None:
+            from gotd_assets.selection.pool import Pool
+            from gotd_assets.transport import Sketch, solve
+
+            potentials = solve(
+                Pool.open({name: artifact.path for name, artifact in embeddings.items()}, pool.path).vectors,
+                Sketch.load(sketch.path / "sketch.safetensors"),
+                cost=transport.cost,
+                epsilon=transport.epsilon,
+                epsilon_scale=transport.epsilon_scale,
+                tolerance=transport.tolerance,
+                max_passes=transport.max_passes,
+                reach=transport.reach,
+                solver=transport.solver,
+                memory_budget_bytes=int(transport.memory_budget_gb * 2**30),
+                device=transport.device,
+                progress=station.show,
+            )
+            potentials.save(writer.path / "potentials.safetensors")
+            writer.summary.update(potentials.certificate.as_dict())
+            if not potentials.certificate.converged:
+                context.log.warning(
+                    f"the solve did not converge: marginal error {potentials.certificate.marginal_error:.3g} after "
+                    f"{potentials.certificate.passes} passes, asked for {transport.tolerance:g}. Scores are usable but "
+                    "less exact; raise transport.max_passes or transport.epsilon"
+                )
+
+        return station.make(
+            transport.model_dump(mode="json", exclude={"sketch", "memory_budget_gb", "device"}),
+            lambda writer, _scratch: write(writer),
+            metadata.certificate,
+        )
+
+    return ot_potentials

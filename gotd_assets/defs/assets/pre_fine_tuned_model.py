@@ -1,0 +1,94 @@
+"""The language model after light training on a selection."""
+
+import dataclasses
+import json
+
+import dagster as dg
+from pydantic import Field
+
+from gotd_assets.defs import metadata
+from gotd_assets.defs.automation import ON_NEW_DATA
+from gotd_assets.defs.partitions import Partitions, SelectionKey
+from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.defs.station import OWNERS, Station
+from gotd_assets.settings import Project
+from gotd_assets.storage import Artifact, ArtifactWriter
+
+
+def pre_fine_tuned_model(declared: Project, partitions: Partitions) -> dg.AssetsDefinition:
+    """Build the asset."""
+    defaults = declared.settings.training
+
+    class TrainingRun(dg.Config):
+        seed: int = Field(default=defaults.seed, ge=0, description="Seed of shuffling, dropout and masking.")
+        epochs: float = Field(default=defaults.epochs, gt=0, description="Passes over the selection.")
+        learning_rate: float = Field(default=defaults.learning_rate, gt=0, description="Peak learning rate.")
+
+    @dg.asset(
+        partitions_def=partitions.selections,
+        deps=["selected_subset", "target_documents"],
+        group_name="training",
+        kinds={"pytorch", "huggingface", "mlflow"},
+        owners=OWNERS,
+        code_version="1",
+        pool="compute",
+        automation_condition=ON_NEW_DATA,
+    )
+    def pre_fine_tuned_model(
+        context: dg.AssetExecutionContext, config: TrainingRun, project: ProjectResource
+    ) -> dg.MaterializeResult[None]:
+        """Stage I of the paper: unsupervised, light training of the base model on the selected documents.
+
+        Recorded as a run in MLflow, with the selection as its dataset. Starts by itself when a selection changes.
+        """
+        from gotd_assets.training import TrackingContext, model_version, pre_fine_tune
+
+        key = SelectionKey.of(context)
+        station = Station(context, project, key.artifact_partition)
+        loaded = station.project
+        training = loaded.settings.training.model_copy(update=config.model_dump())
+        subset = station.read("selected_subset", key.artifact_partition)
+        target = station.read("target_documents", key.target)
+        station.depend_on({"base_model": model_version(training, loaded.root)})
+        tracking = TrackingContext.of(
+            loaded,
+            run_name=f"{key.target} · {key.method} · {subset.version[:8]}",
+            selection_version=subset.version,
+            tags={
+                "dagster.run_id": station.run_id,
+                "dagster.asset_key": context.asset_key.to_user_string(),
+                "dagster.partition": context.partition_key,
+                "gotd.target": key.target,
+                "gotd.method": key.method,
+                "gotd.selection_version": subset.version,
+            },
+        )
+
+        def write(writer: ArtifactWriter, scratch: object) -> None:
+            report = pre_fine_tune(
+                subset.file("subset.parquet"),
+                training,
+                root=loaded.root,
+                cache=loaded.home / "cache" / "models",
+                out=writer.path,
+                scratch=scratch,
+                tracking=tracking,
+                heldout=target.path / "heldout",
+                progress=station.show,
+            )
+            writer.summary.update(report.as_summary())
+
+        def trained(artifact: Artifact) -> dict[str, str]:
+            content: dict[str, str] = json.loads(artifact.file("training.json").read_text(encoding="utf-8"))
+            return content
+
+        return station.make(
+            training.model_dump(mode="json", exclude={"model", "device", "checkpoint_steps"}),
+            write,
+            lambda artifact: metadata.training(artifact, loaded.settings.tracking.ui_url),
+            lambda artifact, record: dataclasses.replace(
+                record, training=station.training_record(artifact, subset, training)
+            ),
+        )
+
+    return pre_fine_tuned_model

@@ -1,0 +1,60 @@
+"""Candidates as read, cleaned and cut, one partition per source."""
+
+import dataclasses
+
+import dagster as dg
+
+from gotd_assets.defs import metadata
+from gotd_assets.defs.partitions import Partitions
+from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.defs.station import OWNERS, Station
+from gotd_assets.settings import Project
+
+
+def raw_candidates(declared: Project, partitions: Partitions) -> dg.AssetsDefinition:
+    """Build the asset."""
+    del declared
+
+    @dg.asset(
+        partitions_def=partitions.sources,
+        group_name="candidates",
+        kinds={"polars", "parquet"},
+        owners=OWNERS,
+        code_version="1",
+    )
+    def raw_candidates(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult[None]:
+        """Documents of one source, ready to be selected.
+
+        Every record of the source's files is read, cleaned, cut or joined to chunks and named by `doc_id`, the hash
+        of its text. What cannot be read is quarantined and counted, never dropped in silence.
+        """
+        from gotd_assets.corpus import content_fingerprint, read_documents, sample_documents
+
+        station = Station(context, project, context.partition_key)
+        loaded = station.project
+        source = loaded.settings.source(context.partition_key)
+        files = content_fingerprint(source, loaded.root, cache=loaded.home / "cache" / "checksums.json")
+        station.depend_on({f"file:{name}": checksum for name, checksum in files.items()})
+
+        return station.make(
+            {
+                "reading": source.model_dump(mode="json", exclude={"path"}),
+                "preparation": loaded.settings.preparation.model_dump(mode="json"),
+            },
+            lambda writer, _scratch: writer.summary.update(
+                read_documents(
+                    source, loaded.settings.preparation, loaded.root, writer.path, progress=station.log
+                ).as_summary()
+            ),
+            lambda artifact: {
+                **metadata.documents(artifact),
+                "sample": metadata.table(sample_documents(artifact.path, 5)),
+            },
+            lambda artifact, record: dataclasses.replace(
+                record,
+                documents=sorted(artifact.path.glob("documents-*.parquet")),
+                source_files=files.for_lineage(),
+            ),
+        )
+
+    return raw_candidates

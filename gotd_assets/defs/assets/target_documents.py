@@ -1,0 +1,51 @@
+"""The target's documents, with some held out for evaluation."""
+
+import dataclasses
+
+import dagster as dg
+
+from gotd_assets.defs import metadata
+from gotd_assets.defs.partitions import Partitions
+from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.defs.station import OWNERS, Station
+from gotd_assets.settings import Project
+
+
+def target_documents(declared: Project, partitions: Partitions) -> dg.AssetsDefinition:
+    """Build the asset."""
+    del declared
+
+    @dg.asset(
+        partitions_def=partitions.targets,
+        group_name="target",
+        kinds={"polars", "parquet"},
+        owners=OWNERS,
+        code_version="1",
+    )
+    def target_documents(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult[None]:
+        """A small sample of the task that models are to be prepared for.
+
+        The held-out part is split off here, whole documents at a time, before anything is selected, so that no
+        evaluation sees text that guided the selection.
+        """
+        from gotd_assets.corpus import content_fingerprint, read_target
+
+        station = Station(context, project, context.partition_key)
+        loaded = station.project
+        target = loaded.settings.target(context.partition_key)
+        files = content_fingerprint(target, loaded.root, cache=loaded.home / "cache" / "checksums.json")
+        # By content, not by name: a renamed file is no new target.
+        station.depend_on({f"content:{position}": sha for position, sha in enumerate(sorted(files.values()))})
+        return station.make(
+            {
+                "reading": target.model_dump(mode="json", exclude={"path"}),
+                "preparation": loaded.settings.preparation.model_dump(mode="json"),
+            },
+            lambda writer, _scratch: writer.summary.update(
+                read_target(target, loaded.settings.preparation, loaded.root, writer.path, progress=station.show)
+            ),
+            metadata.target,
+            lambda _artifact, record: dataclasses.replace(record, source_files=station.source_files(files)),
+        )
+
+    return target_documents

@@ -1,0 +1,30 @@
+"""A vector for every target document."""
+
+import dagster as dg
+
+from gotd_assets.defs.embed import embed
+from gotd_assets.defs.partitions import Partitions
+from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.defs.station import OWNERS, Station
+from gotd_assets.settings import Project
+
+
+def target_embeddings(declared: Project, partitions: Partitions) -> dg.AssetsDefinition:
+    """Build the asset."""
+    del declared
+
+    @dg.asset(
+        partitions_def=partitions.targets,
+        deps=["target_documents"],
+        group_name="target",
+        kinds={"pytorch", "huggingface"},
+        owners=OWNERS,
+        code_version="1",
+        pool="compute",
+    )
+    def target_embeddings(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult[None]:
+        """Sentence vectors of the target's documents, without the held-out ones."""
+        station = Station(context, project, context.partition_key)
+        return embed(station, station.read("target_documents", context.partition_key).path / "train")
+
+    return target_embeddings

@@ -1,0 +1,55 @@
+"""The target as a few weighted points."""
+
+import dagster as dg
+
+from gotd_assets.defs import metadata
+from gotd_assets.defs.partitions import Partitions
+from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.defs.station import OWNERS, Station
+from gotd_assets.settings import Project
+from gotd_assets.storage import ArtifactWriter
+
+
+def target_sketch(declared: Project, partitions: Partitions) -> dg.AssetsDefinition:
+    """Build the asset."""
+    del declared
+
+    @dg.asset(
+        partitions_def=partitions.targets,
+        deps=["target_embeddings"],
+        group_name="target",
+        kinds={"pytorch", "numpy"},
+        owners=OWNERS,
+        code_version="1",
+        pool="compute",
+    )
+    def target_sketch(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult[None]:
+        """Weighted points that stand for the target in the transport problem.
+
+        The time of a solve grows with their number; the sketching error says what was lost.
+        """
+        station = Station(context, project, context.partition_key)
+        transport = station.project.settings.transport
+        embeddings = station.read("target_embeddings", context.partition_key)
+
+        def write(writer: ArtifactWriter) -> None:
+            from gotd_assets.embedding import open_vectors
+            from gotd_assets.transport import make_sketch
+
+            sketch = make_sketch(
+                open_vectors(embeddings.path).vectors,
+                method=transport.sketch.method,
+                size=transport.sketch.size,
+                tolerance=transport.sketch.tolerance,
+                cost=transport.cost,
+            )
+            sketch.save(writer.path / "sketch.safetensors")
+            writer.summary.update(points=len(sketch.weights), method=sketch.method, error=sketch.error)
+
+        return station.make(
+            {"sketch": transport.sketch.model_dump(mode="json"), "cost": transport.cost},
+            lambda writer, _scratch: write(writer),
+            metadata.sketch,
+        )
+
+    return target_sketch

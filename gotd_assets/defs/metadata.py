@@ -1,0 +1,147 @@
+"""What the UI shows about each artifact: figures with stable keys, tables, and small pictures inside the text."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from gotd_assets.fingerprint import Json
+from gotd_assets.storage import Artifact
+
+Metadata = dict[str, Any]
+_TEXT_WIDTH = 160
+
+
+def table(frame: pl.DataFrame) -> dg.MetadataValue[Any]:
+    """A frame as a Markdown table; long texts are shortened."""
+    header = "| " + " | ".join(frame.columns) + " |\n|" + "---|" * frame.width
+    rows = ["| " + " | ".join(_cell(value) for value in row) + " |" for row in frame.iter_rows()]
+    return dg.MetadataValue.md("\n".join([header, *rows]))
+
+
+def picture(title: str, png: bytes) -> dg.MetadataValue[Any]:
+    """A PNG shown inside the metadata."""
+    import base64
+
+    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def figures(artifact: Artifact) -> Metadata:
+    """Numbers and words of the artifact's summary, flat; nested parts are left to tables and pictures."""
+    return {key: value for key, value in artifact.manifest.summary.items() if isinstance(value, int | float | str | bool)}
+
+
+def documents(artifact: Artifact) -> Metadata:
+    """Counts of what was read, what was left out and why, and how long the texts are."""
+    from gotd_assets.defs import plots
+
+    summary = artifact.manifest.summary
+    shown = figures(artifact) | {"dagster/row_count": summary["kept"]}
+    reasons = summary.get("quarantined_by_reason")
+    if isinstance(reasons, Mapping) and reasons:
+        shown["quarantine"] = _pairs("reason", "records", reasons)
+        shown["quarantine_file"] = dg.MetadataValue.path(artifact.path / "quarantine.jsonl")
+    lengths = summary.get("length_histogram")
+    if isinstance(lengths, Mapping):
+        shown["length"] = picture("length of documents", plots.histogram(lengths, "characters"))
+    return shown
+
+
+def embeddings(artifact: Artifact) -> Metadata:
+    """How many vectors, how many of them new, and how fast."""
+    return figures(artifact) | {"dagster/row_count": artifact.manifest.summary["documents"]}
+
+
+def duplicates(artifact: Artifact) -> Metadata:
+    """How many documents stand more than once, and examples."""
+    frame = pl.read_parquet(artifact.file("duplicates.parquet"))
+    shown = figures(artifact)
+    if frame.height:
+        shown["rates"] = table(frame.group_by("source", "kind").len().sort("source", "kind"))
+        shown["examples"] = table(frame.head(5))
+    return shown
+
+
+def target(artifact: Artifact) -> Metadata:
+    """Counts and a sample of the part that guides the selection."""
+    frame = pl.scan_parquet(artifact.path / "train" / "documents-*.parquet").select("doc_id", "text", "n_chars").head(5)
+    return documents(artifact) | {"sample": table(frame.collect())}
+
+
+def certificate(artifact: Artifact) -> Metadata:
+    """The proof of quality of a solve."""
+    summary = artifact.manifest.summary
+    verdict = "converged" if summary["converged"] else "**DID NOT CONVERGE**: scores are less exact than asked for"
+    gap = float(str(summary["gap"]))
+    return figures(artifact) | {
+        "certificate": dg.MetadataValue.md(
+            f"{verdict}. The transport cost lies between **{summary['dual_value']:.6g}** (dual) and "
+            f"**{summary['primal_upper_bound']:.6g}** (rounded plan), a gap of {gap:.2g}; marginal error "
+            f"{summary['marginal_error']:.2g} (asked for {summary['tolerance']:g}) after {summary['passes']} passes."
+        )
+    }
+
+
+def scores(artifact: Artifact) -> Metadata:
+    """The distribution of scores, and what cannot be selected."""
+    from gotd_assets.defs import plots
+
+    frame = pl.read_parquet(artifact.file("scores.parquet"))
+    per_source = frame.group_by("source").agg(
+        candidates=pl.len(), negative=(pl.col("score") < 0).sum(), median=pl.col("score").median()
+    )
+    return figures(artifact) | {
+        "dagster/row_count": frame.height,
+        "per_source": table(per_source.sort("median")),
+        "distribution": picture("scores by source", plots.scores_by_source(frame)),
+    }
+
+
+def selection(artifact: Artifact) -> Metadata:
+    """The best documents, and where they come from."""
+    from gotd_assets.defs import plots
+
+    frame = pl.read_parquet(artifact.file("subset.parquet"))
+    best = frame.head(10).select("rank", "score", "source", "text", "nearest_target_text")
+    per_source = artifact.manifest.summary["per_source"]
+    shown = figures(artifact) | {"dagster/row_count": frame.height, "best": table(best)}
+    if isinstance(per_source, Mapping):
+        shown["sources"] = picture("documents per source", plots.bars(per_source, "documents selected"))
+    return shown | {
+        "parquet": dg.MetadataValue.path(artifact.file("subset.parquet")),
+        "jsonl": dg.MetadataValue.path(artifact.file("subset.jsonl")),
+    }
+
+
+def training(artifact: Artifact, ui_url: str) -> Metadata:
+    """The MLflow run and the loss curve."""
+    from gotd_assets.defs import plots
+
+    report: dict[str, Any] = json.loads(artifact.file("training.json").read_text(encoding="utf-8"))
+    shown = figures(artifact)
+    run = f"{ui_url}/#/experiments/{report['experiment_id']}/runs/{report['mlflow_run_id']}"
+    shown["mlflow_run"] = dg.MetadataValue.url(run)
+    if report.get("loss_curve"):
+        shown["loss"] = picture("training loss", plots.curve(report["loss_curve"], "step", "loss"))
+    shown["model"] = dg.MetadataValue.path(artifact.path / "model")
+    return shown
+
+
+def report(artifact: Artifact) -> Metadata:
+    """The report itself."""
+    return {"report": dg.MetadataValue.md(artifact.file("report.md").read_text(encoding="utf-8"))} | figures(artifact)
+
+
+def _pairs(key: str, value: str, mapping: Mapping[str, Json]) -> dg.MetadataValue[Any]:
+    return table(pl.DataFrame({key: list(mapping), value: [str(entry) for entry in mapping.values()]}))
+
+
+def _cell(value: object) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    text = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return text if len(text) <= _TEXT_WIDTH else text[: _TEXT_WIDTH - 1] + "…"
+
+
+Describe = Callable[[Artifact], Metadata]

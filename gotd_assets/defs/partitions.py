@@ -1,0 +1,56 @@
+"""Partitions: sources, targets, and targets × methods, as gotd.yaml declares them."""
+
+import dataclasses
+from typing import Self
+
+import dagster as dg
+
+from gotd_assets.settings import Settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Partitions:
+    """The project's three ways to divide an asset.
+
+    Attributes:
+        sources: one partition per source of candidates.
+        targets: one partition per target.
+        selections: one partition per target and selection method.
+    """
+
+    sources: dg.StaticPartitionsDefinition
+    targets: dg.StaticPartitionsDefinition
+    selections: dg.MultiPartitionsDefinition
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The partitions that `settings` declares."""
+        targets = dg.StaticPartitionsDefinition([target.name for target in settings.targets])
+        return cls(
+            sources=dg.StaticPartitionsDefinition([source.name for source in settings.sources]),
+            targets=targets,
+            selections=dg.MultiPartitionsDefinition(
+                {"target": targets, "method": dg.StaticPartitionsDefinition(settings.selection.methods)}
+            ),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectionKey:
+    """A partition of selections: which target, by which method."""
+
+    target: str
+    method: str
+
+    @classmethod
+    def of(cls, context: dg.AssetExecutionContext) -> Self:
+        """The key of the partition that `context` materialises."""
+        key = context.partition_key
+        if not isinstance(key, dg.MultiPartitionKey):
+            raise TypeError(f"expected a partition of targets × methods, got {key!r}")
+        return cls(**key.keys_by_dimension)
+
+    @property
+    def artifact_partition(self) -> str:
+        """The partition under which artifacts of this selection are stored."""
+        return f"{self.target}/{self.method}"

@@ -1,0 +1,72 @@
+"""Small pictures for metadata, each well under 100 KB of PNG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_SIZE = (5.0, 2.6)
+_COLOUR = "#4f43dd"
+
+
+def histogram(histogram: Mapping[str, Any], label: str) -> bytes:
+    """A histogram from `edges` (n+1) and `counts` (n)."""
+    figure, axes = _canvas()
+    edges: Sequence[float] = histogram["edges"]
+    counts: Sequence[float] = histogram["counts"]
+    widths = [right - left for left, right in zip(edges, edges[1:], strict=False)]
+    axes.bar(edges[:-1], counts, width=widths, align="edge", color=_COLOUR)
+    axes.set_xlabel(label)
+    axes.set_ylabel("documents")
+    return _png(figure)
+
+
+def bars(counts: Mapping[str, Any], label: str) -> bytes:
+    """One horizontal bar per name, the longest on top."""
+    figure, axes = _canvas()
+    ordered = sorted(counts.items(), key=lambda pair: float(pair[1]))
+    axes.barh([name for name, _ in ordered], [float(count) for _, count in ordered], color=_COLOUR)
+    axes.set_xlabel(label)
+    return _png(figure)
+
+
+def scores_by_source(scores: pl.DataFrame) -> bytes:
+    """Distribution of scores per source; left of the line, adding a document helps."""
+    figure, axes = _canvas()
+    for (source,), group in scores.group_by("source", maintain_order=True):
+        axes.hist(group.get_column("score").to_numpy(), bins=60, histtype="step", density=True, label=str(source))
+    axes.axvline(0.0, color="black", linewidth=0.8)
+    axes.set_xlabel("score: calibrated gradient (negative helps)")
+    axes.set_yticks([])
+    axes.legend(fontsize=7, frameon=False)
+    return _png(figure)
+
+
+def curve(points: Sequence[Sequence[float]], x: str, y: str) -> bytes:
+    """A line through (x, y) points."""
+    figure, axes = _canvas()
+    axes.plot([point[0] for point in points], [point[1] for point in points], color=_COLOUR)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    return _png(figure)
+
+
+def _canvas() -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure as MatplotlibFigure
+
+    figure = MatplotlibFigure(figsize=_SIZE, layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()

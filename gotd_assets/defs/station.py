@@ -1,0 +1,153 @@
+"""One way for every asset to read what it needs, make its artifact once, and record it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.fingerprint import Json
+from gotd_assets.storage import Artifact, ArtifactKey, ArtifactStore, ArtifactWriter, artifact_version
+
+if TYPE_CHECKING:
+    from gotd_assets.lineage import Materialisation
+    from gotd_assets.settings import Project
+
+OWNERS = ["team:data-selection"]
+SECONDS_BETWEEN_LOG_LINES = 5.0
+
+
+class Station:
+    """The work of one asset in one partition of one run."""
+
+    def __init__(self, context: dg.AssetExecutionContext, resource: ProjectResource, partition: str | None) -> None:
+        self.context = context
+        self.resource = resource
+        self.project: Project = resource.load()
+        self.store = ArtifactStore(self.project.home / "artifacts")
+        self.run_id = context.run.run_id
+        self.key = ArtifactKey(context.asset_key.path[-1], partition)
+        self._inputs: dict[str, str] = {}
+        self._last_line = 0.0
+
+    def read(self, asset: str, partition: str | None = None) -> Artifact:
+        """The current artifact of `asset`; its version becomes an input of what this station makes."""
+        artifact = self.store.current(ArtifactKey(asset, partition), self.run_id)
+        self._inputs[str(artifact.key)] = artifact.version
+        return artifact
+
+    def read_all(self, asset: str, partitions: Iterable[str]) -> dict[str, Artifact]:
+        """The current artifacts of `asset` by partition, in the order given."""
+        return {partition: self.read(asset, partition) for partition in partitions}
+
+    def depend_on(self, inputs: Mapping[str, str]) -> None:
+        """Add inputs that are not artifacts, such as files by checksum or a model by version."""
+        self._inputs.update(inputs)
+
+    def log(self, line: str, *, always: bool = False) -> None:
+        """Show progress in the run's log, at most one line every few seconds unless `always`."""
+        now = time.monotonic()
+        if always or now - self._last_line >= SECONDS_BETWEEN_LOG_LINES:
+            self._last_line = now
+            self.context.log.info(line)
+
+    def make(
+        self,
+        parameters: Mapping[str, Json],
+        write: Callable[[ArtifactWriter, Path], None],
+        describe: Callable[[Artifact], Mapping[str, Json | dg.MetadataValue]],
+        record: Callable[[Artifact, Materialisation], Materialisation] | None = None,
+    ) -> dg.MaterializeResult[None]:
+        """Make the artifact unless its version stands already, record it in lineage, publish it, and describe it.
+
+        Args:
+            parameters: every setting that shapes the content.
+            write: fills the writer's folder and summary; its second argument is a scratch folder that survives a
+                crash of this step and is handed to the next attempt at the same version.
+            describe: metadata for people, from the finished artifact.
+            record: adds to the lineage record what only this station knows (members, training runs).
+        """
+        from gotd_assets.lineage import Materialisation
+
+        code_version = self._code_version()
+        version = artifact_version(self.key.asset, code_version, self._inputs, parameters)
+        artifact = self.store.find(self.key, version)
+        reused = artifact is not None
+        started = time.monotonic()
+        if artifact is None:
+            self.store.sweep()
+            scratch = self.store.scratch(self.key, version)
+            with self.store.write(
+                self.key, version, code_version=code_version, inputs=self._inputs, parameters=parameters
+            ) as writer:
+                write(writer, scratch)
+            artifact = writer.artifact
+            if artifact is None:
+                raise RuntimeError(f"{self.key} was written but cannot be opened")
+            self.store.discard_scratch(self.key, version)
+        else:
+            self.log(f"{self.key} version {version} stands already; nothing to do", always=True)
+        materialisation = Materialisation.of(
+            artifact,
+            run_id=self.run_id,
+            step=self.context.op_execution_context.get_step_execution_context().step.key,
+            reused=reused,
+            packages=installed_packages(),
+        )
+        if record is not None:
+            materialisation = record(artifact, materialisation)
+        self.resource.lineage().record(materialisation)
+        self.store.publish(artifact, self.run_id)
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(artifact.version),
+            metadata={
+                "version": artifact.version,
+                "reused": reused,
+                "folder": dg.MetadataValue.path(artifact.path),
+                "seconds": round(time.monotonic() - started, 2),
+                **describe(artifact),
+            },
+        )
+
+    @property
+    def show(self) -> Callable[[object], None]:
+        """A progress callback for rooms: what they report, as a line in the log every few seconds."""
+        return lambda progress: self.log(str(progress))
+
+    def _code_version(self) -> str:
+        version = self.context.assets_def.code_versions_by_key[self.context.asset_key]
+        if version is None:
+            raise RuntimeError(f"asset {self.context.asset_key.to_user_string()} declares no code version")
+        return version
+
+
+_PACKAGES = (
+    "dagster",
+    "duckdb",
+    "faiss-cpu",
+    "faiss-gpu",
+    "geomloss",
+    "gotd-assets",
+    "mlflow",
+    "numpy",
+    "polars",
+    "pyarrow",
+    "tokenizers",
+    "torch",
+    "transformers",
+)
+
+
+def installed_packages() -> dict[str, str]:
+    """Version of every installed package whose version can change a result."""
+    found = {}
+    for name in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found

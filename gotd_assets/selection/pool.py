@@ -1,0 +1,122 @@
+"""The pool as the transport problem sees it: vectors of every source, without the documents that are duplicates."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from gotd_assets.embedding import VectorShards, open_vectors
+
+Vectors: TypeAlias = npt.NDArray[Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class PoolShard:
+    """Part of one source: `doc_ids` (n,) hex strings, row by row those of `vectors` (n, D)."""
+
+    source: str
+    doc_ids: pl.Series
+    vectors: Vectors
+
+
+class Pool(Sequence[PoolShard]):
+    """Every candidate once, shard by shard; shards are read from disk when asked for, and can be read again."""
+
+    def __init__(self, shards: Sequence[tuple[str, VectorShards, int]], kept: Sequence[npt.NDArray[np.int64]]) -> None:
+        self._shards = shards
+        self._kept = kept
+
+    @classmethod
+    def open(cls, embeddings: Mapping[str, Path], duplicates: Path) -> Self:
+        """The pool of `embeddings` (source name to artifact folder) without the rows that `duplicates` lists.
+
+        Args:
+            embeddings: folders written by the embedding room, in the order of the pool.
+            duplicates: Parquet file with columns `doc_id` and `source`: rows that are not in the pool.
+        """
+        dropped = pl.read_parquet(duplicates, columns=["doc_id", "source"])
+        shards, kept = [], []
+        for source, path in embeddings.items():
+            gone = dropped.filter(pl.col("source") == source).get_column("doc_id")
+            vectors = open_vectors(path)
+            for position, shard in enumerate(vectors):
+                keep = ~pl.Series(shard.doc_ids()).is_in(gone.implode())
+                rows = keep.arg_true().to_numpy().astype(np.int64)
+                if len(rows):
+                    shards.append((source, vectors, position))
+                    kept.append(rows)
+        return cls(shards, kept)
+
+    def __len__(self) -> int:
+        return len(self._shards)
+
+    def __getitem__(self, index: Any) -> Any:
+        source, vectors, position = self._shards[index]
+        shard, rows = vectors[position], self._kept[index]
+        whole = len(rows) == len(shard.vectors)
+        doc_ids = pl.Series("doc_id", shard.doc_ids())
+        return PoolShard(
+            source=source,
+            doc_ids=doc_ids if whole else doc_ids.gather(rows),
+            vectors=shard.vectors if whole else shard.vectors[rows],
+        )
+
+    def __iter__(self) -> Iterator[PoolShard]:
+        return (self[index] for index in range(len(self)))
+
+    @property
+    def n_rows(self) -> int:
+        """Number of candidates."""
+        return sum(len(rows) for rows in self._kept)
+
+    @property
+    def vectors(self) -> "PoolVectors":
+        """The vectors alone, as a re-readable sequence of (n, D) arrays: a source for the transport room."""
+        return PoolVectors(self)
+
+    def doc_ids(self) -> pl.DataFrame:
+        """`doc_id` and `source` of every candidate, in pool order."""
+        frames = [
+            pl.DataFrame({"doc_id": shard.doc_ids, "source": pl.Series([shard.source]).new_from_index(0, len(shard.doc_ids))})
+            for shard in self
+        ]
+        return pl.concat(frames) if frames else pl.DataFrame(schema={"doc_id": pl.String, "source": pl.String})
+
+
+class PoolVectors(Sequence[Vectors]):
+    """The vectors of a pool, one (n, D) array per shard."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def __len__(self) -> int:
+        return len(self._pool)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._pool[index].vectors
+
+
+def vectors_of(doc_ids: pl.Series, shards: Sequence[Any]) -> Vectors:
+    """Vectors (n, D) float32 of `doc_ids`, in their order, looked up in `shards` (of a pool or of one artifact).
+
+    Raises:
+        KeyError: a doc_id has no vector.
+    """
+    wanted = pl.DataFrame({"doc_id": doc_ids}).with_row_index("position")
+    found: Vectors | None = None
+    n_found = 0
+    for shard in shards:
+        ids = shard.doc_ids if isinstance(shard, PoolShard) else pl.Series(shard.doc_ids())
+        matches = pl.DataFrame({"doc_id": ids}).with_row_index("row").join(wanted, on="doc_id")
+        if matches.height:
+            if found is None:
+                found = np.empty((len(doc_ids), shard.vectors.shape[1]), dtype=np.float32)
+            found[matches["position"].to_numpy()] = shard.vectors[matches["row"].to_numpy()]
+            n_found += matches["position"].n_unique()
+    if found is None or n_found < len(doc_ids):
+        raise KeyError(f"{len(doc_ids) - n_found} of {len(doc_ids)} documents have no vector")
+    return found

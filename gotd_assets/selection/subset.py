@@ -1,0 +1,57 @@
+"""A selection as files that people take away: the chosen texts with everything known about them."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from gotd_assets.corpus import scan_documents
+
+
+def with_nearest_target(
+    ranking: pl.DataFrame, vectors: npt.NDArray[Any], target: npt.NDArray[Any], target_documents: pl.DataFrame
+) -> pl.DataFrame:
+    """Add to `ranking` the doc_id, text and cosine similarity of the nearest target document.
+
+    Args:
+        ranking: one row per selected document.
+        vectors: (n, D), row by row those of `ranking`.
+        target: (M, D), row by row those of `target_documents`.
+        target_documents: doc_id and text.
+    """
+    left = vectors.astype(np.float32) / np.linalg.norm(vectors.astype(np.float32), axis=1, keepdims=True)
+    right = target.astype(np.float32) / np.linalg.norm(target.astype(np.float32), axis=1, keepdims=True)
+    similarity = left @ right.T
+    nearest = similarity.argmax(axis=1)
+    return ranking.with_columns(
+        nearest_target=target_documents.get_column("doc_id").gather(nearest),
+        nearest_target_text=target_documents.get_column("text").gather(nearest),
+        nearest_target_similarity=pl.Series(similarity.max(axis=1)),
+    )
+
+
+def write_subset(ranking: pl.DataFrame, documents: Mapping[str, Path], out: Path) -> pl.DataFrame:
+    """Write `subset.parquet` and `subset.jsonl` for the documents of `ranking`, best first, and return them.
+
+    Args:
+        ranking: doc_id, source, rank, score and what else should stand beside the text.
+        documents: folder of documents by source.
+        out: an existing folder.
+    """
+    texts = pl.concat(_texts(ranking, documents), how="diagonal")
+    subset = ranking.join(texts, on=["doc_id", "source"], how="left", validate="1:1").sort("rank")
+    first = ["doc_id", "text", "source", "origin", "rank", "score"]
+    subset = subset.select(*first, pl.exclude(first))
+    subset.write_parquet(out / "subset.parquet")
+    subset.write_ndjson(out / "subset.jsonl")
+    return subset
+
+
+def _texts(ranking: pl.DataFrame, documents: Mapping[str, Path]) -> Iterable[pl.DataFrame]:
+    for source, path in documents.items():
+        wanted = ranking.filter(pl.col("source") == source).get_column("doc_id")
+        if len(wanted):
+            yield scan_documents(path).filter(pl.col("doc_id").is_in(wanted.implode())).collect()

@@ -1,0 +1,159 @@
+"""Ascent of the semi-dual: L-BFGS preconditioned by curvature, safeguarded by Sinkhorn steps.
+
+Sinkhorn's algorithm is block ascent of the same function; it is sure and slow, as its rate depends on ε. The Hessian of
+the semi-dual lives in the M numbers of g and its expectation is the same on a random subsample of the source, so a
+subsample's curvature makes full passes converge in a handful (measured: 4 instead of some 40 at N = 200,000, M = 1,000,
+ε = 0.0025, marginal error 1e-2). L-BFGS on top learns from the full passes what the subsample got wrong.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gotd_assets.transport.semidual import Evaluation, SemiDual
+
+_MEMORY = 8
+_LONGEST_STEP = 10.0  # in units of ε: farther, the quadratic model says nothing
+_SLOW = 0.6
+_MOST_REFRESHES = 30
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Ascent:
+    """Where an ascent ended: g, the last evaluation there, and the passes it took."""
+
+    g: Tensor
+    evaluation: Evaluation
+    passes: int
+
+
+class Preconditioner:
+    """ε times the inverse of the negative Hessian at some earlier g, damped; diagonal until the first refresh."""
+
+    def __init__(self, oracle: SemiDual) -> None:
+        self._oracle = oracle
+        self._factor: Tensor | None = None
+        self._damping = 1e-2
+        self.passes = 0
+        self.refreshes = 0
+
+    def refresh(self, g: Tensor) -> None:
+        """Factor the curvature at `g`; one pass over the preconditioner's own source."""
+        _, curvature = self._oracle.curvature(g)
+        self.passes += 1
+        self.refreshes += 1
+        b = self._oracle.b
+        diagonal = curvature.diagonal()
+        diagonal.add_(b.clamp_min(1e-3 / len(b)), alpha=self._damping)
+        while True:
+            factor, info = torch.linalg.cholesky_ex(curvature)
+            if int(info) == 0:
+                self._factor = factor
+                return
+            diagonal.add_(b.clamp_min(1e-3 / len(b)), alpha=self._damping)
+            self._damping *= 4
+
+    def apply(self, direction: Tensor) -> Tensor:
+        """The preconditioned `direction` (M,)."""
+        if self._factor is None:
+            b = self._oracle.b
+            return self._oracle.epsilon * direction / b.clamp_min(1e-3 / len(b))
+        return self._oracle.epsilon * torch.cholesky_solve(direction[:, None], self._factor)[:, 0]
+
+    def trust(self, *, more: bool) -> None:
+        """Damp less after a full step, more after a rejected one."""
+        self._damping = max(self._damping / 4, 1e-4) if more else min(self._damping * 8, 1e3)
+
+
+def ascend(
+    oracle: SemiDual,
+    g: Tensor,
+    preconditioner: Preconditioner,
+    *,
+    tolerance: float,
+    max_passes: int,
+    report: Callable[[Evaluation, int], None],
+) -> Ascent:
+    """Climb from `g` until the marginal error is at most `tolerance` or `max_passes` were made."""
+    current = oracle.evaluate(g)
+    passes = 1
+    report(current, passes)
+    best = Ascent(g, current, passes)
+    memory: deque[tuple[Tensor, Tensor]] = deque(maxlen=_MEMORY)
+    while current.error > tolerance and passes < max_passes:
+        direction = _direction(current.gradient, memory, preconditioner)
+        slope = float(direction @ current.gradient)
+        if slope <= 0:
+            memory.clear()
+            direction = oracle.sinkhorn_step(g, current.column) - g
+            slope = float(direction @ current.gradient)
+        length = min(1.0, _LONGEST_STEP * oracle.epsilon / float(direction.abs().max()))
+        accepted = False
+        for _ in range(3):
+            candidate = g + length * direction
+            evaluation = oracle.evaluate(candidate)
+            passes += 1
+            report(evaluation, passes)
+            accepted = _is_ascent(current, evaluation, length * slope)
+            if accepted or passes >= max_passes:
+                break
+            length /= 4
+        preconditioner.trust(more=accepted and length == 1.0)
+        if not accepted:
+            memory.clear()
+            candidate = oracle.sinkhorn_step(g, current.column)
+            evaluation = oracle.evaluate(candidate)
+            passes += 1
+            report(evaluation, passes)
+        memory.append((candidate - g, current.gradient - evaluation.gradient))
+        slow = evaluation.error > _SLOW * current.error
+        g, current = candidate, evaluation
+        if current.error < best.evaluation.error:
+            best = Ascent(g, current, passes)
+        if slow and current.error > tolerance and preconditioner.refreshes < _MOST_REFRESHES:
+            preconditioner.refresh(g)
+            memory.clear()
+    return Ascent(best.g, best.evaluation, passes)
+
+
+def _is_ascent(before: Evaluation, after: Evaluation, predicted: float) -> bool:
+    # Near the optimum the value's rounding error exceeds the gain; the gradient then tells more.
+    noise = 1e-6 * abs(before.value) + 1e-9
+    return after.value >= before.value + 1e-4 * predicted - noise and (
+        predicted > noise or after.error <= 2 * before.error
+    )
+
+
+def _direction(gradient: Tensor, memory: deque[tuple[Tensor, Tensor]], preconditioner: Preconditioner) -> Tensor:
+    """Two-loop recursion (Nocedal & Wright, Algorithm 7.4) for ascent, the preconditioner as initial inverse Hessian."""
+    pairs = [(step, change, float(step @ change)) for step, change in memory]
+    pairs = [pair for pair in pairs if pair[2] > 1e-30]
+    q = gradient.clone()
+    alphas = []
+    for step, change, product in reversed(pairs):
+        alpha = float(step @ q) / product
+        alphas.append(alpha)
+        q -= alpha * change
+    r = preconditioner.apply(q)
+    for (step, change, product), alpha in zip(pairs, reversed(alphas), strict=True):
+        r += (alpha - float(change @ r) / product) * step
+    return r
+
+
+def anneal(oracle: SemiDual, g: Tensor, start: float, report: Callable[[Evaluation, int], None]) -> tuple[Tensor, int]:
+    """Sinkhorn steps while ε falls from `start` to the oracle's own by halves; return g and the passes made."""
+    epsilon, passes = max(start, oracle.epsilon), 0
+    while True:
+        for _ in range(3):
+            evaluation = oracle.evaluate(g, epsilon)
+            g = oracle.sinkhorn_step(g, evaluation.column, epsilon)
+            passes += 1
+        report(evaluation, passes)
+        if epsilon <= oracle.epsilon:
+            return g, passes
+        epsilon = max(oracle.epsilon, epsilon / 2)

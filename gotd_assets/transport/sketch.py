@@ -1,0 +1,163 @@
+"""A measure as a few weighted points, and how much that loses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gotd_assets.errors import TransportError
+from gotd_assets.transport.kernel import CostName
+from gotd_assets.transport.source import Shards, as_tensor, normalised_weights, shard_list
+
+SketchMethod: TypeAlias = Literal["all", "random", "kmeans"]
+_CPU = torch.device("cpu")
+_SMALLEST_SEARCH = 16
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sketch:
+    """Weighted points that stand for a measure.
+
+    Attributes:
+        points: (M, D) float32.
+        weights: (M,) float64, summing to 1.
+        method: how the points were chosen.
+        error: mean transport cost of moving every point of the measure to the sketch point that represents it, in
+            units of the cost; an upper bound on the OT cost between measure and sketch. None if not measured.
+    """
+
+    points: Tensor
+    weights: Tensor
+    method: SketchMethod
+    error: float | None
+
+    @property
+    def centre(self) -> Tensor:
+        """(D,) float64, the mean."""
+        return self.weights @ self.points.double()
+
+    def save(self, path: Path) -> None:
+        """Write the sketch to a safetensors file at `path`."""
+        facts = {"method": self.method, "error": self.error}
+        write_tensors(path, {"points": self.points, "weights": self.weights}, {"sketch": json.dumps(facts)})
+
+    @classmethod
+    def load(cls, path: Path) -> Sketch:
+        """Read what `save` wrote.
+
+        Raises:
+            TransportError: the file is missing or is not a sketch.
+        """
+        tensors, metadata = read_tensors(path)
+        try:
+            return cls(tensors["points"], tensors["weights"], **json.loads(metadata["sketch"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise TransportError(f"{path} is not a sketch file of this version: {error}") from error
+
+
+def make_sketch(
+    vectors: Shards,
+    *,
+    method: SketchMethod = "kmeans",
+    size: int = 1000,
+    tolerance: float | None = None,
+    weights: Tensor | np.ndarray[Any, Any] | None = None,
+    cost: CostName = "sqeuclidean",
+    seed: int = 0,
+) -> Sketch:
+    """Sketch the measure of `vectors` ((n, D), or shards of that shape) with `weights` (n,), uniform by default.
+
+    Args:
+        vectors: the measure's points.
+        method: 'kmeans' moves every point to the nearest of `size` centroids, which carry the weight of their cluster;
+            'random' draws `size` points without replacement, by weight, and lets each stand for its cell; 'all' keeps
+            every point.
+        size: number of points, at most n.
+        tolerance: instead of `size`, the least size (doubling from 16) whose error is at most this.
+        weights: of the points.
+        cost: cost in whose units the error is measured.
+        seed: of the draw.
+
+    Raises:
+        TransportError: no points, shapes that differ, NaN, or wrong weights.
+    """
+    points = torch.cat([as_tensor(shard, _CPU, torch.float32) for shard in shard_list(vectors)] or [torch.empty(0, 1)])
+    if points.ndim != 2 or len(points) == 0:
+        raise TransportError("a target needs at least one point to be sketched")
+    bad = ~torch.isfinite(points).all(dim=1)
+    if bool(bad.any()):
+        raise TransportError(f"target row {int(bad.nonzero()[0, 0])} holds NaN or an infinity: remove that vector")
+    mass = normalised_weights(weights, len(points), "target")
+    if method == "all" or (tolerance is None and size >= len(points)):
+        return Sketch(points, mass, "all", 0.0)
+    if size < 1:
+        raise TransportError(f"a sketch needs at least one point, got size {size}")
+    if tolerance is None:
+        return _sketch(points, mass, method, size, cost, seed)
+    size = _SMALLEST_SEARCH
+    while size < len(points):
+        sketch = _sketch(points, mass, method, size, cost, seed)
+        if sketch.error is not None and sketch.error <= tolerance:
+            return sketch
+        size *= 2
+    return Sketch(points, mass, "all", 0.0)
+
+
+def _sketch(points: Tensor, mass: Tensor, method: SketchMethod, size: int, cost: CostName, seed: int) -> Sketch:
+    if method == "kmeans":
+        centroids = _centroids(points, mass, size, seed)
+    else:
+        generator = torch.Generator().manual_seed(seed)
+        chosen = torch.multinomial(mass, size, generator=generator)
+        centroids = points[chosen.sort().values]
+    nearest, squared = _nearest(points, centroids)
+    weights = torch.zeros(len(centroids), dtype=torch.float64).index_add_(0, nearest, mass)
+    used = weights > 0
+    moved = squared.mul(0.5) if cost == "sqeuclidean" else squared.sqrt()
+    return Sketch(centroids[used], weights[used] / weights.sum(), method, float(mass @ moved))
+
+
+def _centroids(points: Tensor, mass: Tensor, size: int, seed: int) -> Tensor:
+    import faiss
+
+    kmeans = faiss.Kmeans(points.shape[1], size, niter=25, seed=seed, min_points_per_centroid=1, max_points_per_centroid=10_000_000)
+    kmeans.train(points.numpy(), weights=(mass * len(mass)).float().numpy())
+    return torch.from_numpy(np.array(kmeans.centroids, dtype=np.float32))
+
+
+def _nearest(points: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
+    indices, squared = [], []
+    for begin in range(0, len(points), 8192):
+        block = points[begin : begin + 8192]
+        index = torch.cdist(block, centroids).argmin(dim=1)
+        indices.append(index)
+        squared.append((block.double() - centroids[index].double()).square().sum(dim=1))
+    return torch.cat(indices), torch.cat(squared)
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write `tensors` and `metadata` as safetensors."""
+    from safetensors.torch import save_file
+
+    save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, str(path), metadata)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of the safetensors file at `path`.
+
+    Raises:
+        TransportError: the file is missing or broken.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise TransportError(f"{path} cannot be read as safetensors: {error}") from error

@@ -1,0 +1,173 @@
+"""The source measure: shards of vectors that are read again on every pass, with weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gotd_assets.errors import TransportError
+
+Shards: TypeAlias = "Tensor | np.ndarray[Any, Any] | Sequence[Any]"
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """Consecutive rows of the source: `points` (n, D), their `weights` (n,) float64, and where they stand."""
+
+    start: int
+    points: Tensor
+    weights: Tensor
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PreparedSource:
+    """A source that was read once and found sound.
+
+    Attributes:
+        shards: arrays or tensors (n_k, D), re-readable, in any floating dtype.
+        weights: (N,) float64, summing to 1.
+        max_norm: largest Euclidean norm of a row after subtraction of `centre`.
+        centre: (D,) float64 subtracted from every row; costs depend on differences only, and small numbers are more
+            exact in float32.
+        device: where blocks are put.
+        dtype: torch.float32 or torch.float64, of the blocks.
+    """
+
+    shards: Sequence[Any]
+    weights: Tensor
+    max_norm: float
+    centre: Tensor
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def n_rows(self) -> int:
+        """Number of source points N."""
+        return len(self.weights)
+
+    def blocks(self, rows: int) -> Iterator[Block]:
+        """The source in order, at most `rows` rows at a time."""
+        centre = self.centre.to(self.device, self.dtype)
+        start = 0
+        for shard in self.shards:
+            length = len(shard)
+            for begin in range(0, length, rows):
+                end = min(begin + rows, length)
+                points = as_tensor(shard[begin:end], self.device, self.dtype) - centre
+                yield Block(start + begin, points, self.weights[start + begin : start + end])
+            start += length
+
+    def take(self, indices: Tensor) -> Tensor:
+        """Rows at ascending `indices` (n,), as one (n, D) tensor."""
+        centre = self.centre.to(self.device, self.dtype)
+        wanted = indices.numpy()
+        parts, start = [], 0
+        for shard in self.shards:
+            length = len(shard)
+            local = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, start + length)] - start
+            if len(local):
+                rows = shard[torch.from_numpy(local)] if isinstance(shard, Tensor) else np.asarray(shard[local])
+                parts.append(as_tensor(rows, self.device, self.dtype) - centre)
+            start += length
+        return torch.cat(parts)
+
+
+def prepare(
+    source: Shards | PreparedSource,
+    *,
+    dimension: int,
+    centre: Tensor,
+    weights: Tensor | np.ndarray[Any, Any] | None = None,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> PreparedSource:
+    """Read the source once: check shapes and numbers, and measure norms.
+
+    Raises:
+        TransportError: the source is empty, shapes differ, a number is NaN or infinite (shard and row are named), or
+            weights are negative, of the wrong length, or sum to zero.
+    """
+    if isinstance(source, PreparedSource):
+        return source
+    shards = shard_list(source)
+    n_rows, squared_norm = 0, 0.0
+    offset = centre.to(device, dtype)
+    for number, shard in enumerate(shards):
+        shape = tuple(shard.shape)
+        if len(shape) != 2 or shape[1] != dimension:
+            raise TransportError(
+                f"source shard {number} has shape {shape}, expected (n, {dimension}) like the target's points: "
+                "were both embedded by the same encoder?"
+            )
+        for begin in range(0, shape[0], 65536):
+            rows = as_tensor(shard[begin : begin + 65536], device, dtype)
+            squared = (rows - offset).square_().sum(1)
+            worst = squared.max()
+            if not torch.isfinite(worst):
+                row = begin + int((~torch.isfinite(squared)).nonzero()[0, 0])
+                raise TransportError(
+                    f"source shard {number}, row {row} holds NaN or an infinity (or overflows): remove or repair that "
+                    "vector before solving"
+                )
+            squared_norm = max(squared_norm, float(worst))
+        n_rows += shape[0]
+    if n_rows == 0:
+        raise TransportError("the source has no points: nothing can be transported")
+    return PreparedSource(
+        shards, normalised_weights(weights, n_rows, "source"), squared_norm**0.5, centre, device, dtype
+    )
+
+
+def shard_list(source: Shards) -> Sequence[Any]:
+    """One array is one shard; a sequence of arrays is taken as it is."""
+    if isinstance(source, Tensor) or (isinstance(source, np.ndarray) and source.dtype != object):
+        return [source]
+    if not isinstance(source, Sequence):
+        raise TransportError(
+            f"the source is a {type(source).__name__}; expected an (N, D) tensor or array, or a sequence of such "
+            "shards that can be read more than once (not a generator)"
+        )
+    return source
+
+
+def as_tensor(rows: Any, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """`rows` as a tensor of its own on `device`; memory-mapped arrays are copied, never written to."""
+    if isinstance(rows, Tensor):
+        return rows.to(device, dtype)
+    array = np.asarray(rows)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise TransportError(f"vectors have dtype {array.dtype}; expected a floating one")
+    target = np.float64 if dtype == torch.float64 else np.float32
+    return torch.from_numpy(np.array(array, dtype=target)).to(device)
+
+
+def normalised_weights(weights: Tensor | np.ndarray[Any, Any] | None, length: int, name: str) -> Tensor:
+    """`weights` as (length,) float64 on the CPU, summing to 1; uniform when None.
+
+    Raises:
+        TransportError: negative, not finite, of the wrong length, or all zero.
+    """
+    if weights is None:
+        return torch.full((length,), 1.0 / length, dtype=torch.float64)
+    values = torch.as_tensor(weights).detach().to("cpu", torch.float64).flatten()
+    if len(values) != length:
+        raise TransportError(f"{name} weights have length {len(values)}, but there are {length} points")
+    if not bool(torch.isfinite(values).all()) or bool((values < 0).any()):
+        row = int(((~torch.isfinite(values)) | (values < 0)).nonzero()[0, 0])
+        raise TransportError(f"{name} weight {row} is {float(values[row])}; weights must be finite and not negative")
+    total = float(values.sum())
+    if total <= 0:
+        raise TransportError(f"{name} weights are all zero")
+    return values / total
+
+
+def resolve_device(device: str) -> torch.device:
+    """'auto' is the first CUDA device if there is one, else the CPU."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
