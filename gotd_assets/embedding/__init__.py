@@ -1,1 +1,16 @@
 """Text to vectors: encoders and the vector store."""
+
+from gotd_assets.embedding.embed import EmbeddingProgress, EmbeddingReport, embed_documents
+from gotd_assets.embedding.model_files import encoder_version, find_model
+from gotd_assets.embedding.vectors import VectorShard, VectorShards, open_vectors
+
+__all__ = [
+    "EmbeddingProgress",
+    "EmbeddingReport",
+    "VectorShard",
+    "VectorShards",
+    "embed_documents",
+    "encoder_version",
+    "find_model",
+    "open_vectors",
+]

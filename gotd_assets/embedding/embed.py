@@ -1,0 +1,194 @@
+"""Embedding documents: only what was never embedded, a shard at a time, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import polars as pl
+
+from gotd_assets.embedding.model_files import encoder_version, find_model
+from gotd_assets.embedding.store import VectorStore, id_bytes
+from gotd_assets.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from gotd_assets.fingerprint import Json
+    from gotd_assets.settings import EncoderSettings
+
+_SEGMENT_ROWS = 4096
+"""Documents embedded between two writes: what a killed run loses at most."""
+
+
+class Encoder(Protocol):
+    """Text to vectors."""
+
+    dimension: int
+
+    def encode(self, texts: Sequence[str], tick: Callable[[int, int], None]) -> npt.NDArray[np.float32]:
+        """Vectors (n, D) of `texts`; `tick(documents, tokens)` reports progress."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbeddingProgress:
+    """Documents embedded of those that were missing, tokens, seconds."""
+
+    done: int
+    missing: int
+    tokens: int
+    seconds: float
+
+    def __str__(self) -> str:
+        rate = self.done / max(self.seconds, 1e-9)
+        left = (self.missing - self.done) / max(rate, 1e-9)
+        return f"embedded {self.done:,} of {self.missing:,} new documents, {rate:,.0f}/s, about {left:.0f} s left"
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbeddingReport:
+    """What became of the documents of one artifact.
+
+    Attributes:
+        documents: vectors written.
+        quarantined: documents without a usable vector (NaN or zero), listed in quarantine.jsonl.
+        embedded: passed through the encoder in this run.
+        reused: taken from the store.
+        tokens: that passed through the encoder.
+        dimension: D.
+        dtype: number format of stored vectors.
+        documents_per_second: of those embedded.
+    """
+
+    documents: int
+    quarantined: int
+    embedded: int
+    reused: int
+    tokens: int
+    dimension: int
+    dtype: str
+    documents_per_second: float
+
+    def as_summary(self) -> dict[str, Json]:
+        """As a mapping for manifests."""
+        return dict(dataclasses.asdict(self))
+
+
+def embed_documents(
+    documents: Path,
+    settings: EncoderSettings,
+    root: Path,
+    store: Path,
+    out: Path,
+    *,
+    progress: Callable[[EmbeddingProgress], None] | None = None,
+) -> EmbeddingReport:
+    """Write to `out` a vector for every document of folder `documents`, shard by shard in the same order.
+
+    Vectors come from the store in folder `store`; documents it does not know pass through the encoder and are added.
+    `out` receives vectors-*.npy (n, D) and ids-*.npy (n, 16), and quarantine.jsonl.
+
+    Raises:
+        InputError: the encoder cannot be loaded, or no document has a usable vector.
+    """
+    started = time.monotonic()
+    vectors = VectorStore(store / encoder_version(settings, root))
+    shards = sorted(documents.glob("documents-*.parquet"))
+    counts = {"embedded": 0, "tokens": 0}
+    with vectors.writing():
+        missing = sum(int(vectors.missing(_doc_ids(shard)).sum()) for shard in shards)
+
+        def tick(n_documents: int, n_tokens: int) -> None:
+            counts["embedded"] += n_documents
+            counts["tokens"] += n_tokens
+            if progress is not None:
+                seconds = time.monotonic() - started
+                progress(EmbeddingProgress(counts["embedded"], missing, counts["tokens"], seconds))
+
+        encoder = load_encoder(settings, root) if missing else None
+        for shard in shards:
+            frame = pl.read_parquet(shard, columns=["doc_id", "text"])
+            frame = frame.filter(vectors.missing(frame.get_column("doc_id")))
+            for start in range(0, frame.height, _SEGMENT_ROWS):
+                if encoder is None:
+                    raise RuntimeError("documents appeared while the store was locked")
+                part = frame.slice(start, _SEGMENT_ROWS)
+                raw = encoder.encode(part.get_column("text").to_list(), tick)
+                vectors.add(part.get_column("doc_id"), _stored(raw, settings))
+    seconds = time.monotonic() - started
+    total, quarantined, dimension = _write_artifact(shards, vectors, out)
+    if total == 0 and quarantined:
+        raise InputError(f"none of {quarantined} documents has a usable vector (all NaN or zero); is {settings.model!r} the right encoder?")
+    return EmbeddingReport(
+        documents=total,
+        quarantined=quarantined,
+        embedded=counts["embedded"],
+        reused=total + quarantined - counts["embedded"],
+        tokens=counts["tokens"],
+        dimension=dimension,
+        dtype=settings.storage_dtype,
+        documents_per_second=round(counts["embedded"] / max(seconds, 1e-9), 1),
+    )
+
+
+def load_encoder(settings: EncoderSettings, root: Path) -> Encoder:
+    """The encoder that `settings` describes.
+
+    Raises:
+        InputError: it cannot be loaded.
+    """
+    if settings.kind == "precomputed":
+        from gotd_assets.embedding.precomputed import PrecomputedVectors
+
+        return PrecomputedVectors(settings, root)
+    path = find_model(settings.model, root)
+    static = settings.kind == "static" or (
+        settings.kind == "auto" and path is not None and not (path / "config.json").is_file()
+    )
+    if not static and path is not None and (path / "config.json").is_file() and settings.kind == "auto":
+        static = json.loads((path / "config.json").read_text()).get("model_type") == "model2vec"
+    if static:
+        from gotd_assets.embedding.static import StaticEncoder
+
+        return StaticEncoder(settings, root)
+    from gotd_assets.embedding.transformer import TransformerEncoder
+
+    return TransformerEncoder(settings, root)
+
+
+def _doc_ids(shard: Path) -> pl.Series:
+    return pl.read_parquet(shard, columns=["doc_id"]).get_column("doc_id")
+
+
+def _stored(vectors: npt.NDArray[np.float32], settings: EncoderSettings) -> npt.NDArray[Any]:
+    if settings.normalize:
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    return vectors.astype(np.dtype(settings.storage_dtype))
+
+
+def _write_artifact(shards: Sequence[Path], store: VectorStore, out: Path) -> tuple[int, int, int]:
+    total = quarantined = dimension = 0
+    with (out / "quarantine.jsonl").open("w", encoding="utf-8") as quarantine:
+        for number, shard in enumerate(shards):
+            doc_ids = _doc_ids(shard)
+            if not len(doc_ids):
+                continue
+            vectors = store.get(doc_ids)
+            finite = np.isfinite(vectors).all(axis=1)
+            usable = finite & (np.abs(np.where(finite[:, None], vectors, 0)).max(axis=1) > 0)
+            for doc_id, is_finite in zip(doc_ids.filter(pl.Series(~usable)), finite[~usable], strict=True):
+                reason = "the vector is zero" if is_finite else "the vector holds NaN or an infinity"
+                quarantine.write(json.dumps({"doc_id": doc_id, "reason": reason}) + "\n")
+            quarantined += int((~usable).sum())
+            total += int(usable.sum())
+            dimension = vectors.shape[1]
+            np.save(out / f"vectors-{number:05}.npy", vectors[usable], allow_pickle=False)
+            np.save(out / f"ids-{number:05}.npy", id_bytes(doc_ids.filter(pl.Series(usable))), allow_pickle=False)
+    return total, quarantined, dimension
