@@ -179,3 +179,16 @@ WITH RECURSIVE ancestry AS (
     JOIN artifacts AS input ON input.name = edges.input_name AND input.version = edges.input_version
 )
 SELECT artifact_key, ancestor_key FROM ancestry;
+
+-- When each artifact was first made and last used, and by which Dagster runs.
+CREATE VIEW made AS
+SELECT artifact_key, coalesce(min(created_at) FILTER (NOT reused), min(created_at)) AS made_at,
+       max(created_at) AS last_used_at, string_agg(DISTINCT run_id, ', ' ORDER BY run_id) AS run_ids
+FROM events
+GROUP BY artifact_key;
+
+-- The MLflow runs that trained each model.
+CREATE VIEW trained AS
+SELECT artifact_key, string_agg(mlflow_run_id, ', ' ORDER BY mlflow_run_id) AS mlflow_run_ids
+FROM trainings
+GROUP BY artifact_key;
