@@ -1,0 +1,93 @@
+-- title: Why was this document selected, or why not?
+-- description: For every selection made so far, newest first: whether the document is in it, with its rank and
+--   score; else how far its score was from the cut, or why it was left out. A document counts as known when any
+--   recorded pool or selection held it; for an unknown one there are no rows.
+-- parameter document (doc_id): first 8 or more hex digits of the doc_id
+-- parameter target (text, optional): only selections for this target
+-- parameter selection (version, optional): only this selection, by the first 8 or more characters of its version
+-- example: FROM why_document('3fa94c1e', target := 'imdb')
+CREATE OR REPLACE MACRO why_document(document, target := NULL, selection := NULL) AS TABLE
+WITH doc AS (
+    SELECT d.document_key, d.doc_id FROM documents AS d
+    WHERE d.doc_id BETWEEN first_id(document) AND last_id(document)
+),
+chosen AS (
+    SELECT a.artifact_key, a.name, a.version, s.budget, s.cut_score,
+           (SELECT max(e.created_at) FROM events AS e WHERE e.artifact_key = a.artifact_key) AS made_at
+    FROM selections AS s
+    JOIN artifacts AS a ON a.artifact_key = s.artifact_key
+    WHERE (target IS NULL OR a.partition = target OR starts_with(a.partition, target || '/'))
+      AND (selection IS NULL OR starts_with(a.version, selection))
+),
+-- The scores, pools and exclusions that a selection was made from: its own, or those of what it was made of.
+basis AS (
+    SELECT chosen.artifact_key, ancestry.ancestor_key, contents.content, contents.row_count
+    FROM chosen
+    JOIN ancestry ON ancestry.artifact_key = chosen.artifact_key
+    JOIN contents ON contents.artifact_key = ancestry.ancestor_key
+),
+place AS (
+    SELECT m.artifact_key, m.document_key, m.selection_rank, m.score, o.source, o.origin
+    FROM members AS m
+    JOIN occurrences AS o ON o.occurrence_key = m.occurrence_key
+    WHERE m.document_key IN (SELECT doc.document_key FROM doc)
+),
+scored AS (
+    SELECT basis.artifact_key, s.document_key, any_value(s.score) AS score, any_value(s.position) AS position,
+           any_value(basis.row_count) AS scored_documents
+    FROM (SELECT * FROM scores AS s WHERE s.document_key IN (SELECT doc.document_key FROM doc)) AS s
+    JOIN basis ON basis.content = 'scores' AND basis.ancestor_key = s.artifact_key
+    GROUP BY ALL
+),
+held AS (
+    SELECT o.occurrence_key, o.document_key, o.source, o.origin
+    FROM occurrences AS o
+    WHERE o.document_key IN (SELECT doc.document_key FROM doc)
+),
+pooled AS (
+    SELECT basis.artifact_key, held.document_key, min(held.source) AS source, min(held.origin) AS origin
+    FROM (SELECT * FROM candidates AS c WHERE c.occurrence_key IN (SELECT held.occurrence_key FROM held)) AS c
+    JOIN held ON held.occurrence_key = c.occurrence_key
+    JOIN basis ON basis.content = 'documents' AND basis.ancestor_key = c.artifact_key
+    GROUP BY ALL
+),
+excluded AS (
+    SELECT basis.artifact_key, x.document_key, min(x.reason) AS reason, min(x.matched_doc_id) AS matched_doc_id
+    FROM exclusions AS x
+    JOIN basis ON basis.content = 'exclusions' AND basis.ancestor_key = x.artifact_key
+    WHERE x.document_key IN (SELECT doc.document_key FROM doc)
+    GROUP BY ALL
+)
+SELECT
+    hex_id(doc.doc_id) AS doc_id,
+    chosen.name AS selected_subset,
+    chosen.version AS selection_version,
+    chosen.made_at,
+    place.document_key IS NOT NULL AS selected,
+    CASE
+        WHEN place.document_key IS NOT NULL THEN 'selected: number ' || place.selection_rank || ' of ' || chosen.budget
+        WHEN excluded.document_key IS NOT NULL THEN 'left out: ' || excluded.reason
+        WHEN scored.document_key IS NOT NULL
+        THEN 'not selected: number ' || scored.position || ' of ' || scored.scored_documents
+             || ' by score, and ' || chosen.budget || ' were selected'
+        WHEN pooled.document_key IS NOT NULL THEN 'not selected: in the pool; its score was not recorded'
+        ELSE 'not in the pool of this selection'
+    END AS reason,
+    place.selection_rank,
+    coalesce(place.score, scored.score::DOUBLE) AS score,
+    scored.position AS score_position,
+    scored.scored_documents,
+    chosen.budget,
+    chosen.cut_score,
+    hex_id(excluded.matched_doc_id) AS matched_doc_id,
+    coalesce(place.source, pooled.source) AS source,
+    coalesce(place.origin, pooled.origin) AS origin,
+    forgotten.forgotten_at
+FROM doc
+CROSS JOIN chosen
+LEFT JOIN place ON place.artifact_key = chosen.artifact_key AND place.document_key = doc.document_key
+LEFT JOIN scored ON scored.artifact_key = chosen.artifact_key AND scored.document_key = doc.document_key
+LEFT JOIN pooled ON pooled.artifact_key = chosen.artifact_key AND pooled.document_key = doc.document_key
+LEFT JOIN excluded ON excluded.artifact_key = chosen.artifact_key AND excluded.document_key = doc.document_key
+LEFT JOIN forgotten ON forgotten.doc_id = doc.doc_id
+ORDER BY chosen.made_at DESC, chosen.name, doc.doc_id;

@@ -1,0 +1,1 @@
+INSERT OR REPLACE INTO audits VALUES ($audit, $title, $description, $example, $definition);

@@ -1,0 +1,1 @@
+SELECT audit, definition FROM audits;

@@ -1,0 +1,1 @@
+INSERT INTO contents VALUES ($artifact_key, $content, $row_count);

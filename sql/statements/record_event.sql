@@ -1,0 +1,28 @@
+-- Files are recorded when an artifact is first made, and again when a later making left other bytes.
+CREATE OR REPLACE TEMP TABLE comparison AS
+SELECT EXISTS (FROM files WHERE artifact_key = $artifact_key) AS recorded,
+       EXISTS (
+           FROM incoming_files AS i
+           ANTI JOIN files AS f ON f.artifact_key = $artifact_key AND f.file = i.file AND f.sha256 = i.sha256
+       ) AS other;
+
+INSERT INTO files
+SELECT $artifact_key, $event_key, i.file, i.size, i.sha256
+FROM incoming_files AS i, comparison
+WHERE comparison.other;
+
+INSERT INTO source_files
+SELECT $artifact_key, i.path, i.size, i.sha256
+FROM incoming_source_files AS i
+ANTI JOIN source_files AS s ON s.artifact_key = $artifact_key AND s.path = i.path AND s.sha256 = i.sha256;
+
+INSERT INTO packages
+SELECT $environment_id, i.package, i.package_version
+FROM incoming_packages AS i
+WHERE NOT EXISTS (FROM packages WHERE environment_id = $environment_id);
+
+INSERT INTO events
+SELECT $event_key, $artifact_key, $created_at, $now, $run_id, $step, $reused, $environment_id, recorded AND other
+FROM comparison;
+
+DROP TABLE comparison;

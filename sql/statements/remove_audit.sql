@@ -1,0 +1,1 @@
+DELETE FROM audits WHERE audit = $audit;
