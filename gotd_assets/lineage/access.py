@@ -29,10 +29,6 @@ WRITING = fcntl.LOCK_EX
 
 _IN_USE = ("Could not set lock on file", "with a different configuration", "Unique file handle conflict")
 _LONGEST_PAUSE = 0.1  # seconds between two tries
-_CONFIGURATION: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-}
 
 # Two connections of one process to one file must agree on reading or writing, and closing any descriptor of the file
 # drops the process's lock on it: within a process, one connection at a time.
@@ -84,7 +80,7 @@ def connected(path: Path, deadline: float, *, read_only: bool) -> Iterator[duckd
     refusal = ""
     for _ in _tries(deadline):
         try:
-            connection = duckdb.connect(path, read_only=read_only, config=_CONFIGURATION)
+            connection = duckdb.connect(path, read_only=read_only)
             break
         except duckdb.Error as error:
             refusal = str(error)

@@ -45,12 +45,13 @@ class Database:
             connected(self.path, deadline, read_only=True) as connection,
         ):
             if _is_current(connection, self.path):
-                yield connection
+                with self._failures_told("answer"):
+                    yield connection
                 return
         with turn(self.path, WRITING, self.timeout_seconds) as deadline:
             with connected(self.path, deadline, read_only=False) as connection:
                 _migrate(connection, self.path)
-            with connected(self.path, deadline, read_only=True) as connection:
+            with connected(self.path, deadline, read_only=True) as connection, self._failures_told("answer"):
                 yield connection
 
     @contextlib.contextmanager
@@ -66,8 +67,15 @@ class Database:
             connected(self.path, deadline, read_only=False) as connection,
         ):
             _migrate(connection, self.path)
-            with transaction(connection):
+            with self._failures_told("record"), transaction(connection):
                 yield connection
+
+    @contextlib.contextmanager
+    def _failures_told(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.Error as error:
+            raise LineageError(f"{self.path} could not {what} this, and is as it was before: {error}") from error
 
     def _create_if_absent(self) -> None:
         """Make the database under another name and link it into place: it exists whole or not at all."""

@@ -63,7 +63,7 @@ def _event(row: dict[str, Any], namespace: str) -> dict[str, Any]:
             "name": row["asset"],
             "facets": {
                 "jobType": _facet(
-                    "facets/2-0-3/JobTypeJobFacet.json", processingType="BATCH", integration="DAGSTER", jobType="ASSET"
+                    "facets/2-0-4/JobTypeJobFacet.json", processingType="BATCH", integration="DAGSTER", jobType="ASSET"
                 )
             },
         },
@@ -88,7 +88,7 @@ def _run_facets(row: dict[str, Any], namespace: str) -> dict[str, Any]:
     }
     if _is_uuid(row["run_id"]):
         facets["parent"] = _facet(
-            "facets/1-0-1/ParentRunFacet.json",
+            "facets/1-2-0/ParentRunFacet.json",
             run={"runId": row["run_id"]},
             job={"namespace": namespace, "name": "dagster_run"},
         )
