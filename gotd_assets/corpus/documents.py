@@ -87,7 +87,10 @@ class ReadReport:
         edges = [*_LENGTH_EDGES[: last + 1], min(_LENGTH_EDGES[last + 1], longest)]
         return {
             **{name: getattr(self, name) for name in ("files", "bytes", "read", "unread", "filtered", "quarantined")},
-            **{name: getattr(self, name) for name in ("too_short", "chunks", "duplicates", "kept", "characters", "originals")},
+            **{
+                name: getattr(self, name)
+                for name in ("too_short", "chunks", "duplicates", "kept", "characters", "originals")
+            },
             "quarantined_by_reason": dict(sorted(self.quarantined_by_reason.items())),
             "length_histogram": {"edges": edges, "counts": self.lengths[: last + 1]},
         }
@@ -148,7 +151,9 @@ def read_documents(
                 _count_lengths(fresh, report)
                 writer.add(fresh)
                 if progress is not None:
-                    progress(ReadProgress(entry.name, report.kept, report.bytes, total_bytes, time.monotonic() - started))
+                    progress(
+                        ReadProgress(entry.name, report.kept, report.bytes, total_bytes, time.monotonic() - started)
+                    )
                 if report.unread:
                     break
     writer.close()
@@ -186,7 +191,9 @@ def write_documents(frame: pl.DataFrame, out: Path) -> None:
         frame.slice(first, SHARD_ROWS).write_parquet(out / f"documents-{number:05}.parquet")
 
 
-def _usable(batch: pl.DataFrame, preparation: PreparationSettings, name: str, report: ReadReport, quarantine: object) -> pl.DataFrame:
+def _usable(
+    batch: pl.DataFrame, preparation: PreparationSettings, name: str, report: ReadReport, quarantine: object
+) -> pl.DataFrame:
     report.read += batch.height
     report.filtered += batch.height - int(batch.get_column("kept").sum())
     batch = batch.filter("kept").with_columns(text=clean(pl.col("text"), preparation))
@@ -233,7 +240,9 @@ def _documents(
     )
 
 
-def _first_occurrences(frame: pl.DataFrame, seen: dict[str, str], duplicates: list[tuple[str, str, str]]) -> pl.DataFrame:
+def _first_occurrences(
+    frame: pl.DataFrame, seen: dict[str, str], duplicates: list[tuple[str, str, str]]
+) -> pl.DataFrame:
     keep = []
     for doc_id, origin in frame.select("doc_id", "origin").iter_rows():
         first = seen.setdefault(doc_id, origin)

@@ -98,7 +98,13 @@ def find_contamination(
     progress: Callable[[str], None] | None = None,
 ) -> ContaminationReport:
     """Write to `out` (Parquet) the documents that duplicate, exactly or nearly, a document of the `references` folders."""
-    schema = {"doc_id": pl.String, "reason": pl.String, "matched_doc_id": pl.String, "kind": pl.String, "similarity": pl.Float64}
+    schema = {
+        "doc_id": pl.String,
+        "reason": pl.String,
+        "matched_doc_id": pl.String,
+        "kind": pl.String,
+        "similarity": pl.Float64,
+    }
     rows: dict[str, tuple[str, str, str, str, float]] = {}
     if settings.contamination:
         index = _NearIndex(settings.jaccard)
@@ -162,9 +168,7 @@ class _NearIndex:
 
     def _match(self, signature: npt.NDArray[np.uint32], keys: list[bytes]) -> tuple[str, float] | None:
         candidates = {bucket[key] for bucket, key in zip(self._buckets, keys, strict=True) if key in bucket}
-        best = max(
-            ((float((self._signatures[i] == signature).mean()), -i) for i in candidates), default=(0.0, 0)
-        )
+        best = max(((float((self._signatures[i] == signature).mean()), -i) for i in candidates), default=(0.0, 0))
         return (self._ids[-best[1]], best[0]) if best[0] >= self._jaccard else None
 
     def _insert(self, doc_id: str, signature: npt.NDArray[np.uint32], keys: list[bytes]) -> None:

@@ -60,7 +60,9 @@ def open_binary(file: Path) -> IO[bytes]:
 
 def _json_lines(file: Path, entry: TextInputSettings) -> Iterator[Batch]:
     for first, lines, failures in _lines(file, entry.max_record_bytes):
-        frame = pl.DataFrame({"row": range(first, first + len(lines)), "line": lines}, schema={"row": pl.Int64, "line": pl.String})
+        frame = pl.DataFrame(
+            {"row": range(first, first + len(lines)), "line": lines}, schema={"row": pl.Int64, "line": pl.String}
+        )
         yield _combine(_from_json(frame.filter(pl.col("line").str.strip_chars() != ""), entry, file), failures)
 
 
@@ -82,7 +84,9 @@ def _json_array(file: Path, entry: TextInputSettings) -> Iterator[Batch]:
 
 def _text_lines(file: Path, entry: TextInputSettings) -> Iterator[Batch]:
     for first, lines, failures in _lines(file, entry.max_record_bytes):
-        frame = pl.DataFrame({"row": range(first, first + len(lines)), "text": lines}, schema={"row": pl.Int64, "text": pl.String})
+        frame = pl.DataFrame(
+            {"row": range(first, first + len(lines)), "text": lines}, schema={"row": pl.Int64, "text": pl.String}
+        )
         yield _combine(_complete(frame.filter(pl.col("text").str.strip_chars() != "")), failures)
 
 
@@ -95,7 +99,9 @@ def _whole_text(file: Path, entry: TextInputSettings) -> Iterator[Batch]:
     try:
         yield _complete(pl.DataFrame({"row": [1], "text": [content.decode("utf-8-sig")]}))
     except UnicodeDecodeError as error:
-        yield _failures([(1, f"not UTF-8: {error.reason} at byte {error.start}", content[:_EXCERPT].decode(errors="replace"))])
+        yield _failures(
+            [(1, f"not UTF-8: {error.reason} at byte {error.start}", content[:_EXCERPT].decode(errors="replace"))]
+        )
 
 
 def _delimited(delimiter: str, file: Path, entry: TextInputSettings) -> Iterator[Batch]:
@@ -104,7 +110,10 @@ def _delimited(delimiter: str, file: Path, entry: TextInputSettings) -> Iterator
 
     limit = csv.field_size_limit(entry.max_record_bytes)
     try:
-        with open_binary(file) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+        with (
+            open_binary(file) as raw,
+            io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="") as text,
+        ):
             reader = csv.reader(text, delimiter=delimiter)
             header = next(reader, [])
             rows: list[tuple[int, list[str]]] = []
@@ -241,10 +250,17 @@ def _from_json(frame: pl.DataFrame, entry: TextInputSettings, file: Path) -> Bat
     )
     with duckdb.connect(config={"threads": 2, "enable_external_access": False}) as connection:
         connection.register("frame", frame.to_arrow())
-        parsed = cast("pl.DataFrame", pl.from_arrow(connection.execute(query, [_pointer(path) for path in paths]).to_arrow_table()))
+        parsed = cast(
+            "pl.DataFrame",
+            pl.from_arrow(connection.execute(query, [_pointer(path) for path in paths]).to_arrow_table()),
+        )
     if parsed.height and entry.filter is not None:
         names = parsed.filter("valid").get_column("line")
-        fields = pl.read_ndjson("\n".join(names.to_list()).encode(), infer_schema_length=None) if len(names) else pl.DataFrame()
+        fields = (
+            pl.read_ndjson("\n".join(names.to_list()).encode(), infer_schema_length=None)
+            if len(names)
+            else pl.DataFrame()
+        )
         passed = fields_that_pass(fields, entry)
         parsed = parsed.with_columns(kept=pl.lit(value=True))
         chosen = parsed.filter("valid").with_columns(kept=passed)
@@ -279,7 +295,9 @@ def _from_arrow(batch: Any, first: int, entry: TextInputSettings, file: Path) ->
     return _from_columns(frame.with_row_index("__row", first), entry, file, [])
 
 
-def _from_columns(frame: pl.DataFrame, entry: TextInputSettings, file: Path, failures: list[tuple[int, str, str]]) -> Batch:
+def _from_columns(
+    frame: pl.DataFrame, entry: TextInputSettings, file: Path, failures: list[tuple[int, str, str]]
+) -> Batch:
     if "__row" not in frame.columns or not frame.height:
         return _failures(failures, entry.fields.keep)
     passed = fields_that_pass(frame.drop("__row"), entry)
@@ -296,7 +314,9 @@ def _from_columns(frame: pl.DataFrame, entry: TextInputSettings, file: Path, fai
         result = result.with_columns(
             text=pl.lit(None, pl.String), reason=pl.lit(f"field {entry.fields.text!r} is {kind}, not a string")
         )
-    result = result.with_columns(excerpt=pl.lit(None, pl.String)).select("row", "text", "reason", "excerpt", "kept", *entry.fields.keep)
+    result = result.with_columns(excerpt=pl.lit(None, pl.String)).select(
+        "row", "text", "reason", "excerpt", "kept", *entry.fields.keep
+    )
     return _combine(result, failures)
 
 
@@ -335,7 +355,9 @@ def _field(frame: pl.DataFrame, path: str, entry: TextInputSettings, file: Path)
 
 
 def _no_field(entry: TextInputSettings, file: Path, found: str) -> InputError:
-    return InputError(f"{entry.name!r}: {file} has no field {entry.fields.text!r} ({found}); set `fields.text` in gotd.yaml")
+    return InputError(
+        f"{entry.name!r}: {file} has no field {entry.fields.text!r} ({found}); set `fields.text` in gotd.yaml"
+    )
 
 
 def _columns(rows: list[tuple[int, list[str]]], header: list[str]) -> pl.DataFrame:
@@ -358,7 +380,9 @@ def _failures(failures: list[tuple[int, str, str]], keep: list[str] | None = Non
     schema = {"row": pl.Int64, "reason": pl.String, "excerpt": pl.String}
     frame = pl.DataFrame(failures, schema=schema, orient="row")
     nothing = [pl.lit(None, pl.String).alias(name) for name in keep or []]
-    return frame.select("row", pl.lit(None, pl.String).alias("text"), "reason", "excerpt", pl.lit(value=True).alias("kept"), *nothing)
+    return frame.select(
+        "row", pl.lit(None, pl.String).alias("text"), "reason", "excerpt", pl.lit(value=True).alias("kept"), *nothing
+    )
 
 
 def _combine(batch: Batch, failures: list[tuple[int, str, str]]) -> Batch:

@@ -46,7 +46,9 @@ def read_target(
             heldout = scan_documents(Path(folder)).collect()
         train = documents.join(heldout, on="doc_id", how="anti")
         if not train.height:
-            raise InputError(f"target {target.name!r}: every document stands in holdout.path too; nothing is left to guide the selection")
+            raise InputError(
+                f"target {target.name!r}: every document stands in holdout.path too; nothing is left to guide the selection"
+            )
     else:
         held = _is_held_out(documents.get_column("original_id"), target.holdout.share)
         train, heldout = documents.filter(~held), documents.filter(held)

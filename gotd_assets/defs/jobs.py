@@ -1,11 +1,13 @@
 """Jobs: the verbs a team uses, each over one kind of partition."""
 
+from typing import Any
+
 import dagster as dg
 
 from gotd_assets.defs.partitions import Partitions
 
 
-def build_jobs(partitions: Partitions) -> list[dg.UnresolvedAssetJobDefinition]:
+def build_jobs(partitions: Partitions) -> list[Any]:
     """Jobs for `partitions`; each is launched for one partition, or backfilled over several."""
     return [
         dg.define_asset_job(

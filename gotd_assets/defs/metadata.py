@@ -30,7 +30,9 @@ def picture(title: str, png: bytes) -> dg.MetadataValue[Any]:
 
 def figures(artifact: Artifact) -> Metadata:
     """Numbers and words of the artifact's summary, flat; nested parts are left to tables and pictures."""
-    return {key: value for key, value in artifact.manifest.summary.items() if isinstance(value, int | float | str | bool)}
+    return {
+        key: value for key, value in artifact.manifest.summary.items() if isinstance(value, int | float | str | bool)
+    }
 
 
 def documents(artifact: Artifact) -> Metadata:
@@ -127,6 +129,11 @@ def training(artifact: Artifact, ui_url: str) -> Metadata:
         shown["loss"] = picture("training loss", plots.curve(report["loss_curve"], "step", "loss"))
     shown["model"] = dg.MetadataValue.path(artifact.path / "model")
     return shown
+
+
+def sketch(artifact: Artifact) -> Metadata:
+    """How many points, and what they lose."""
+    return figures(artifact)
 
 
 def report(artifact: Artifact) -> Metadata:

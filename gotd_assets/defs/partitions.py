@@ -54,3 +54,8 @@ class SelectionKey:
     def artifact_partition(self) -> str:
         """The partition under which artifacts of this selection are stored."""
         return f"{self.target}/{self.method}"
+
+
+def every_source(asset: str) -> dg.AssetDep:
+    """A dependency on all partitions of an asset that is partitioned by source."""
+    return dg.AssetDep(asset, partition_mapping=dg.AllPartitionMapping())

@@ -16,7 +16,7 @@ from gotd_assets.fingerprint import Json
 from gotd_assets.storage import Artifact, ArtifactKey, ArtifactStore, ArtifactWriter, artifact_version
 
 if TYPE_CHECKING:
-    from gotd_assets.lineage import Materialisation
+    from gotd_assets.lineage import Materialisation, SourceFile
     from gotd_assets.settings import Project
 
 OWNERS = ["team:data-selection"]
@@ -114,6 +114,15 @@ class Station:
                 **describe(artifact),
             },
         )
+
+    def source_files(self, checksums: Mapping[str, str]) -> list[SourceFile]:
+        """The user's files by name, with size, for lineage."""
+        from gotd_assets.lineage import SourceFile
+
+        return [
+            SourceFile(name, (self.project.root / name).stat().st_size, checksum)
+            for name, checksum in checksums.items()
+        ]
 
     @property
     def show(self) -> Callable[[object], None]:

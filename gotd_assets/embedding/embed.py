@@ -124,7 +124,9 @@ def embed_documents(
     seconds = time.monotonic() - started
     total, quarantined, dimension = _write_artifact(shards, vectors, out)
     if total == 0 and quarantined:
-        raise InputError(f"none of {quarantined} documents has a usable vector (all NaN or zero); is {settings.model!r} the right encoder?")
+        raise InputError(
+            f"none of {quarantined} documents has a usable vector (all NaN or zero); is {settings.model!r} the right encoder?"
+        )
     return EmbeddingReport(
         documents=total,
         quarantined=quarantined,

@@ -76,7 +76,11 @@ def pooling_of(settings: EncoderSettings, path: Path | None) -> str:
     config = path / "1_Pooling" / "config.json" if path is not None else None
     if config is None or not config.is_file():
         return "mean"
-    modes = {key.removeprefix("pooling_mode_") for key, value in json.loads(config.read_text()).items() if value is True and key.startswith("pooling_mode_")}
+    modes = {
+        key.removeprefix("pooling_mode_")
+        for key, value in json.loads(config.read_text()).items()
+        if value is True and key.startswith("pooling_mode_")
+    }
     for name, mode in (("mean", "mean_tokens"), ("cls", "cls_token")):
         if modes == {mode}:
             return name

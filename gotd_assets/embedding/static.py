@@ -28,7 +28,9 @@ class StaticEncoder:
 
         path = find_model(settings.model, root)
         if path is None or not (path / "tokenizer.json").is_file():
-            raise InputError(f"encoder.model {settings.model!r}: a static encoder is a folder with tokenizer.json and model.safetensors")
+            raise InputError(
+                f"encoder.model {settings.model!r}: a static encoder is a folder with tokenizer.json and model.safetensors"
+            )
         tensors = load_file(path / "model.safetensors")
         if "embeddings" not in tensors:
             raise InputError(f"{path / 'model.safetensors'} has no tensor 'embeddings'; it has: {', '.join(tensors)}")

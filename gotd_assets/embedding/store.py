@@ -52,7 +52,9 @@ class VectorStore:
                 doc_ids = hex_ids(np.load(path))
                 self._segments[name] = np.load(self.folder / f"vectors-{name}.npy", mmap_mode="r")
                 frames.append(
-                    pl.DataFrame({"doc_id": doc_ids}).with_columns(segment=pl.lit(name), row=pl.int_range(pl.len(), dtype=pl.Int64))
+                    pl.DataFrame({"doc_id": doc_ids}).with_columns(
+                        segment=pl.lit(name), row=pl.int_range(pl.len(), dtype=pl.Int64)
+                    )
                 )
         self._index = pl.concat(frames).unique("doc_id", keep="first", maintain_order=True)
 
@@ -66,7 +68,9 @@ class VectorStore:
         _write(self.folder, f"vectors-{name}.npy", vectors)
         _write(self.folder, f"ids-{name}.npy", id_bytes(doc_ids))
         self._segments[name] = np.load(self.folder / f"vectors-{name}.npy", mmap_mode="r")
-        added = pl.DataFrame({"doc_id": doc_ids}).with_columns(segment=pl.lit(name), row=pl.int_range(pl.len(), dtype=pl.Int64))
+        added = pl.DataFrame({"doc_id": doc_ids}).with_columns(
+            segment=pl.lit(name), row=pl.int_range(pl.len(), dtype=pl.Int64)
+        )
         self._index = pl.concat([self._index, added]).unique("doc_id", keep="first", maintain_order=True)
 
     def get(self, doc_ids: pl.Series) -> npt.NDArray[Any]:

@@ -54,8 +54,12 @@ class TransformerEncoder:
     def encode(self, texts: Sequence[str], tick: Callable[[int, int], None]) -> npt.NDArray[np.float32]:
         """Vectors (n, D) float32 of `texts`; `tick(documents, tokens)` is called after every batch."""
         encoded = self.tokenizer(
-            list(texts), truncation=True, max_length=self.max_tokens, add_special_tokens=True,
-            return_attention_mask=False, return_token_type_ids=False,
+            list(texts),
+            truncation=True,
+            max_length=self.max_tokens,
+            add_special_tokens=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
         )["input_ids"]
         lengths = np.fromiter((len(ids) for ids in encoded), dtype=np.int64, count=len(encoded))
         order = np.argsort(-lengths, kind="stable")

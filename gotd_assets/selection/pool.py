@@ -81,7 +81,9 @@ class Pool(Sequence[PoolShard]):
     def doc_ids(self) -> pl.DataFrame:
         """`doc_id` and `source` of every candidate, in pool order."""
         frames = [
-            pl.DataFrame({"doc_id": shard.doc_ids, "source": pl.Series([shard.source]).new_from_index(0, len(shard.doc_ids))})
+            pl.DataFrame(
+                {"doc_id": shard.doc_ids, "source": pl.Series([shard.source]).new_from_index(0, len(shard.doc_ids))}
+            )
             for shard in self
         ]
         return pl.concat(frames) if frames else pl.DataFrame(schema={"doc_id": pl.String, "source": pl.String})

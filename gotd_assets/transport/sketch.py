@@ -126,7 +126,9 @@ def _sketch(points: Tensor, mass: Tensor, method: SketchMethod, size: int, cost:
 def _centroids(points: Tensor, mass: Tensor, size: int, seed: int) -> Tensor:
     import faiss
 
-    kmeans = faiss.Kmeans(points.shape[1], size, niter=25, seed=seed, min_points_per_centroid=1, max_points_per_centroid=10_000_000)
+    kmeans = faiss.Kmeans(
+        points.shape[1], size, niter=25, seed=seed, min_points_per_centroid=1, max_points_per_centroid=10_000_000
+    )
     kmeans.train(points.numpy(), weights=(mass * len(mass)).float().numpy())
     return torch.from_numpy(np.array(kmeans.centroids, dtype=np.float32))
 

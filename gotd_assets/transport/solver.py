@@ -153,9 +153,7 @@ def solve(
                 preconditioner.refresh(g)
         elif initial is not None:
             preconditioner.refresh(g)
-        ascent = ascend(
-            full, g, preconditioner, tolerance=tolerance, max_passes=max_passes, report=show("full pass")
-        )
+        ascent = ascend(full, g, preconditioner, tolerance=tolerance, max_passes=max_passes, report=show("full pass"))
         g, column, passes = ascent.g, ascent.evaluation.column, ascent.passes
         subsample_passes += preconditioner.passes
     final, upper_bound = full.rounding(g, column)

@@ -35,7 +35,9 @@ def candidate_pool(declared: Project, partitions: Partitions) -> dg.AssetsDefini
         return station.make(
             {"duplicates": settings.model_dump(mode="json", exclude={"contamination"}), "order": sources},
             lambda writer, _scratch: writer.summary.update(
-                find_duplicates(documents, settings, writer.path / "duplicates.parquet", progress=station.show).as_summary()
+                find_duplicates(
+                    documents, settings, writer.path / "duplicates.parquet", progress=station.show
+                ).as_summary()
             ),
             metadata.duplicates,
         )

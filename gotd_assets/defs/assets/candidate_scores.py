@@ -5,7 +5,7 @@ import dataclasses
 import dagster as dg
 
 from gotd_assets.defs import metadata
-from gotd_assets.defs.partitions import Partitions
+from gotd_assets.defs.partitions import Partitions, every_source
 from gotd_assets.defs.resources import ProjectResource
 from gotd_assets.defs.station import OWNERS, Station
 from gotd_assets.settings import Project
@@ -18,7 +18,13 @@ def candidate_scores(declared: Project, partitions: Partitions) -> dg.AssetsDefi
 
     @dg.asset(
         partitions_def=partitions.targets,
-        deps=["raw_candidates", "candidate_embeddings", "candidate_pool", "target_documents", "ot_potentials"],
+        deps=[
+            every_source("raw_candidates"),
+            every_source("candidate_embeddings"),
+            "candidate_pool",
+            "target_documents",
+            "ot_potentials",
+        ],
         group_name="transport",
         kinds={"pytorch", "parquet"},
         owners=OWNERS,

@@ -4,7 +4,7 @@ import dagster as dg
 from pydantic import Field
 
 from gotd_assets.defs import metadata
-from gotd_assets.defs.partitions import Partitions
+from gotd_assets.defs.partitions import Partitions, every_source
 from gotd_assets.defs.resources import ProjectResource
 from gotd_assets.defs.station import OWNERS, Station
 from gotd_assets.settings import Project
@@ -22,7 +22,7 @@ def ot_potentials(declared: Project, partitions: Partitions) -> dg.AssetsDefinit
 
     @dg.asset(
         partitions_def=partitions.targets,
-        deps=["candidate_embeddings", "candidate_pool", "target_sketch"],
+        deps=[every_source("candidate_embeddings"), "candidate_pool", "target_sketch"],
         group_name="transport",
         kinds={"pytorch"},
         owners=OWNERS,
@@ -48,7 +48,9 @@ def ot_potentials(declared: Project, partitions: Partitions) -> dg.AssetsDefinit
             from gotd_assets.transport import Sketch, solve
 
             potentials = solve(
-                Pool.open({name: artifact.path for name, artifact in embeddings.items()}, pool.path).vectors,
+                Pool.open(
+                    {name: artifact.path for name, artifact in embeddings.items()}, pool.file("duplicates.parquet")
+                ).vectors,
                 Sketch.load(sketch.path / "sketch.safetensors"),
                 cost=transport.cost,
                 epsilon=transport.epsilon,
@@ -56,6 +58,7 @@ def ot_potentials(declared: Project, partitions: Partitions) -> dg.AssetsDefinit
                 tolerance=transport.tolerance,
                 max_passes=transport.max_passes,
                 reach=transport.reach,
+                debias=transport.debias,
                 solver=transport.solver,
                 memory_budget_bytes=int(transport.memory_budget_gb * 2**30),
                 device=transport.device,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
@@ -41,6 +42,7 @@ def pre_fine_tuned_model(declared: Project, partitions: Partitions) -> dg.Assets
 
         Recorded as a run in MLflow, with the selection as its dataset. Starts by itself when a selection changes.
         """
+        from gotd_assets.lineage import Training
         from gotd_assets.training import TrackingContext, model_version, pre_fine_tune
 
         key = SelectionKey.of(context)
@@ -64,7 +66,7 @@ def pre_fine_tuned_model(declared: Project, partitions: Partitions) -> dg.Assets
             },
         )
 
-        def write(writer: ArtifactWriter, scratch: object) -> None:
+        def write(writer: ArtifactWriter, scratch: Path) -> None:
             report = pre_fine_tune(
                 subset.file("subset.parquet"),
                 training,
@@ -78,17 +80,21 @@ def pre_fine_tuned_model(declared: Project, partitions: Partitions) -> dg.Assets
             )
             writer.summary.update(report.as_summary())
 
-        def trained(artifact: Artifact) -> dict[str, str]:
-            content: dict[str, str] = json.loads(artifact.file("training.json").read_text(encoding="utf-8"))
-            return content
+        def trained(artifact: Artifact) -> Training:
+            facts = json.loads(artifact.file("training.json").read_text(encoding="utf-8"))
+            return Training(
+                mlflow_run_id=facts["mlflow_run_id"],
+                tracking_uri=facts["tracking_uri"],
+                selection_version=subset.version,
+                base_model=training.model,
+                seed=training.seed,
+            )
 
         return station.make(
             training.model_dump(mode="json", exclude={"model", "device", "checkpoint_steps"}),
             write,
             lambda artifact: metadata.training(artifact, loaded.settings.tracking.ui_url),
-            lambda artifact, record: dataclasses.replace(
-                record, training=station.training_record(artifact, subset, training)
-            ),
+            lambda artifact, record: dataclasses.replace(record, training=trained(artifact)),
         )
 
     return pre_fine_tuned_model

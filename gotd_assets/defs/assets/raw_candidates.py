@@ -43,7 +43,7 @@ def raw_candidates(declared: Project, partitions: Partitions) -> dg.AssetsDefini
             },
             lambda writer, _scratch: writer.summary.update(
                 read_documents(
-                    source, loaded.settings.preparation, loaded.root, writer.path, progress=station.log
+                    source, loaded.settings.preparation, loaded.root, writer.path, progress=station.show
                 ).as_summary()
             ),
             lambda artifact: {
@@ -53,7 +53,7 @@ def raw_candidates(declared: Project, partitions: Partitions) -> dg.AssetsDefini
             lambda artifact, record: dataclasses.replace(
                 record,
                 documents=sorted(artifact.path.glob("documents-*.parquet")),
-                source_files=files.for_lineage(),
+                source_files=station.source_files(files),
             ),
         )
 

@@ -6,7 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from gotd_assets.defs import metadata
-from gotd_assets.defs.partitions import Partitions, SelectionKey
+from gotd_assets.defs.partitions import Partitions, SelectionKey, every_source
 from gotd_assets.defs.resources import ProjectResource
 from gotd_assets.defs.station import OWNERS, Station
 from gotd_assets.settings import Project
@@ -25,8 +25,8 @@ def selected_subset(declared: Project, partitions: Partitions) -> dg.AssetsDefin
     @dg.asset(
         partitions_def=partitions.selections,
         deps=[
-            "raw_candidates",
-            "candidate_embeddings",
+            every_source("raw_candidates"),
+            every_source("candidate_embeddings"),
             "candidate_pool",
             "target_documents",
             "target_embeddings",

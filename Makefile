@@ -1,0 +1,59 @@
+# Every target does its own set-up. PYTHON=python3.12 make … takes another interpreter.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+export DAGSTER_HOME := $(CURDIR)
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all check format docs ui bench-transport bench-embedding bench-corpus bench-lineage clean
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+setup: $(READY) ## install everything into .venv
+
+$(READY): pyproject.toml constraints.txt
+	@echo "installing into $(VENV) (a few minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install --progress-bar off --constraint constraints.txt --editable . --group dev \
+		| grep --line-buffered -E '^(Collecting|Installing|Successfully)' | cut -c1-100
+	@$(BIN)/python -c "import dagster, duckdb, faiss, mlflow, polars, torch, transformers" \
+		|| { echo "the installation is not complete; run make clean and try again"; exit 1; }
+	@touch $@
+
+demo: $(READY) ## real text and models, from nothing to a selection and a tracked training run
+	@$(BIN)/gotd demo
+
+test: $(READY) ## the fast tests
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(READY) ## all tests, minutes to an hour
+	@$(BIN)/python -m pytest
+
+check: $(READY) ## lint, format, types, import rules, definitions
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/gotd settings-reference --check docs/settings.md
+	@$(BIN)/dg check defs
+
+format: $(READY) ## format the code and mend what ruff can
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+docs: $(READY) ## write docs/settings.md from the settings' descriptions
+	@$(BIN)/gotd settings-reference docs/settings.md
+
+ui: $(READY) ## Dagster web server and daemon, and the MLflow UI, on loopback
+	@$(BIN)/gotd ui
+
+bench-transport: $(READY) ## the solver against geomloss, OTT-JAX and POT
+	@$(BIN)/python -m benchmarks.transport
+
+clean: ## remove .venv and caches; what the project made (.gotd) stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

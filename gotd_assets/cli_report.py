@@ -1,0 +1,96 @@
+"""`gotd report` and `gotd export`: what came out, on the terminal and as files to take away."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from gotd_assets.settings import Project
+from gotd_assets.storage import MANIFEST, ArtifactKey, ArtifactStore
+
+_WIDTH = 110
+
+
+def show(project: Project, target: str, console: Console) -> None:
+    """Print the evaluation report of `target`.
+
+    Raises:
+        SettingsError: there is no such target.
+        ArtifactError: it was not evaluated yet.
+    """
+    name = project.settings.target(target).name
+    store = ArtifactStore(project.home / "artifacts")
+    artifact = store.current(ArtifactKey("evaluation_report", name))
+    report: dict[str, Any] = json.loads(artifact.file("report.json").read_text(encoding="utf-8"))
+    methods = report["methods"]
+    total = sum(report["pool"].values())
+    console.rule(f"[bold]{name}", align="left")
+
+    sources = Table("source", title="where documents come from", title_justify="left")
+    for column in ("candidates", "share of pool", *(f"share of {m['method']}" for m in methods)):
+        sources.add_column(column, justify="right")
+    for source, count in report["pool"].items():
+        shares = [f"{m['per_source'][source] / m['documents']:.1%}" for m in methods]
+        sources.add_row(source, f"{count:,}", f"{count / total:.1%}", *shares)
+    console.print(sources)
+
+    for m in methods[:1]:
+        best = Table(
+            "rank",
+            "score",
+            "source",
+            "text",
+            "nearest target example",
+            title=f"best by {m['method']}",
+            title_justify="left",
+        )
+        for document in m["best"]:
+            texts = (_short(document["text"]), _short(document["nearest_target_text"]))
+            best.add_row(str(document["rank"]), f"{document['score']:.4f}", document["source"], *texts)
+        console.print(best)
+
+    outcome = Table("", title="what it did", title_justify="left")
+    for column in ("transport cost to target", "held-out perplexity", "95% interval", "MLflow run"):
+        outcome.add_column(column, justify="right")
+    before = f"{methods[0]['worth']['before']:.5f}"
+    outcome.add_row("pool, base model", before, *_perplexity(report["base_perplexity"]), "")
+    for m in methods:
+        label = f"with {m['documents']} by {m['method']}"
+        outcome.add_row(label, f"{m['worth']['after']:.5f}", *_perplexity(m["perplexity"]), m["mlflow_run_id"])
+    console.print(outcome)
+
+    subset = store.current(ArtifactKey("selected_subset", f"{name}/{methods[0]['method']}")).file("subset.parquet")
+    console.print("\n[bold]next")
+    for line in (
+        f"load the selection:  polars.read_parquet('{subset}')",
+        f"take it away:        gotd export {name} my-selection",
+        f"ask why:             gotd audit why_document --document {methods[0]['best'][0]['doc_id'][:12]}",
+        "see it all:          make ui",
+        "your own text:       change `sources` and `targets` in gotd.yaml, then `gotd run`",
+    ):
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def export_selection(project: Project, target: str, method: str, folder: Path, console: Console) -> None:
+    """Copy subset.parquet, subset.jsonl and manifest.json of a selection to `folder`.
+
+    Raises:
+        ArtifactError: there is no such selection yet.
+    """
+    artifact = ArtifactStore(project.home / "artifacts").current(ArtifactKey("selected_subset", f"{target}/{method}"))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("subset.parquet", "subset.jsonl", MANIFEST):
+        shutil.copy2(artifact.path / name, folder / name)
+        console.print(f"{folder / name}", highlight=False, soft_wrap=True)
+
+
+def _perplexity(figures: dict[str, Any]) -> tuple[str, str]:
+    return f"{figures['perplexity']:.2f}", f"{figures['low']:.2f} – {figures['high']:.2f}"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…"

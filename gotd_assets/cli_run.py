@@ -1,0 +1,119 @@
+"""`gotd run`: materialise everything that is missing or stale, in the order of the data, without a daemon."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from gotd_assets.errors import GotdError
+from gotd_assets.settings import load_project, settings_path
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+_SOURCE_STATIONS = ("raw_candidates", "candidate_embeddings")
+_POOL_STATIONS = ("candidate_pool",)
+_TARGET_STATIONS = ("target_documents", "target_embeddings", "target_sketch", "ot_potentials", "candidate_scores")
+_SELECTION_STATIONS = ("selected_subset", "pre_fine_tuned_model")
+_REPORT_STATIONS = ("evaluation_report",)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stage:
+    title: str
+    assets: tuple[str, ...]
+    partition: str | dict[str, str] | None
+
+
+def run(targets: list[str] | None, console: Console) -> None:
+    """Materialise every asset for `targets` (all by default), one Dagster run per partition, recorded in the instance.
+
+    Stations find what stands already by version, so a second run does next to nothing.
+
+    Raises:
+        SettingsError: the settings are wrong or name no such target.
+        GotdError: a station failed; its message says what to do.
+    """
+    import dagster as dg
+
+    path = settings_path()
+    project = load_project(path)
+    names = [project.settings.target(name).name for name in targets or [t.name for t in project.settings.targets]]
+    os.environ.setdefault("DAGSTER_HOME", str(project.root))
+    # The file-based instance and the code location are relative to the project's folder.
+    os.chdir(project.root)
+    os.environ["GOTD_SETTINGS"] = str(path)
+    from gotd_assets.definitions import defs
+
+    definitions = dg.Definitions.merge(defs(), dg.Definitions(loggers={"console": _terminal_logger(console)}))
+    job = definitions.resolve_implicit_global_asset_job_def()
+    stages = list(
+        _stages([source.name for source in project.settings.sources], names, project.settings.selection.methods)
+    )
+    with dg.DagsterInstance.get() as instance:
+        for number, stage in enumerate(stages, 1):
+            console.rule(f"[bold]{number}/{len(stages)}[/] {stage.title}", align="left")
+            _execute(job, instance, stage)
+
+
+def _stages(sources: list[str], targets: list[str], methods: list[str]) -> Iterator[_Stage]:
+    for source in sources:
+        yield _Stage(f"read and embed source {source}", _SOURCE_STATIONS, source)
+    yield _Stage("find duplicates across sources", _POOL_STATIONS, None)
+    for target in targets:
+        yield _Stage(f"target {target}: transport and scores", _TARGET_STATIONS, target)
+        for method in methods:
+            title = f"target {target}: select by {method} and pre-fine-tune"
+            yield _Stage(title, _SELECTION_STATIONS, {"target": target, "method": method})
+        yield _Stage(f"target {target}: evaluation", _REPORT_STATIONS, target)
+
+
+def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, stage: _Stage) -> None:
+    import dagster as dg
+
+    partition = dg.MultiPartitionKey(stage.partition) if isinstance(stage.partition, dict) else stage.partition
+    result = job.execute_in_process(
+        instance=instance,
+        partition_key=partition,
+        asset_selection=[dg.AssetKey(asset) for asset in stage.assets],
+        run_config={"loggers": {"console": {}}},
+        raise_on_error=False,
+    )
+    if result.success:
+        return
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            cause = error.cause if error is not None and error.cause is not None else error
+            message = cause.message.strip() if cause is not None else "unknown error"
+            raise GotdError(f"{event.step_key} failed in run {result.run_id}:\n{message}")
+    raise GotdError(f"run {result.run_id} failed before any step; see it in the Dagster UI")
+
+
+def _terminal_logger(console: Console) -> dg.LoggerDefinition:
+    """A Dagster logger that shows what stations say, and none of the orchestrator's own events."""
+    import dagster as dg
+
+    @dg.logger
+    def terminal(_: dg.InitLoggerContext) -> logging.Logger:
+        logger = logging.Logger("gotd", logging.INFO)
+        logger.addHandler(_ConsoleHandler(console))
+        return logger
+
+    return terminal
+
+
+class _ConsoleHandler(logging.Handler):
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        meta = getattr(record, "dagster_meta", {})
+        if meta.get("dagster_event") is None:
+            self._console.print(f"  {meta.get('step_key')}: {meta.get('orig_message')}", highlight=False, markup=False)

@@ -1,0 +1,60 @@
+"""What a selection is worth before any training: the transport cost from the effective distribution to the target."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+if TYPE_CHECKING:
+    from gotd_assets.fingerprint import Json
+    from gotd_assets.selection.pool import Pool
+    from gotd_assets.transport import Potentials
+
+
+@dataclasses.dataclass(frozen=True)
+class Worth:
+    """Transport cost to the target, in units of the cost.
+
+    Attributes:
+        before: from the pool.
+        after: from the effective distribution λ·selection + (1−λ)·pool (Kang et al. 2024, Lemma 1).
+        mixing: λ.
+    """
+
+    before: float
+    after: float
+    mixing: float
+
+    def as_summary(self) -> dict[str, Json]:
+        """As a mapping for manifests."""
+        return {**dataclasses.asdict(self), "reduction": self.before - self.after}
+
+
+def worth_of(selected: pl.Series, pool: Pool, potentials: Potentials, mixing: float) -> Worth:
+    """Solve the transport problem again with the effective distribution as source, from the pool's potentials.
+
+    Args:
+        selected: doc_ids of the selection.
+        pool: all candidates.
+        potentials: solved between pool and target; their dual value is `before`.
+        mixing: λ, between 0 and 1.
+    """
+    from gotd_assets.transport import solve
+
+    chosen = pool.doc_ids().get_column("doc_id").is_in(selected.implode()).to_numpy()
+    weights = np.full(len(chosen), (1 - mixing) / len(chosen))
+    weights[chosen] += mixing / chosen.sum()
+    solved = solve(
+        pool.vectors,
+        potentials.sketch,
+        source_weights=weights,
+        cost=potentials.cost,
+        epsilon=potentials.epsilon,
+        reach=potentials.reach,
+        tolerance=potentials.certificate.tolerance,
+        initial=potentials,
+    )
+    return Worth(potentials.certificate.dual_value, solved.certificate.dual_value, mixing)

@@ -1,0 +1,143 @@
+"""The evaluation report: what was selected, what it is worth, and what training on it did."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from gotd_assets.fingerprint import Json
+
+_EXAMPLES = 10
+_WIDTH = 150
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodOutcome:
+    """One method's part of the report.
+
+    Attributes:
+        method: its name.
+        subset: the selection, best first (doc_id, text, source, score, nearest_target_text, …).
+        worth: before, after, mixing of the transport cost.
+        perplexity: of the pre-fine-tuned model on held-out target text, with its interval.
+        training: mlflow_run_id and other facts of the training run.
+    """
+
+    method: str
+    subset: pl.DataFrame
+    worth: Mapping[str, Json]
+    perplexity: Mapping[str, Json]
+    training: Mapping[str, Any]
+
+
+def write_report(
+    target: str,
+    pool: Mapping[str, int],
+    base_perplexity: Mapping[str, Json],
+    outcomes: Sequence[MethodOutcome],
+    out: Path,
+) -> dict[str, Json]:
+    """Write report.json and report.md to `out`; return the figures worth comparing across runs.
+
+    Args:
+        target: name of the target.
+        pool: candidates per source.
+        base_perplexity: of the base model.
+        outcomes: one per method, the one of most interest first.
+        out: an existing folder.
+    """
+    content: dict[str, Any] = {
+        "target": target,
+        "pool": dict(pool),
+        "base_perplexity": dict(base_perplexity),
+        "methods": [_outcome(outcome, pool) for outcome in outcomes],
+    }
+    (out / "report.json").write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+    (out / "report.md").write_text(_markdown(content), encoding="utf-8")
+    figures: dict[str, Json] = {"perplexity_base": base_perplexity["perplexity"]}
+    for outcome in outcomes:
+        name = outcome.method.replace("-", "_")
+        figures[f"perplexity_{name}"] = outcome.perplexity["perplexity"]
+        figures[f"transport_cost_after_{name}"] = outcome.worth["after"]
+    return figures
+
+
+def _outcome(outcome: MethodOutcome, pool: Mapping[str, int]) -> dict[str, Any]:
+    counts = dict(outcome.subset.group_by("source").len().iter_rows())
+    columns = ["rank", "score", "source", "doc_id", "text", "nearest_target_text"]
+    return {
+        "method": outcome.method,
+        "documents": outcome.subset.height,
+        "worth": dict(outcome.worth),
+        "perplexity": dict(outcome.perplexity),
+        "mlflow_run_id": outcome.training["mlflow_run_id"],
+        "per_source": {source: counts.get(source, 0) for source in pool},
+        "best": outcome.subset.head(_EXAMPLES).select(columns).to_dicts(),
+    }
+
+
+def _markdown(content: Mapping[str, Any]) -> str:
+    methods = content["methods"]
+    total = sum(content["pool"].values())
+    lines = [f"# {content['target']}", ""]
+    lines += _table(
+        ["source", "candidates", "share of pool", *(f"share of {m['method']}" for m in methods)],
+        [
+            [
+                source,
+                f"{count:,}",
+                f"{count / total:.1%}",
+                *(f"{m['per_source'][source] / m['documents']:.1%}" for m in methods),
+            ]
+            for source, count in content["pool"].items()
+        ],
+    )
+    lines += _table(
+        ["", "transport cost to target", "held-out perplexity", "95% interval", "MLflow run"],
+        [
+            ["pool / base model", f"{methods[0]['worth']['before']:.5f}", *_perplexity(content["base_perplexity"]), ""],
+            *(
+                [
+                    f"with {m['method']} ({m['documents']} documents)",
+                    f"{m['worth']['after']:.5f}",
+                    *_perplexity(m["perplexity"]),
+                    m["mlflow_run_id"],
+                ]
+                for m in methods
+            ),
+        ],
+    )
+    for m in methods[:1]:
+        lines += [f"## Best documents by {m['method']}", ""]
+        lines += _table(
+            ["rank", "score", "source", "text", "nearest target example"],
+            [
+                [str(d["rank"]), f"{d['score']:.4f}", d["source"], _short(d["text"]), _short(d["nearest_target_text"])]
+                for d in m["best"]
+            ],
+        )
+    return "\n".join(lines)
+
+
+def _perplexity(figures: Mapping[str, Any]) -> list[str]:
+    return [f"{figures['perplexity']:.2f}", f"{figures['low']:.2f} – {figures['high']:.2f}"]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [
+        "| " + " | ".join(header) + " |",
+        "|" + "---|" * len(header),
+        *("| " + " | ".join(row) + " |" for row in rows),
+        "",
+    ]
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…"
