@@ -88,7 +88,7 @@ def export_selection(project: Project, target: str, method: str, folder: Path, c
 
 
 def _perplexity(figures: dict[str, Any]) -> tuple[str, str]:
-    return f"{figures['perplexity']:.2f}", f"{figures['low']:.2f} – {figures['high']:.2f}"
+    return f"{figures['perplexity']:.2f}", f"{figures['perplexity_low']:.2f} – {figures['perplexity_high']:.2f}"
 
 
 def _short(text: str) -> str:

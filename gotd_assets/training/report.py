@@ -126,7 +126,7 @@ def _markdown(content: Mapping[str, Any]) -> str:
 
 
 def _perplexity(figures: Mapping[str, Any]) -> list[str]:
-    return [f"{figures['perplexity']:.2f}", f"{figures['low']:.2f} – {figures['high']:.2f}"]
+    return [f"{figures['perplexity']:.2f}", f"{figures['perplexity_low']:.2f} – {figures['perplexity_high']:.2f}"]
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
