@@ -317,6 +317,18 @@ def test_wrong_questions_are_refused_with_what_would_be_right(world: World) -> N
         world.store.audit("why_document")
     with pytest.raises(LineageError, match="has no parameter 'doc'; it has: document, target, selection"):
         world.store.audit("why_document", doc="3fa94c1e")
+    with pytest.raises(LineageError, match="selection_difference, parameter later: '00000000' is not on record"):
+        world.store.audit("selection_difference", earlier=world.selection_version("imdb", 0), later="00000000")
+
+
+def test_an_ambiguous_version_is_refused_with_the_candidates(world: World) -> None:
+    for end in "12":
+        world.store.record(Materialisation(asset="a", version="same-beginning-" + end, code_version="1"))
+    with pytest.raises(
+        LineageError, match="several versions begin with 'same-beg': same-beginning-1, same-beginning-2"
+    ):
+        world.store.audit("artifact_reach", version="same-beg")
+    assert world.store.audit("artifact_reach", version="same-beginning-1")["artifact"].to_list() == ["a"]
 
 
 @pytest.mark.parametrize(
