@@ -14,7 +14,14 @@ from gotd_assets.lineage import Materialisation
 from gotd_assets.lineage.audits import read_audit
 from gotd_assets_tests.lineage.conftest import BUDGET, World, version
 
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "lineage.md"
 PAIRS = [("imdb", 0), ("imdb", 1), ("medicine", 0), ("medicine", 1)]
+
+
+def left_out(ids: list[str], reason: str) -> pl.DataFrame:
+    return pl.DataFrame(
+        {"doc_id": ids, "reason": reason, "matched_doc_id": None}, schema_overrides={"matched_doc_id": pl.String}
+    )
 
 
 def every_doc_id(world: World) -> list[str]:
@@ -155,6 +162,53 @@ def test_selection_difference_lists_what_entered_left_and_moved(world: World) ->
             assert row["reason"] == f"number {scored.index(row['doc_id']) + 1} by score {word}, beyond the cut"
         else:
             assert row["reason"] == f"not in the pool {word}"
+
+
+def test_a_copy_left_out_of_the_pool_does_not_explain_a_document_that_was_scored(world: World) -> None:
+    ids = [document_id(f"copied {number}") for number in range(3)]
+    places = pl.DataFrame({"doc_id": ids[:2], "source": "web", "origin": ["w:1", "w:2"]})
+    inputs = {}
+    for asset, more in (
+        ("pool", {"documents": places, "exclusions": left_out(ids[1:], "exact duplicate")}),
+        ("scores", {"scores": places.select("doc_id", score=pl.Series([1.0, 2.0]))}),
+        ("selected_subset", {"members": places.head(1).with_columns(rank=1, score=1.0)}),
+    ):
+        world.store.record(
+            Materialisation(
+                asset=asset, partition="web", version=f"{asset}-web", code_version="1", inputs=inputs, **more
+            )
+        )
+        inputs = {f"{asset}[web]": f"{asset}-web"}
+    reasons = [world.store.audit("why_document", document=i, target="web")["reason"][0] for i in ids]
+    assert reasons == [
+        "selected: number 1 of 1",
+        "not selected: number 2 of 2 by score, and 1 were selected",
+        "left out: exact duplicate",
+    ]
+
+
+def test_a_forgotten_document_left_because_it_was_forgotten(world: World) -> None:
+    doc_id = world.selections["imdb", 1]["doc_id"][0]
+    world.store.forget([doc_id], "asked by the author")
+    later = world.selections["imdb", 1].filter(pl.col("doc_id") != doc_id).with_columns(rank=pl.col("rank") - 1)
+    pool = world.pools[1].filter(pl.col("doc_id") != doc_id)
+    world.store.record(Materialisation(asset="pool", version="pool-after", code_version="1", documents=pool))
+    world.store.record(
+        Materialisation(
+            asset="selected_subset",
+            partition="imdb/gotd",
+            version="after-forgetting",
+            code_version="1",
+            inputs={"pool": "pool-after"},
+            members=later,
+        )
+    )
+    answer = world.store.audit(
+        "selection_difference", earlier=world.selection_version("imdb", 1), later="after-forgetting"
+    )
+    assert answer.filter(pl.col("change") == "left").select("doc_id", "reason").rows() == [
+        (doc_id, "forgotten: asked by the author")
+    ]
 
 
 def test_difference_causes_names_files_parameters_and_code_but_not_what_follows(world: World) -> None:
@@ -302,6 +356,13 @@ def test_every_audit_works_as_plain_sql_in_a_read_only_shell(world: World) -> No
         assert_frame_equal(shell.sql(f"EXECUTE reach(document := '{doc_id}')").pl(), expected)
         with pytest.raises(duckdb.Error, match="not a doc_id: abc"):
             shell.execute("FROM why_document('abc')").fetchall()
+
+
+def test_every_audit_is_documented_with_its_parameters(world: World) -> None:
+    documentation = DOCUMENTATION.read_text(encoding="utf-8")
+    for audit in world.store.audits():
+        parameters = ", ".join(parameter.name for parameter in audit.parameters)
+        assert f"| `{audit.name}({parameters})` |" in documentation
 
 
 def test_values_are_bound_never_executed(world: World) -> None:

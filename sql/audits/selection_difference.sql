@@ -48,11 +48,21 @@ scored AS (
     SEMI JOIN absent ON absent.document_key = s.document_key AND absent.side = basis.side
     GROUP BY ALL
 ),
+-- A document left out before the scores were computed (a duplicate in one of two sources, say) may still be scored.
+behind_scores AS (
+    SELECT DISTINCT basis.side, ancestry.ancestor_key
+    FROM basis
+    JOIN ancestry ON ancestry.artifact_key = basis.artifact_key AND ancestry.ancestor_key <> basis.artifact_key
+    WHERE basis.content = 'scores'
+),
 excluded AS (
     SELECT basis.side, x.document_key, min(x.reason) AS reason
     FROM exclusions AS x
     JOIN basis ON basis.content = 'exclusions' AND basis.artifact_key = x.artifact_key
+    LEFT JOIN behind_scores AS early ON early.side = basis.side AND early.ancestor_key = basis.artifact_key
+    LEFT JOIN scored ON scored.side = basis.side AND scored.document_key = x.document_key
     SEMI JOIN absent ON absent.document_key = x.document_key AND absent.side = basis.side
+    WHERE early.side IS NULL OR scored.document_key IS NULL
     GROUP BY ALL
 ),
 pooled AS (
