@@ -106,7 +106,7 @@ def recorded(path: Path) -> dict[str, int]:
 
 
 def test_many_writers_and_an_auditor_from_the_first_moment_on(path: Path) -> None:
-    writers, each = 6, 5
+    writers, each = 5, 4
     barrier = SPAWN.Barrier(writers)
     stop = SPAWN.Event()
     answers, reports = SPAWN.Pipe(duplex=False)
