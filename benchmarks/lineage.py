@@ -29,6 +29,7 @@ SOURCES = 8
 FILES = 25  # per source
 TARGETS = 10
 REPEATS = 5
+START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
 def pool(size: int, generator: np.random.Generator) -> pl.DataFrame:
@@ -59,6 +60,7 @@ def build(store: LineageStore, arguments: argparse.Namespace) -> tuple[pl.DataFr
     documents = pool(arguments.pool, generator)
     packages = {f"package-{number}": f"1.{number}" for number in range(150)}
     pools = {}
+    known = set(store.audit("selection_history")["selection_version"])
     started = time.perf_counter()
     for number in range(SOURCES):
         name = f"source-{number}"
@@ -75,6 +77,7 @@ def build(store: LineageStore, arguments: argparse.Namespace) -> tuple[pl.DataFr
                     for file in range(FILES)
                 ],
                 packages=packages,
+                created_at=START,
                 run_id="ingest",
             )
         )
@@ -83,7 +86,9 @@ def build(store: LineageStore, arguments: argparse.Namespace) -> tuple[pl.DataFr
     base = generator.standard_normal(arguments.pool).astype(np.float32)
     for number in range(arguments.selections):
         target, revision = f"target-{number % TARGETS}", number // TARGETS
-        noise = 0.3 * generator.standard_normal(arguments.pool).astype(np.float32)
+        if version("selected_subset", f"{target}/gotd", revision) in known:
+            continue
+        noise = 0.3 * np.random.default_rng(number + 1).standard_normal(arguments.pool).astype(np.float32)
         scored = documents.with_columns(pl.Series("score", base + noise))
         chosen = scored.sort("score", "doc_id").head(arguments.members).with_row_index("rank", offset=1)
         started = time.perf_counter()
@@ -108,7 +113,7 @@ def record_chain(
     packages: dict[str, str],
 ) -> None:
     """Record one reselection as the pipeline does: target, potentials, scores, selection, model."""
-    now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC) + dt.timedelta(days=revision)
+    now = START + dt.timedelta(days=revision)
     previous: dict[str, str] = {}
     stages: list[tuple[str, str, dict[str, object]]] = [
         (
@@ -172,7 +177,7 @@ def main() -> None:
     parser.add_argument("--selections", type=int, default=100)
     parser.add_argument("--pool", type=int, default=1_000_000)
     parser.add_argument("--members", type=int, default=150_000)
-    parser.add_argument("--home", type=Path, help="keep the database here instead of a temporary folder")
+    parser.add_argument("--home", type=Path, help="build here, or go on with what was built here, and keep it")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         home = arguments.home or Path(temporary)
@@ -186,8 +191,9 @@ def main() -> None:
             f"{arguments.selections} selections of {arguments.members:,} members over a pool of {arguments.pool:,}, "
             f"scores of every candidate for each: {size / 2**20:,.0f} MiB"
         )
-        print(f"recording one reselection: median {statistics.median(seconds):.2f} s, slowest {max(seconds):.2f} s\n")
-        print(f"{'audit':24} {'rows':>9} {'median s':>9} {'slowest s':>10}")
+        if seconds:
+            print(f"recording one reselection: median {statistics.median(seconds):.2f} s, slowest {max(seconds):.2f} s")
+        print(f"\n{'audit':24} {'rows':>9} {'median s':>9} {'slowest s':>10}")
         given = questions(documents, arguments)
         for audit in store.audits():
             times = []

@@ -45,7 +45,7 @@ def audit(
     output: OutputOption = None,
     rows: RowsOption = 50,
     database: DatabaseOption = None,
-    timeout: TimeoutOption = 60,
+    timeout: TimeoutOption = 120,
 ) -> None:
     """Ask the lineage database a question: `gotd audit why_document --document 3fa94c1e`."""
     with _errors_shown():
@@ -66,7 +66,7 @@ def verify(
     output: OutputOption = None,
     rows: RowsOption = 50,
     database: DatabaseOption = None,
-    timeout: TimeoutOption = 60,
+    timeout: TimeoutOption = 120,
 ) -> None:
     """Compare every recorded file with its checksum; exits with 1 if an artifact's file is missing or altered."""
     with _errors_shown():
@@ -95,7 +95,7 @@ def forget(
     output: OutputOption = None,
     rows: RowsOption = 50,
     database: DatabaseOption = None,
-    timeout: TimeoutOption = 60,
+    timeout: TimeoutOption = 120,
 ) -> None:
     """Keep documents out of everything built from now on, and list what holds them or learned from them."""
     with _errors_shown():
@@ -106,7 +106,7 @@ def forget(
 def backup(
     destination: Annotated[Path, typer.Argument(help="File to write, or a folder for a dated one.")],
     database: DatabaseOption = None,
-    timeout: TimeoutOption = 60,
+    timeout: TimeoutOption = 120,
 ) -> None:
     """Copy the lineage database, whole and checked, while the project goes on working."""
     with _errors_shown():
@@ -117,7 +117,7 @@ def backup(
 def restore(
     source: Annotated[Path, typer.Argument(help="A file that `gotd backup` wrote.")],
     database: DatabaseOption = None,
-    timeout: TimeoutOption = 60,
+    timeout: TimeoutOption = 120,
 ) -> None:
     """Put a backup in the place of the lineage database, which is set aside."""
     with _errors_shown():
@@ -137,7 +137,7 @@ def openlineage(
     run: Annotated[str | None, typer.Option(help="Only the materialisations of this Dagster run.")] = None,
     namespace: Annotated[str, typer.Option(help="OpenLineage namespace of jobs and datasets.")] = "gotd-assets",
     database: DatabaseOption = None,
-    timeout: TimeoutOption = 60,
+    timeout: TimeoutOption = 120,
 ) -> None:
     """Write every materialisation as an OpenLineage run event, one JSON object per line."""
     with _errors_shown():

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import duckdb
 
@@ -53,10 +54,7 @@ def turn(path: Path, mode: int, timeout_seconds: float) -> Iterator[float]:
     if not mine.acquire(timeout=timeout_seconds):
         raise _busy(path, timeout_seconds, "another thread of this process")
     try:
-        with (
-            path.with_name(f"{path.name}.queue").open("a") as queue,
-            path.with_name(f"{path.name}.lock").open("a") as gate,
-        ):
+        with _lock_file(path, "queue") as queue, _lock_file(path, "lock") as gate:
             for file in (queue, gate):
                 if not _locked(file.fileno(), mode, deadline):
                     raise _busy(path, timeout_seconds, "another process of this project")
@@ -117,6 +115,16 @@ def flush_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _lock_file(path: Path, kind: str) -> IO[str]:
+    try:
+        return path.with_name(f"{path.name}.{kind}").open("a")
+    except OSError as error:
+        raise LineageError(
+            f"{path.name}.{kind} cannot be written beside the database: {error}; to read without permission to write, "
+            "ask a copy made by `gotd backup`"
+        ) from error
 
 
 def _locked(descriptor: int, mode: int, deadline: float) -> bool:

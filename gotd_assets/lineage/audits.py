@@ -120,9 +120,12 @@ def ask(connection: duckdb.DuckDBPyConnection, audit: Audit, given: Mapping[str,
     """Run `audit` with the parameters `given`; fetch the answer from the connection returned.
 
     Raises:
-        LineageError: a parameter is unknown, missing or of the wrong kind.
+        LineageError: a parameter is unknown, missing or of the wrong kind, or a version is not on record or ambiguous.
     """
     bound = check_parameters(audit, given)
+    for parameter in audit.parameters:
+        if parameter.kind == "version" and parameter.name in bound:
+            _require_one_version(connection, audit, parameter, str(bound[parameter.name]))
     # Only names from the audit's own file stand in the text; every value is bound.
     arguments = ", ".join(f"{name} := ${name}" for name in bound)
     return connection.execute(f"FROM {audit.name}({arguments})", bound)
@@ -176,6 +179,18 @@ def install(connection: duckdb.DuckDBPyConnection) -> None:
     for name in installed:
         connection.execute(f"DROP MACRO TABLE IF EXISTS {name}")
         statements.run(connection, "remove_audit", {"audit": name})
+
+
+def _require_one_version(
+    connection: duckdb.DuckDBPyConnection, audit: Audit, parameter: Parameter, prefix: str
+) -> None:
+    """An empty answer about a version that does not exist would read as "nothing changed"."""
+    found = [version for (version,) in statements.run(connection, "matching_versions", {"prefix": prefix}).fetchall()]
+    if prefix not in found and len(found) != 1:
+        known = (
+            f"several versions begin with {prefix!r}: {', '.join(found)}" if found else f"{prefix!r} is not on record"
+        )
+        raise LineageError(f"audit {audit.name}, parameter {parameter.name}: {known}")
 
 
 def _installed(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import duckdb
 import polars as pl
-import pyarrow.dataset as ds
 
 from gotd_assets.errors import LineageError
 from gotd_assets.fingerprint import fingerprint
@@ -31,7 +31,7 @@ _ONCE = ("members", "scores")  # these name a document at most once
 @dataclasses.dataclass(frozen=True)
 class _Rows:
     content: str
-    data: Any  # a polars frame or a pyarrow dataset: what DuckDB can scan
+    data: pl.DataFrame | list[str]  # a frame, or paths of Parquet files
     count: int
 
 
@@ -48,7 +48,7 @@ def prepare(materialisation: Materialisation) -> list[_Rows]:
             table: Table | None = getattr(materialisation, content)
             if table is not None:
                 where = f"{materialisation.name} {materialisation.version}, {content}"
-                prepared.append(_checked(connection, content, _scannable(table, where), where))
+                prepared.append(_checked(connection, content, table, where))
     return prepared
 
 
@@ -100,15 +100,25 @@ def _write_rows(connection: duckdb.DuckDBPyConnection, artifact_key: int, rows: 
     content = {"artifact_key": artifact_key, "content": rows.content, "row_count": rows.count}
     if run(connection, "has_content", content).fetchall() != [(0,)]:
         return
-    connection.register("incoming", rows.data)
-    try:
+    with _incoming(connection, rows.content, rows.data):
         run(connection, "register_documents")
         if rows.content in _PLACED:
             run(connection, "register_occurrences")
         run(connection, f"record_{rows.content}", {"artifact_key": artifact_key, "lowest_first": lowest_first})
         run(connection, "record_content", content)
-    finally:
+
+
+@contextlib.contextmanager
+def _incoming(connection: duckdb.DuckDBPyConnection, content: str, data: pl.DataFrame | list[str]) -> Iterator[None]:
+    """Within the block, `incoming` is a table of the rows to record. A transaction that fails takes it along."""
+    if isinstance(data, pl.DataFrame):
+        connection.register("incoming", data)
+        yield
         connection.unregister("incoming")
+    else:
+        run(connection, "load_parquet", {"paths": data, "columns": list(_COLUMNS[content])})
+        yield
+        run(connection, "unload_parquet")
 
 
 def _register_details(connection: duckdb.DuckDBPyConnection, materialisation: Materialisation) -> None:
@@ -131,23 +141,20 @@ def _frame(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> pl.DataFram
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _scannable(table: Table, where: str) -> Any:
+def _checked(connection: duckdb.DuckDBPyConnection, content: str, table: Table, where: str) -> _Rows:
     if isinstance(table, pl.DataFrame):
-        return table
-    paths = [table] if isinstance(table, Path) else list(table)
-    try:
-        return ds.dataset([str(path) for path in paths], format="parquet")
-    except (OSError, ValueError) as error:
-        raise LineageError(f"{where}: {', '.join(map(str, paths))} cannot be read as Parquet: {error}") from error
-
-
-def _checked(connection: duckdb.DuckDBPyConnection, content: str, data: Any, where: str) -> _Rows:
-    names = data.columns if isinstance(data, pl.DataFrame) else data.schema.names
+        data: pl.DataFrame | list[str] = table
+        names = table.columns
+    else:
+        data = [str(path) for path in ([table] if isinstance(table, Path) else table)]
+        try:
+            names = connection.read_parquet(data).columns
+        except duckdb.Error as error:
+            raise LineageError(f"{where}: {', '.join(data)} cannot be read as Parquet: {error}") from error
     missing = [column for column in _COLUMNS[content] if column not in names]
     if missing:
         raise LineageError(f"{where}: no column {', '.join(missing)}; there are {', '.join(names)}")
-    connection.register("incoming", data)
-    try:
+    with _incoming(connection, content, data):
         count, bad_id, bad_row, repeated = _row(run(connection, "check_rows"))
         if bad_id is not None:
             raise LineageError(f"{where}, row {bad_row}: doc_id {bad_id!r} is not 32 lower-case hex digits")
@@ -159,8 +166,6 @@ def _checked(connection: duckdb.DuckDBPyConnection, content: str, data: Any, whe
                 raise LineageError(f"{where}: {bad_ranks} rank(s) are missing, below 1 or repeated")
             if bad_scores:
                 raise LineageError(f"{where}: {bad_scores} score(s) are missing or not a number")
-    finally:
-        connection.unregister("incoming")
     return _Rows(content, data, count)
 
 

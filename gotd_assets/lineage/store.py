@@ -34,7 +34,7 @@ class LineageStore:
         LineageError: the file is not a lineage database, is of a newer schema, or was busy for too long.
     """
 
-    def __init__(self, path: Path, *, timeout_seconds: float = 60) -> None:
+    def __init__(self, path: Path, *, timeout_seconds: float = 120) -> None:
         self.database = Database(path, timeout_seconds)
 
     @property
@@ -154,7 +154,7 @@ class LineageStore:
         return backup.back_up(self.path, destination, self.database.timeout_seconds)
 
     @staticmethod
-    def restore(path: Path, source: Path, *, timeout_seconds: float = 60) -> Path | None:
+    def restore(path: Path, source: Path, *, timeout_seconds: float = 120) -> Path | None:
         """Replace the database at `path` by the backup `source`; returns where the former one was set aside."""
         return backup.restore(path, source, timeout_seconds)
 

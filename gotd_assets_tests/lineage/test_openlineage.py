@@ -49,9 +49,11 @@ def parsed_event(event: dict[str, Any]) -> base.RunEvent:
         eventType=base.EventType(event["eventType"]),
         run=base.Run(event["run"]["runId"], facets(event["run"])),
         job=base.Job(event["job"]["namespace"], event["job"]["name"], facets(event["job"])),
-        inputs=[base.InputDataset(item["namespace"], item["name"], facets(item)) for item in event["inputs"]],
+        inputs=[base.InputDataset(item["namespace"], item["name"], facets=facets(item)) for item in event["inputs"]],
         outputs=[
-            base.OutputDataset(item["namespace"], item["name"], facets(item), facets(item, "outputFacets"))
+            base.OutputDataset(
+                item["namespace"], item["name"], facets=facets(item), outputFacets=facets(item, "outputFacets")
+            )
             for item in event["outputs"]
         ],
     )

@@ -106,7 +106,7 @@ def recorded(path: Path) -> dict[str, int]:
 
 
 def test_many_writers_and_an_auditor_from_the_first_moment_on(path: Path) -> None:
-    writers, each = 6, 5
+    writers, each = 5, 4
     barrier = SPAWN.Barrier(writers)
     stop = SPAWN.Event()
     answers, reports = SPAWN.Pipe(duplex=False)
@@ -197,6 +197,17 @@ def test_a_database_held_by_a_shell_is_waited_for(path: Path) -> None:
     assert store.record(made_by(0, 0))
     holder.join()
     assert recorded(path) == {fingerprint([0, 0]): MEMBERS}
+
+
+@pytest.mark.slow
+def test_a_minute_of_somebody_elses_work_is_waited_for_by_default(path: Path) -> None:
+    store = LineageStore(path)
+    reports, sender = SPAWN.Pipe(duplex=False)
+    holder = SPAWN.Process(target=hold_as_a_shell_does, args=(path, sender, 65))
+    holder.start()
+    assert reports.recv() == "held"
+    assert store.record(made_by(0, 0))
+    holder.join()
 
 
 def _received(reports: Connection) -> Iterator[int]:

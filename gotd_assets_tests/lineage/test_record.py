@@ -73,10 +73,14 @@ def test_a_run_that_used_the_artifact_again_is_an_event_of_its_own(store: Lineag
 
 def test_rows_may_stand_in_parquet_files(store: LineageStore, tmp_path: Path) -> None:
     paths = [tmp_path / "one.parquet", tmp_path / "two.parquet"]
-    MEMBERS.head(1).write_parquet(paths[0])
-    MEMBERS.tail(2).write_parquet(paths[1])
-    store.record(selection(members=paths))
+    with_text = MEMBERS.with_columns(text=pl.lit("hello"))
+    with_text.head(1).write_parquet(paths[0])
+    with_text.tail(2).write_parquet(paths[1])
+    store.record(selection(members=paths, scores=paths[0]))
     assert [row[1] for row in members(store)] == [IDS[1], IDS[0], IDS[2]]
+    assert store.audit("why_document", document=IDS[0])["score_position"].to_list() == [1]
+    with pytest.raises(LineageError, match=r"gone\.parquet cannot be read as Parquet"):
+        store.record(selection(members=tmp_path / "gone.parquet", run_id="run-2"))
 
 
 def test_a_text_in_two_sources_is_one_document_in_two_places(store: LineageStore) -> None:

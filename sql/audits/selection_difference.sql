@@ -48,19 +48,37 @@ scored AS (
     SEMI JOIN absent ON absent.document_key = s.document_key AND absent.side = basis.side
     GROUP BY ALL
 ),
+-- A document left out before the scores were computed (a duplicate in one of two sources, say) may still be scored.
+behind_scores AS (
+    SELECT DISTINCT basis.side, ancestry.ancestor_key
+    FROM basis
+    JOIN ancestry ON ancestry.artifact_key = basis.artifact_key AND ancestry.ancestor_key <> basis.artifact_key
+    WHERE basis.content = 'scores'
+),
 excluded AS (
     SELECT basis.side, x.document_key, min(x.reason) AS reason
     FROM exclusions AS x
     JOIN basis ON basis.content = 'exclusions' AND basis.artifact_key = x.artifact_key
+    LEFT JOIN behind_scores AS early ON early.side = basis.side AND early.ancestor_key = basis.artifact_key
+    LEFT JOIN scored ON scored.side = basis.side AND scored.document_key = x.document_key
     SEMI JOIN absent ON absent.document_key = x.document_key AND absent.side = basis.side
+    WHERE early.side IS NULL OR scored.document_key IS NULL
     GROUP BY ALL
 ),
+-- What has a score was in the pool; only the rest has to be looked up there.
+unexplained AS (
+    SELECT absent.document_key, absent.side FROM absent
+    ANTI JOIN scored ON scored.document_key = absent.document_key AND scored.side = absent.side
+),
+standing AS (
+    SELECT o.occurrence_key, unexplained.document_key, unexplained.side
+    FROM occurrences AS o JOIN unexplained ON unexplained.document_key = o.document_key
+),
 pooled AS (
-    SELECT DISTINCT basis.side, o.document_key
+    SELECT DISTINCT standing.side, standing.document_key
     FROM candidates AS c
-    JOIN basis ON basis.content = 'documents' AND basis.artifact_key = c.artifact_key
-    JOIN occurrences AS o ON o.occurrence_key = c.occurrence_key
-    SEMI JOIN absent ON absent.document_key = o.document_key AND absent.side = basis.side
+    JOIN standing ON standing.occurrence_key = c.occurrence_key
+    JOIN basis ON basis.content = 'documents' AND basis.artifact_key = c.artifact_key AND basis.side = standing.side
 ),
 recorded AS (
     SELECT sides.side, bool_or(basis.content = 'documents') AS pool FROM sides LEFT JOIN basis ON basis.side = sides.side
@@ -78,6 +96,7 @@ SELECT
     CASE
         WHEN differing.change = 'moved' THEN 'in both, at another rank'
         WHEN forgotten.doc_id IS NOT NULL AND differing.change = 'left' AND pooled.document_key IS NULL
+             AND scored.document_key IS NULL
         THEN 'forgotten: ' || forgotten.reason
         WHEN excluded.document_key IS NOT NULL THEN 'left out ' || absent.side || ': ' || excluded.reason
         WHEN scored.document_key IS NOT NULL

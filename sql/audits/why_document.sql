@@ -51,11 +51,22 @@ pooled AS (
     JOIN basis ON basis.content = 'documents' AND basis.ancestor_key = c.artifact_key
     GROUP BY ALL
 ),
+-- What lies behind the scores: a document left out there (a duplicate in one of two sources, say) may still be scored.
+behind_scores AS (
+    SELECT DISTINCT basis.artifact_key, ancestry.ancestor_key
+    FROM basis
+    JOIN ancestry ON ancestry.artifact_key = basis.ancestor_key AND ancestry.ancestor_key <> basis.ancestor_key
+    WHERE basis.content = 'scores'
+),
 excluded AS (
     SELECT basis.artifact_key, x.document_key, min(x.reason) AS reason, min(x.matched_doc_id) AS matched_doc_id
     FROM exclusions AS x
     JOIN basis ON basis.content = 'exclusions' AND basis.ancestor_key = x.artifact_key
+    LEFT JOIN behind_scores AS early
+      ON early.artifact_key = basis.artifact_key AND early.ancestor_key = basis.ancestor_key
+    LEFT JOIN scored ON scored.artifact_key = basis.artifact_key AND scored.document_key = x.document_key
     WHERE x.document_key IN (SELECT doc.document_key FROM doc)
+      AND (early.artifact_key IS NULL OR scored.document_key IS NULL)
     GROUP BY ALL
 )
 SELECT
