@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from gotd_assets.cli_audit import commands as audit_commands
 from gotd_assets.errors import GotdError
 from gotd_assets.settings import load_project
 
@@ -63,6 +64,32 @@ def demo() -> None:
     run_project(None, _console)
     for target in project.settings.targets:
         show(project, target.name, _console)
+
+
+@app.command("settings-reference")
+def settings_reference(
+    path: Annotated[Path, typer.Argument(help="File to write.")],
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Only compare; exit with 1 if the file is not current.")] = False,
+) -> None:
+    """Write the reference of all settings to a Markdown file."""
+    from gotd_assets.settings_reference import reference
+
+    if not check:
+        path.write_text(reference(), encoding="utf-8")
+    elif not path.is_file() or path.read_text(encoding="utf-8") != reference():
+        raise GotdError(f"{path} is not current: run `make docs`")
+
+
+@app.command()
+def ui() -> None:
+    """Start the Dagster web server and daemon and the MLflow UI on loopback; stop all with Ctrl-C."""
+    from gotd_assets.cli_ui import serve
+
+    serve(load_project(), _console)
+
+
+app.add_typer(audit_commands)
 
 
 def main() -> None:

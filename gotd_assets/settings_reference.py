@@ -1,0 +1,71 @@
+"""docs/settings.md, written from the descriptions in `settings`."""
+
+import types
+import typing
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from gotd_assets.settings import Settings
+
+
+def reference() -> str:
+    """Every setting with type, default and meaning, as Markdown."""
+    lines = [
+        "# Settings",
+        "",
+        "All of `gotd.yaml`. Any setting outside a list can also be given as an environment variable: "
+        "`GOTD_TRANSPORT__EPSILON=0.05` overrides `transport.epsilon`. Written by `make docs`.",
+        "",
+        "| setting | type | default | meaning |",
+        "|---|---|---|---|",
+        *_rows(Settings, ""),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _rows(model: type[BaseModel], prefix: str) -> list[str]:
+    rows = []
+    for name, field in model.model_fields.items():
+        path = f"{prefix}{name}"
+        inner, many = _section(field.annotation)
+        if inner is not None:
+            rows.append(f"| **`{path}`** | | | {field.description} |")
+            rows += _rows(inner, f"{path}[]." if many else f"{path}.")
+            continue
+        if field.default is not PydanticUndefined:
+            default = _shown(field.default)
+        elif field.default_factory is not None:
+            default = _shown(field.default_factory())  # type: ignore[call-arg]
+        else:
+            default = "*required*"
+        rows.append(f"| `{path}` | {_type(field.annotation)} | {default} | {field.description or 'Name.'} |")
+    return rows
+
+
+def _section(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
+    many = typing.get_origin(annotation) is list
+    inner = typing.get_args(annotation)[0] if many else annotation
+    is_model = isinstance(inner, type) and issubclass(inner, BaseModel)
+    return (inner if is_model else None), many
+
+
+def _shown(value: object) -> str:
+    return "" if value is None else f"`{str(value).replace('|', chr(92) + '|')}`"
+
+
+def _type(annotation: Any) -> str:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return ", ".join(f"`{argument}`" for argument in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_type(argument) for argument in arguments if argument is not type(None))
+    if origin is list:
+        return f"list of {_type(arguments[0])}"
+    if origin is typing.Annotated:
+        return _type(arguments[0])
+    return {"str": "text", "int": "integer", "float": "number", "bool": "yes or no", "Path": "path"}.get(
+        annotation.__name__, annotation.__name__
+    )
