@@ -70,7 +70,9 @@ def demo() -> None:
 def settings_reference(
     path: Annotated[Path, typer.Argument(help="File to write.")],
     *,
-    check: Annotated[bool, typer.Option("--check", help="Only compare; exit with 1 if the file is not current.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only compare; exit with 1 if the file is not current.")
+    ] = False,
 ) -> None:
     """Write the reference of all settings to a Markdown file."""
     from gotd_assets.settings_reference import reference

@@ -101,7 +101,10 @@ def _terminal_logger(console: Console) -> dg.LoggerDefinition:
 
     @dg.logger
     def terminal(_: dg.InitLoggerContext) -> logging.Logger:
-        logger = logging.Logger("gotd", logging.INFO)
+        logger = logging.getLogger("gotd.terminal")
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        logger.handlers.clear()
         logger.addHandler(_ConsoleHandler(console))
         return logger
 

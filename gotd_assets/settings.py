@@ -237,16 +237,10 @@ class Settings(BaseSettings):
     home: Path = Field(Path(".gotd"), description="Folder for everything this project writes.")
     sources: list[SourceSettings] = Field(min_length=1, description="Where candidates come from.")
     targets: list[TargetSettings] = Field(min_length=1, description="What models are to be prepared for.")
-    preparation: PreparationSettings = Field(
-        default_factory=lambda: PreparationSettings(), description="From records to documents."
-    )
-    duplicates: DuplicateSettings = Field(
-        default_factory=lambda: DuplicateSettings(), description="Which documents count as the same."
-    )
+    preparation: PreparationSettings = Field(default=PreparationSettings(), description="From records to documents.")
+    duplicates: DuplicateSettings = Field(default=DuplicateSettings(), description="Which documents count as the same.")
     encoder: EncoderSettings = Field(description="The model that turns text into vectors.")
-    transport: TransportSettings = Field(
-        default_factory=lambda: TransportSettings(), description="The optimal transport problem."
-    )
+    transport: TransportSettings = Field(default=TransportSettings(), description="The optimal transport problem.")
     selection: SelectionSettings = Field(default=SelectionSettings(), description="What is chosen.")
     training: TrainingSettings = Field(description="Pre-fine-tuning.")
     tracking: TrackingSettings = Field(default=TrackingSettings(), description="Where runs are recorded.")

@@ -9,14 +9,19 @@ from pydantic_core import PydanticUndefined
 
 from gotd_assets.settings import Settings
 
+_INTRODUCTION = (
+    "All of `gotd.yaml`. Any setting outside a list can also be given as an environment variable: "
+    "`GOTD_TRANSPORT__EPSILON=0.05` overrides `transport.epsilon`. Written by `make docs`."
+)
+_TYPES = {"str": "text", "int": "integer", "float": "number", "bool": "yes or no", "Path": "path"}
+
 
 def reference() -> str:
     """Every setting with type, default and meaning, as Markdown."""
     lines = [
         "# Settings",
         "",
-        "All of `gotd.yaml`. Any setting outside a list can also be given as an environment variable: "
-        "`GOTD_TRANSPORT__EPSILON=0.05` overrides `transport.epsilon`. Written by `make docs`.",
+        _INTRODUCTION,
         "",
         "| setting | type | default | meaning |",
         "|---|---|---|---|",
@@ -66,6 +71,5 @@ def _type(annotation: Any) -> str:
         return f"list of {_type(arguments[0])}"
     if origin is typing.Annotated:
         return _type(arguments[0])
-    return {"str": "text", "int": "integer", "float": "number", "bool": "yes or no", "Path": "path"}.get(
-        annotation.__name__, annotation.__name__
-    )
+    name: str = annotation.__name__
+    return _TYPES.get(name, name)

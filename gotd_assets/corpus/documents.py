@@ -143,7 +143,7 @@ def read_documents(
                 if batch.height < raw.height or not batch.height:
                     report.unread = len(files) - position
                 frame = _usable(batch, preparation, name, report, quarantine)
-                documents = _documents(frame, entry, preparation, measure, name, report)
+                documents = _documents(frame, entry, preparation, measure, origin=name, report=report)
                 fresh = _first_occurrences(documents, seen, duplicates)
                 originals.update(fresh.get_column("original_id").to_list())
                 report.duplicates += documents.height - fresh.height
@@ -219,7 +219,8 @@ def _documents(
     entry: TextInputSettings,
     preparation: PreparationSettings,
     measure: Callable[[str], int],
-    name: str,
+    *,
+    origin: str,
     report: ReadReport,
 ) -> pl.DataFrame:
     frame = frame.with_columns(original_id=document_ids(frame.get_column("text")), part=pl.lit(0, pl.Int64))
@@ -233,7 +234,7 @@ def _documents(
         document_ids(long_enough.get_column("text")),
         "text",
         pl.lit(entry.name).alias("source"),
-        pl.format("{}:{}{}", pl.lit(name), "row", part).alias("origin"),
+        pl.format("{}:{}{}", pl.lit(origin), "row", part).alias("origin"),
         "original_id",
         pl.col("text").str.len_chars().cast(pl.Int64).alias("n_chars"),
         *entry.fields.keep,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _PERMUTATIONS = 128
 _SHINGLE_WORDS = 3
+_CONTAMINATED = "duplicates target or held-out text"
 _SCHEMA = {
     "doc_id": pl.String,
     "source": pl.String,
@@ -115,15 +116,17 @@ def find_contamination(
                 index.insert(frame)
         for source, folder in documents.items():
             for frame in iter_documents(folder, ["doc_id", "text"]):
-                for doc_id in frame.get_column("doc_id").to_list():
-                    if doc_id in exact:
-                        rows[doc_id] = (doc_id, "duplicates target or held-out text", doc_id, "exact", 1.0)
+                found = [
+                    (doc_id, doc_id, "exact", 1.0) for doc_id in frame.get_column("doc_id").to_list() if doc_id in exact
+                ]
                 if settings.near:
-                    for doc_id, matched, similarity in index.query(frame):
-                        entry = (doc_id, "duplicates target or held-out text", matched, "near", similarity)
-                        rows.setdefault(doc_id, entry)
-                if progress is not None:
-                    progress(f"contamination: {source} compared, {len(rows):,} found")
+                    found += [
+                        (doc_id, matched, "near", similarity) for doc_id, matched, similarity in index.query(frame)
+                    ]
+                for doc_id, *match in found:
+                    rows.setdefault(doc_id, (doc_id, _CONTAMINATED, *match))
+            if progress is not None:
+                progress(f"contamination: {source} compared, {len(rows):,} found")
     pl.DataFrame(list(rows.values()), schema=schema, orient="row").write_parquet(out)
     return ContaminationReport(len(rows))
 

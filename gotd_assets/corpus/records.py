@@ -240,20 +240,15 @@ def _from_json(frame: pl.DataFrame, entry: TextInputSettings, file: Path) -> Bat
     """Texts and kept fields out of JSON objects in column `line`; each record fails alone."""
     import duckdb
 
-    paths = [entry.fields.text, *entry.fields.keep]
-    kept = ", ".join(f"json_extract_string(j, ${i + 2}) AS k{i}" for i in range(len(entry.fields.keep)))
     query = (
         "WITH parsed AS (SELECT row, line, CASE WHEN json_valid(line) THEN line END AS j FROM frame) "
-        "SELECT row, line, j IS NOT NULL AS valid, json_type(j, $1) AS type, json_extract_string(j, $1) AS text"
-        + (f", {kept}" if kept else "")
-        + " FROM parsed ORDER BY row"
+        "SELECT row, line, j IS NOT NULL AS valid, json_type(j, $text) AS type, json_extract_string(j, $text) AS text, "
+        "json_extract_string(j, $keep::VARCHAR[]) AS keep FROM parsed ORDER BY row"
     )
+    paths = {"text": _pointer(entry.fields.text), "keep": [_pointer(path) for path in entry.fields.keep]}
     with duckdb.connect(config={"threads": 2, "enable_external_access": False}) as connection:
         connection.register("frame", frame.to_arrow())
-        parsed = cast(
-            "pl.DataFrame",
-            pl.from_arrow(connection.execute(query, [_pointer(path) for path in paths]).to_arrow_table()),
-        )
+        parsed = cast("pl.DataFrame", pl.from_arrow(connection.execute(query, paths).to_arrow_table()))
     if parsed.height and entry.filter is not None:
         names = parsed.filter("valid").get_column("line")
         fields = (
@@ -278,15 +273,14 @@ def _from_json(frame: pl.DataFrame, entry: TextInputSettings, file: Path) -> Bat
         .when(pl.col("type") != "VARCHAR")
         .then(pl.format("field '{}' is {}, not a string", pl.lit(entry.fields.text), pl.col("type").str.to_lowercase()))
     )
-    renames = {f"k{i}": name for i, name in enumerate(entry.fields.keep)}
+    kept = [pl.col("keep").list.get(position).alias(name) for position, name in enumerate(entry.fields.keep)]
     return (
         parsed.with_columns(reason=reason)
         .with_columns(
             text=pl.when(pl.col("reason").is_null()).then("text"),
             excerpt=pl.when(pl.col("reason").is_not_null()).then(pl.col("line").str.slice(0, _EXCERPT)),
         )
-        .select("row", "text", "reason", "excerpt", "kept", *renames)
-        .rename(renames)
+        .select("row", "text", "reason", "excerpt", "kept", *kept)
     )
 
 
@@ -346,12 +340,13 @@ def _field(frame: pl.DataFrame, path: str, entry: TextInputSettings, file: Path)
     first, *inner = [path] if path in frame.columns else path.split(".")
     if first not in frame.columns:
         raise _no_field(entry, file, f"the fields are: {', '.join(name for name in frame.columns if name != '__row')}")
-    expression, kind = pl.col(first), frame.schema[first]
+    kind: pl.DataType = cast("pl.DataType", frame.schema[first])
+    expression = pl.col(first)
     for name in inner:
         if not isinstance(kind, pl.Struct) or name not in dict(kind):
             raise _no_field(entry, file, f"{first!r} is {kind}")
-        expression, kind = expression.struct.field(name), dict(kind)[name]
-    return expression, cast("pl.DataType", kind)
+        expression, kind = expression.struct.field(name), cast("pl.DataType", dict(kind)[name])
+    return expression, kind
 
 
 def _no_field(entry: TextInputSettings, file: Path, found: str) -> InputError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ def histogram(histogram: Mapping[str, Any], label: str) -> bytes:
     figure, axes = _canvas()
     edges: Sequence[float] = histogram["edges"]
     counts: Sequence[float] = histogram["counts"]
-    widths = [right - left for left, right in zip(edges, edges[1:], strict=False)]
+    widths = [right - left for left, right in itertools.pairwise(edges)]
     axes.bar(edges[:-1], counts, width=widths, align="edge", color=_COLOUR)
     axes.set_xlabel(label)
     axes.set_ylabel("documents")

@@ -7,7 +7,7 @@ import importlib.metadata
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -61,7 +61,7 @@ class Station:
         self,
         parameters: Mapping[str, Json],
         write: Callable[[ArtifactWriter, Path], None],
-        describe: Callable[[Artifact], Mapping[str, Json | dg.MetadataValue]],
+        describe: Callable[[Artifact], Mapping[str, Any]],
         record: Callable[[Artifact, Materialisation], Materialisation] | None = None,
     ) -> dg.MaterializeResult[None]:
         """Make the artifact unless its version stands already, record it in lineage, publish it, and describe it.
@@ -130,7 +130,7 @@ class Station:
         return lambda progress: self.log(str(progress))
 
     def _code_version(self) -> str:
-        version = self.context.assets_def.code_versions_by_key[self.context.asset_key]
+        version: str | None = self.context.assets_def.code_versions_by_key[self.context.asset_key]
         if version is None:
             raise RuntimeError(f"asset {self.context.asset_key.to_user_string()} declares no code version")
         return version

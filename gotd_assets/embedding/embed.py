@@ -172,6 +172,8 @@ def _stored(vectors: npt.NDArray[np.float32], settings: EncoderSettings) -> npt.
     if settings.normalize:
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    if settings.storage_dtype == "float16" and len(vectors) and np.nanmax(np.abs(vectors)) > np.finfo(np.float16).max:
+        raise InputError("vectors are too large for half precision: set encoder.storage_dtype to float32, or normalize")
     return vectors.astype(np.dtype(settings.storage_dtype))
 
 

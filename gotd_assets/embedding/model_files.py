@@ -26,7 +26,10 @@ def find_model(model: str, root: Path) -> Path | None:
     """
     if model.startswith("package:"):
         name, _, inner = model.removeprefix("package:").partition("/")
-        spec = importlib.util.find_spec(name.replace("-", "_"))
+        try:
+            spec = importlib.util.find_spec(name.replace("-", "_"))
+        except (ImportError, ValueError):
+            spec = None
         locations = list(spec.submodule_search_locations or []) if spec else []
         path = Path(locations[0], inner) if locations else None
         if path is None or not path.exists():
@@ -49,6 +52,10 @@ def encoder_version(settings: EncoderSettings, root: Path) -> str:
     shaping = settings.model_dump(mode="json", exclude={"model", "device", "batch_tokens", "trust_remote_code"})
     path = find_model(settings.model, root)
     if path is None:
+        if settings.kind == "precomputed":
+            raise InputError(
+                f"encoder.model: there are no vectors at {settings.model!r}: name a folder or file that exists"
+            )
         if settings.revision is None:
             raise InputError(
                 f"encoder.model {settings.model!r} is no folder here, so it is taken for a hub id, and those need "

@@ -63,7 +63,7 @@ class VectorStore:
         return ~doc_ids.is_in(self._index.get_column("doc_id").implode())
 
     def add(self, doc_ids: pl.Series, vectors: npt.NDArray[Any]) -> None:
-        """Append a segment; call it while `writing`."""
+        """Append a segment of documents that were `missing`; call it while `writing`."""
         name = uuid.uuid4().hex
         _write(self.folder, f"vectors-{name}.npy", vectors)
         _write(self.folder, f"ids-{name}.npy", id_bytes(doc_ids))
@@ -71,7 +71,7 @@ class VectorStore:
         added = pl.DataFrame({"doc_id": doc_ids}).with_columns(
             segment=pl.lit(name), row=pl.int_range(pl.len(), dtype=pl.Int64)
         )
-        self._index = pl.concat([self._index, added]).unique("doc_id", keep="first", maintain_order=True)
+        self._index = pl.concat([self._index, added])
 
     def get(self, doc_ids: pl.Series) -> npt.NDArray[Any]:
         """Vectors (n, D) of `doc_ids`, all of which must be there."""
@@ -103,3 +103,8 @@ def _write(folder: Path, name: str, array: npt.NDArray[Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(folder / name)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 class TransformerEncoder:
     """Any encoder that transformers' AutoModel loads.
 
-    Vectors are the mean of the last hidden states under the attention mask, or the first token's ('cls'). In bfloat16
-    the cosine to float32 vectors is ≥ 0.999 (measured by benchmarks/embedding.py).
+    Vectors are the mean of the last hidden states under the attention mask, or the first token's ('cls').
     """
 
     def __init__(self, settings: EncoderSettings, root: Path) -> None:
@@ -47,8 +46,9 @@ class TransformerEncoder:
                 "tokenizer and *.safetensors, or make the hub reachable"
             ) from error
         self.model = model.to(self.device).eval()
-        limit = getattr(model.config, "max_position_embeddings", settings.max_tokens)
-        self.max_tokens = min(settings.max_tokens, limit)
+        # RoBERTa-like models count more positions than tokens; their tokenizers know the tokens.
+        positions = getattr(model.config, "max_position_embeddings", settings.max_tokens)
+        self.max_tokens = min(settings.max_tokens, positions, self.tokenizer.model_max_length)
         self.dimension = int(model.config.hidden_size)
 
     def encode(self, texts: Sequence[str], tick: Callable[[int, int], None]) -> npt.NDArray[np.float32]:
@@ -110,5 +110,5 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def _has_bfloat16_arithmetic() -> bool:
-    capabilities: dict[str, Any] = torch.cpu.get_capabilities()
+    capabilities: Mapping[str, Any] = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))

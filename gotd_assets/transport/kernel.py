@@ -34,18 +34,18 @@ class Kernel:
             raise TransportError(f"cost {self.cost!r} is not known: use 'sqeuclidean' or 'euclidean'")
 
     def source_part(self, points: Tensor) -> Tensor:
-        """r (n,) of `points` (n, D)."""
+        """The part r (n,) of `points` (n, D)."""
         if self.cost == "sqeuclidean":
             return points.square().sum(1).mul_(0.5)
         return points.new_zeros(len(points))
 
     def target_part(self) -> Tensor:
-        """c (M,) float64."""
+        """The part c (M,) float64."""
         targets = self.targets.double()
         return targets.square().sum(1).mul_(0.5) if self.cost == "sqeuclidean" else targets.new_zeros(len(targets))
 
     def coupling(self, points: Tensor, out: Tensor | None = None) -> Tensor:
-        """z (n, M) between `points` (n, D) and the targets."""
+        """The coupling z (n, M) between `points` (n, D) and the targets."""
         if self.cost == "sqeuclidean":
             return torch.mm(points, self.targets.T, out=out)
         return _negative_distance(points, self.targets, out)

@@ -99,17 +99,17 @@ def make_sketch(
     if size < 1:
         raise TransportError(f"a sketch needs at least one point, got size {size}")
     if tolerance is None:
-        return _sketch(points, mass, method, size, cost, seed)
+        return _sketch(points, mass, method, size=size, cost=cost, seed=seed)
     size = _SMALLEST_SEARCH
     while size < len(points):
-        sketch = _sketch(points, mass, method, size, cost, seed)
+        sketch = _sketch(points, mass, method, size=size, cost=cost, seed=seed)
         if sketch.error is not None and sketch.error <= tolerance:
             return sketch
         size *= 2
     return Sketch(points, mass, "all", 0.0)
 
 
-def _sketch(points: Tensor, mass: Tensor, method: SketchMethod, size: int, cost: CostName, seed: int) -> Sketch:
+def _sketch(points: Tensor, mass: Tensor, method: SketchMethod, *, size: int, cost: CostName, seed: int) -> Sketch:
     if method == "kmeans":
         centroids = _centroids(points, mass, size, seed)
     else:

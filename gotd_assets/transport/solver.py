@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gotd_assets.errors import TransportError
-from gotd_assets.transport.ascent import Preconditioner, anneal, ascend
+from gotd_assets.transport.ascent import Ascent, Preconditioner, anneal, ascend
 from gotd_assets.transport.kernel import CostName, Kernel
 from gotd_assets.transport.potentials import Certificate, Potentials
 from gotd_assets.transport.semidual import Evaluation, SemiDual
@@ -92,7 +92,7 @@ def solve(
     started = time.perf_counter()
     _check(epsilon, tolerance, max_passes, reach)
     where, precision = resolve_device(device), torch.float64 if dtype == "float64" else torch.float32
-    points, weights = sketch.points.to(where, torch.float64), sketch.weights
+    points = sketch.points.to(where, torch.float64)
     if not bool(torch.isfinite(points).all()):
         raise TransportError("the sketch holds NaN or an infinity")
     prepared = prepare(
@@ -104,91 +104,54 @@ def solve(
         dtype=precision,
     )
     kernel = Kernel(cost, (points - prepared.centre.to(where)).to(precision))
-    rows = _block_rows(len(weights), precision, where)
-    sample = _subsample(prepared, len(weights), seed)
+    sample = _subsample(prepared, len(points), seed)
     mean_cost, median_cost = _typical_costs(sample, kernel)
     epsilon *= {"absolute": 1.0, "mean": mean_cost, "median": median_cost}[epsilon_scale]
-    rho = None if reach is None else (reach**2 if cost == "sqeuclidean" else reach)
-
-    def oracle(measure: PreparedSource, cache_bytes: int) -> SemiDual:
-        return SemiDual(measure, kernel, weights, epsilon, rho=rho, block_rows=rows, cache_bytes=cache_bytes)
-
-    def show(stage: str) -> Callable[[Evaluation, int], None]:
-        def report(evaluation: Evaluation, passes: int) -> None:
-            if progress is not None:
-                seconds = time.perf_counter() - started
-                progress(Progress(stage, passes, evaluation.error, evaluation.value, seconds))
-
-        return report
-
-    full = oracle(prepared, memory_budget_bytes)
-    subsample_passes = 0
+    problem = _Problem(
+        source=prepared,
+        sample=sample,
+        kernel=kernel,
+        weights=sketch.weights,
+        epsilon=epsilon,
+        rho=None if reach is None else (reach**2 if cost == "sqeuclidean" else reach),
+        block_rows=_block_rows(len(points), precision, where),
+        cache_bytes=memory_budget_bytes,
+        tolerance=tolerance,
+        max_passes=max_passes,
+        mean_cost=mean_cost,
+        started=started,
+        progress=progress,
+    )
     if solver == "geomloss":
         from gotd_assets.transport.reference import geomloss_potential
 
-        g, passes = geomloss_potential(prepared, kernel, weights, epsilon, reach)
-        column = full.evaluate(g).column
+        g = geomloss_potential(prepared, kernel, sketch.weights, epsilon, reach)
+        outcome = problem.certify(g)
     else:
-        whole = sample is prepared
-        small = full if whole else oracle(sample, _SUBSAMPLE_BYTES * 2)
-        preconditioner = Preconditioner(small)
-        if initial is None:
-            g = torch.zeros(len(weights), dtype=torch.float64)
-            g, subsample_passes = anneal(small, g, mean_cost / 2, show("annealing"))
-        else:
-            g = _carried_over(initial, sketch, cost)
-        if not whole:
-            preconditioner.refresh(g)
-            ascent = ascend(
-                small,
-                g,
-                preconditioner,
-                tolerance=max(tolerance / 2, 1e-3),
-                max_passes=max_passes,
-                report=show("subsample"),
-            )
-            g = ascent.g
-            subsample_passes += ascent.passes
-            if preconditioner.refreshes < 2:
-                preconditioner.refresh(g)
-        elif initial is not None:
-            preconditioner.refresh(g)
-        ascent = ascend(full, g, preconditioner, tolerance=tolerance, max_passes=max_passes, report=show("full pass"))
-        g, column, passes = ascent.g, ascent.evaluation.column, ascent.passes
-        subsample_passes += preconditioner.passes
-    final, upper_bound = full.rounding(g, column)
-    passes += 1
-    if final.error > tolerance >= full.evaluate(g).error and full.caches and passes < max_passes:
-        exact = oracle(prepared, 0)
-        ascent = ascend(
-            exact, g, preconditioner, tolerance=tolerance, max_passes=max_passes - passes, report=show("exact pass")
-        )
-        g = ascent.g
-        final, upper_bound = exact.rounding(g, ascent.evaluation.column)
-        passes += ascent.passes + 1
+        outcome = problem.climb(None if initial is None else _carried_over(initial, sketch, cost))
     potentials = Potentials(
-        g=g,
+        g=outcome.g,
         sketch=sketch,
         cost=cost,
         epsilon=epsilon,
         reach=reach,
-        mean_f=final.mean_f,
+        mean_f=outcome.final.mean_f,
         certificate=Certificate(
-            dual_value=final.value,
-            primal_upper_bound=upper_bound,
-            gap=upper_bound - final.value,
-            marginal_error=final.error,
+            dual_value=outcome.final.value,
+            primal_upper_bound=outcome.upper_bound,
+            gap=outcome.upper_bound - outcome.final.value,
+            marginal_error=outcome.final.error,
             tolerance=tolerance,
-            converged=final.error <= tolerance,
-            passes=passes,
-            subsample_passes=subsample_passes,
+            converged=outcome.final.error <= tolerance,
+            passes=outcome.passes,
+            subsample_passes=outcome.subsample_passes,
             subsample_rows=0 if sample is prepared else sample.n_rows,
             seconds=time.perf_counter() - started,
             epsilon=epsilon,
             n_source=prepared.n_rows,
-            n_target=len(weights),
+            n_target=len(points),
             solver=solver,
-            cached=full.caches,
+            cached=outcome.cached,
             dtype=dtype,
             device=str(where),
         ),
@@ -198,6 +161,95 @@ def solve(
     from gotd_assets.transport.divergence import debiased
 
     return debiased(potentials, prepared, seed=seed)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Outcome:
+    g: Tensor
+    final: Evaluation
+    upper_bound: float
+    passes: int
+    subsample_passes: int
+    cached: bool
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Problem:
+    """One problem in the solver's own terms; `sample` is `source` itself when that is small."""
+
+    source: PreparedSource
+    sample: PreparedSource
+    kernel: Kernel
+    weights: Tensor
+    epsilon: float
+    rho: float | None
+    block_rows: int
+    cache_bytes: int
+    tolerance: float
+    max_passes: int
+    mean_cost: float
+    started: float
+    progress: Callable[[Progress], None] | None
+
+    def climb(self, g: Tensor | None) -> _Outcome:
+        """Prepare on the sample (annealing unless `g` is a start), climb on the source, certify."""
+        full = self._semidual(self.source, self.cache_bytes)
+        whole = self.sample is self.source
+        small = full if whole else self._semidual(self.sample, 2 * _SUBSAMPLE_BYTES)
+        preconditioner = Preconditioner(small)
+        subsample_passes = 0
+        if g is None:
+            start = torch.zeros(len(self.weights), dtype=torch.float64)
+            g, subsample_passes = anneal(small, start, self.mean_cost / 2, self._report("annealing"))
+        preconditioner.refresh(g)
+        if not whole:
+            rough = max(self.tolerance / 2, 1e-3)
+            sampled = ascend(
+                small, g, preconditioner, tolerance=rough, max_passes=self.max_passes, report=self._report("subsample")
+            )
+            g = sampled.g
+            subsample_passes += sampled.passes
+        ascent = self._ascend(full, g, preconditioner, self.max_passes)
+        final, upper_bound = full.rounding(ascent.g, ascent.evaluation.column)
+        passes = ascent.passes + 1
+        if final.error > self.tolerance >= ascent.evaluation.error and passes < self.max_passes:
+            # The cache's rounding hid an error that exact couplings show.
+            exact = self._semidual(self.source, 0)
+            ascent = self._ascend(exact, ascent.g, preconditioner, self.max_passes - passes)
+            final, upper_bound = exact.rounding(ascent.g, ascent.evaluation.column)
+            passes += ascent.passes + 1
+        return _Outcome(
+            ascent.g, final, upper_bound, passes, subsample_passes + preconditioner.passes, cached=full.caches
+        )
+
+    def certify(self, g: Tensor) -> _Outcome:
+        """Certify a potential that came from elsewhere."""
+        semidual = self._semidual(self.source, 0)
+        final, upper_bound = semidual.rounding(g, semidual.evaluate(g).column)
+        return _Outcome(g, final, upper_bound, passes=2, subsample_passes=0, cached=False)
+
+    def _ascend(self, semidual: SemiDual, g: Tensor, preconditioner: Preconditioner, max_passes: int) -> Ascent:
+        report = self._report("full pass")
+        return ascend(semidual, g, preconditioner, tolerance=self.tolerance, max_passes=max_passes, report=report)
+
+    def _semidual(self, measure: PreparedSource, cache_bytes: int) -> SemiDual:
+        return SemiDual(
+            measure,
+            self.kernel,
+            self.weights,
+            self.epsilon,
+            rho=self.rho,
+            block_rows=self.block_rows,
+            cache_bytes=cache_bytes,
+        )
+
+    def _report(self, stage: str) -> Callable[[Evaluation, int], None]:
+        def report(evaluation: Evaluation, passes: int) -> None:
+            if self.progress is not None:
+                seconds = time.perf_counter() - self.started
+                self.progress(Progress(stage, passes, evaluation.error, evaluation.value, seconds))
+
+        return report
 
 
 def solve_many(source: Shards, sketches: Sequence[Sketch], **arguments: Any) -> list[Potentials]:
@@ -254,7 +306,7 @@ def _subsample(source: PreparedSource, targets: int, seed: int) -> PreparedSourc
 
 def _typical_costs(sample: PreparedSource, kernel: Kernel) -> tuple[float, float]:
     """Mean and median cost between (at most 2000) rows of the sample and the targets."""
-    indices = torch.linspace(0, sample.n_rows - 1, min(sample.n_rows, 2000)).long().unique()
+    indices = torch.arange(0, sample.n_rows, max(1, sample.n_rows // 2000))
     rows = sample.take(indices)
     costs = kernel.source_part(rows)[:, None] - kernel.coupling(rows) + kernel.target_part().to(rows)
     return float(costs.double().mean().clamp_min(1e-12)), float(costs.flatten().median().clamp_min(1e-12))

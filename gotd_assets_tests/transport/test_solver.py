@@ -1,5 +1,7 @@
 """The solver against exact linear programs, POT and geomloss in float64, and its own certificate."""
 
+import itertools
+
 import numpy as np
 import ot
 import pytest
@@ -34,14 +36,10 @@ def test_potentials_agree_with_pot(cost: str, epsilon: float) -> None:
     x, y = cloud(60, 4), cloud(25, 4, seed=1, shift=0.5)
     a = torch.rand(60, generator=torch.Generator().manual_seed(2))
     b = torch.rand(25, generator=torch.Generator().manual_seed(3))
-    ours = solve(
-        x, sketch_of(y, b), source_weights=a, cost=cost, epsilon=epsilon, tolerance=1e-9, dtype="float64"
-    )
+    ours = solve(x, sketch_of(y, b), source_weights=a, cost=cost, epsilon=epsilon, tolerance=1e-9, dtype="float64")
     a_, b_ = (a / a.sum()).double().numpy(), (b / b.sum()).double().numpy()
     matrix = cost_matrix(x, y, cost)
-    plan, log = ot.bregman.sinkhorn_log(
-        a_, b_, matrix, epsilon, numItermax=20_000, stopThr=1e-9, log=True
-    )
+    plan, log = ot.bregman.sinkhorn_log(a_, b_, matrix, epsilon, numItermax=20_000, stopThr=1e-9, log=True)
     value = (plan * matrix).sum() + epsilon * (plan * np.log(plan / np.outer(a_, b_))).sum()
     assert ours.certificate.dual_value == pytest.approx(value, rel=1e-7)
     theirs = epsilon * log["log_u"]
@@ -62,7 +60,7 @@ def test_geomloss_tends_to_our_potentials_as_its_scaling_tends_to_one(cost: str,
         )
         f = loss(x, y)[0].flatten()
         errors.append(float((ours - (f - f.mean())).abs().max()))
-    assert all(finer < coarser for coarser, finer in zip(errors, errors[1:], strict=False))
+    assert all(finer < coarser for coarser, finer in itertools.pairwise(errors))
     assert errors[-1] < 1e-3
 
 
@@ -86,7 +84,7 @@ def test_value_tends_to_the_exact_linear_program() -> None:
         assert certificate.converged
         assert exact - 1e-9 <= certificate.primal_upper_bound
         gaps.append(certificate.dual_value - exact)
-    assert all(later < earlier for earlier, later in zip(gaps, gaps[1:], strict=False))
+    assert all(later < earlier for earlier, later in itertools.pairwise(gaps))
     assert gaps[-1] <= 0.01 * np.log(40 * 30)
 
 
@@ -154,7 +152,12 @@ def test_a_subsample_prepares_large_problems_and_the_certificate_is_still_exact(
     assert 0 < fast.certificate.subsample_rows < 9000
     assert fast.certificate.converged
     exact = ot.bregman.sinkhorn_log(
-        np.full(9000, 1 / 9000), np.full(60, 1 / 60), cost_matrix(x, y, "sqeuclidean"), 0.05, numItermax=300, stopThr=1e-6
+        np.full(9000, 1 / 9000),
+        np.full(60, 1 / 60),
+        cost_matrix(x, y, "sqeuclidean"),
+        0.05,
+        numItermax=300,
+        stopThr=1e-6,
     )
     matrix = cost_matrix(x, y, "sqeuclidean")
     value = (exact * matrix).sum() + 0.05 * (exact * np.log(np.maximum(exact, 1e-300) * 9000 * 60)).sum()

@@ -2,10 +2,9 @@
 
 import dagster as dg
 
-from gotd_assets.defs import metadata
+from gotd_assets.defs.embed import embed
 from gotd_assets.defs.partitions import Partitions
 from gotd_assets.defs.resources import ProjectResource
-from gotd_assets.defs.embed import embed
 from gotd_assets.defs.station import OWNERS, Station
 from gotd_assets.settings import Project
 

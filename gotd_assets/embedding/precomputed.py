@@ -1,0 +1,106 @@
+"""Vectors that already exist, joined to documents by doc_id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from gotd_assets.embedding.model_files import find_model
+from gotd_assets.embedding.store import ID_BYTES, hex_ids
+from gotd_assets.errors import InputError
+from gotd_assets.fingerprint import document_id
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from gotd_assets.settings import EncoderSettings
+
+_REMEDY = (
+    "give a folder with vectors.npy (n, D) and ids.npy or ids.txt, a .parquet file with columns doc_id and vector, "
+    "or a .safetensors file with tensors 'vectors' (n, D) and 'ids' (n, 16) uint8"
+)
+
+
+class PrecomputedVectors:
+    """Vectors of a file the user gives; `encoder.model` names it. Ids are doc_ids: 32 hex digits or 16 bytes.
+
+    A document is looked up by the hash of its normalised text, which is its doc_id; one without a vector gets NaN,
+    and so ends in quarantine.
+
+    Raises:
+        InputError: the file is missing or malformed, its ids are no doc_ids, repeat, or differ in number from its rows.
+    """
+
+    def __init__(self, settings: EncoderSettings, root: Path) -> None:
+        path = find_model(settings.model, root)
+        if path is None:
+            raise InputError(f"encoder.model: {root / settings.model} is not there: {_REMEDY}")
+        try:
+            ids, self.vectors = _read(path)
+        except (OSError, ValueError, KeyError, pl.exceptions.PolarsError) as error:
+            raise InputError(f"encoder.model: {path} cannot be read as vectors ({error}): {_REMEDY}") from error
+        if self.vectors.ndim != 2 or not np.issubdtype(self.vectors.dtype, np.floating):
+            shape, dtype = self.vectors.shape, self.vectors.dtype
+            raise InputError(f"encoder.model: {path} holds {dtype} of shape {shape}, not floats of shape (n, D)")
+        if len(ids) != len(self.vectors):
+            raise InputError(
+                f"encoder.model: {path} has {len(ids)} ids for {len(self.vectors)} vectors: row k needs id k"
+            )
+        malformed = ids.is_null() | ~ids.str.contains(r"^[0-9a-f]{32}$").fill_null(value=False)
+        if malformed.any():
+            row = int(malformed.arg_max() or 0)
+            raise InputError(
+                f"encoder.model: {path}: id {ids[row]!r} of row {row} is no doc_id (32 lower-case hex digits)"
+            )
+        if ids.is_duplicated().any():
+            row = int(ids.is_duplicated().arg_max() or 0)
+            raise InputError(f"encoder.model: {path}: id {ids[row]!r} of row {row} stands there more than once")
+        self._rows = pl.DataFrame({"doc_id": ids}).with_row_index("row")
+        self.dimension = self.vectors.shape[1]
+
+    def encode(self, texts: Sequence[str], tick: Callable[[int, int], None]) -> npt.NDArray[np.float32]:
+        """Vectors (n, D) float32 of `texts`; NaN where the file has none."""
+        wanted = pl.DataFrame({"doc_id": [document_id(text) for text in texts]}, schema={"doc_id": pl.String})
+        rows = wanted.join(self._rows, on="doc_id", how="left", maintain_order="left").get_column("row")
+        known = rows.is_not_null().to_numpy()
+        result = np.full((len(texts), self.dimension), np.nan, dtype=np.float32)
+        result[known] = self.vectors[rows.drop_nulls().to_numpy()]
+        tick(len(texts), 0)
+        return result
+
+
+def _read(path: Path) -> tuple[pl.Series, npt.NDArray[Any]]:
+    if path.is_dir():
+        listed = path / "ids.txt"
+        ids = (
+            pl.Series("doc_id", listed.read_text(encoding="utf-8").split(), dtype=pl.String)
+            if listed.is_file()
+            else _ids(np.load(path / "ids.npy", allow_pickle=False))
+        )
+        return ids, np.load(path / "vectors.npy", mmap_mode="r", allow_pickle=False)
+    if path.suffix == ".parquet":
+        frame = pl.read_parquet(path, columns=["doc_id", "vector"])
+        rows = frame.get_column("vector").to_list()
+        return frame.get_column("doc_id").cast(pl.String), np.array(rows, dtype=np.float32)
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            tensors = load_file(path)
+        except SafetensorError as error:
+            raise ValueError(error) from error
+        return _ids(tensors["ids"]), tensors["vectors"]
+    raise ValueError(f"unknown file type {path.suffix!r}")
+
+
+def _ids(array: npt.NDArray[Any]) -> pl.Series:
+    if array.dtype == np.uint8 and array.ndim == 2 and array.shape[1] == ID_BYTES:
+        return hex_ids(array)
+    if array.dtype.kind not in "SU":
+        raise ValueError(f"ids are {array.dtype} of shape {array.shape}")
+    return pl.Series("doc_id", array.astype("U").tolist(), dtype=pl.String)
