@@ -1,1 +1,20 @@
 """Pre-fine-tuning, evaluation and MLflow tracking."""
+
+from gotd_assets.training.heldout import evaluate_perplexity
+from gotd_assets.training.models import load_language_model, load_trained_model, model_version
+from gotd_assets.training.perplexity import PerplexityReport, perplexity
+from gotd_assets.training.pre_fine_tuning import TrainingReport, pre_fine_tune
+from gotd_assets.training.tracking import TrackingContext, prepare_tracking
+
+__all__ = [
+    "PerplexityReport",
+    "TrackingContext",
+    "TrainingReport",
+    "evaluate_perplexity",
+    "load_language_model",
+    "load_trained_model",
+    "model_version",
+    "perplexity",
+    "pre_fine_tune",
+    "prepare_tracking",
+]

@@ -1,0 +1,200 @@
+"""Language modelling losses: which tokens are predicted from what, and their negative log-likelihoods.
+
+Logits are computed only for tokens that are predicted, never for padding: on a small model with a large vocabulary the
+output layer is most of the work.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from gotd_assets.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+# Rows of logits computed at once when no gradient is kept: bounds memory to rows x vocabulary.
+_LOGIT_ROWS = 256
+
+TokenIds: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.int64]]"
+Seed: TypeAlias = "int | Sequence[int]"
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Some documents, padded on the right.
+
+    Attributes:
+        inputs: int64 (documents, length), what the model sees.
+        attention: int64 (documents, length), 1 where there is a token.
+        positions: int64 (predictions,), index into the flattened (documents x length) of the state that predicts.
+        labels: int64 (predictions,), the token predicted.
+        documents: int64 (predictions,), the document in the batch that a prediction belongs to.
+    """
+
+    inputs: torch.Tensor
+    attention: torch.Tensor
+    positions: torch.Tensor
+    labels: torch.Tensor
+    documents: TokenIds
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_tokens: int
+) -> list[TokenIds]:
+    """Token ids of each text (int64), special tokens as the tokenizer adds them, cut to `max_tokens`."""
+    if not texts:
+        return []
+    encoded = tokenizer(list(texts), truncation=True, max_length=max_tokens, return_attention_mask=False)
+    return [np.asarray(ids, dtype=np.int64) for ids in encoded["input_ids"]]
+
+
+class Objective:
+    """What is predicted: every next token (causal), or masked tokens from both sides (masked).
+
+    Args:
+        tokenizer: gives the padding and mask tokens.
+        kind: 'causal' or 'masked'.
+        mask_probability: share of the tokens that are masked; at least one of a document is.
+
+    Raises:
+        InputError: the objective is masked and the tokenizer has no mask token.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, kind: Literal["causal", "masked"], mask_probability: float = 0.15
+    ) -> None:
+        self.causal = kind == "causal"
+        self._mask_probability = mask_probability
+        self._vocabulary = len(tokenizer)
+        self._special = np.asarray(sorted(set(tokenizer.all_special_ids)), dtype=np.int64)
+        pad = tokenizer.pad_token_id
+        # Padding is never attended to and never predicted, so any token will do where a tokenizer has none.
+        self._pad = 0 if pad is None else int(pad)
+        mask = tokenizer.mask_token_id
+        if not self.causal and mask is None:
+            raise InputError("training.objective is 'masked', but the model's tokenizer has no mask token")
+        self._mask = 0 if mask is None else int(mask)
+
+    def predicted(self, ids: TokenIds) -> int:
+        """How many tokens of a document can be predicted; documents with none are of no use."""
+        return len(ids) - 1 if self.causal else int((~np.isin(ids, self._special)).sum())
+
+    def batch(
+        self,
+        documents: Sequence[TokenIds],
+        seeds: Sequence[Seed],
+        *,
+        corrupt: bool,
+        device: torch.device,
+    ) -> Batch:
+        """Documents as one batch.
+
+        Args:
+            documents: token ids, each with at least one token that can be predicted.
+            seeds: seed of the masks of each document, so that they do not depend on how documents are batched.
+            corrupt: of the masked tokens, replace 80 % by the mask token and 10 % by a random one and keep 10 %, as
+                BERT is trained (Devlin et al., 2019, section 3.1); otherwise replace all, for evaluation.
+            device: where the tensors go.
+        """
+        import torch
+
+        length = max(len(ids) for ids in documents)
+        inputs = np.full((len(documents), length), self._pad, dtype=np.int64)
+        attention = np.zeros((len(documents), length), dtype=np.int64)
+        positions, labels, owners = [], [], []
+        for row, (ids, seed) in enumerate(zip(documents, seeds, strict=True)):
+            inputs[row, : len(ids)] = ids
+            attention[row, : len(ids)] = 1
+            if self.causal:
+                chosen = np.arange(len(ids) - 1)
+                labels.append(ids[1:])
+            else:
+                chosen, replaced = self._masked(ids, seed, corrupt=corrupt)
+                labels.append(ids[chosen])
+                inputs[row, chosen] = replaced
+            positions.append(row * length + chosen)
+            owners.append(np.full(len(chosen), row, dtype=np.int64))
+        tensors = (inputs, attention, np.concatenate(positions), np.concatenate(labels))
+        moved = [torch.from_numpy(tensor).to(device) for tensor in tensors]
+        return Batch(*moved, documents=np.concatenate(owners))
+
+    def _masked(
+        self, ids: TokenIds, seed: Seed, *, corrupt: bool
+    ) -> tuple[TokenIds, TokenIds]:
+        random = np.random.default_rng(seed)
+        candidates = np.flatnonzero(~np.isin(ids, self._special))
+        drawn = random.random(len(candidates))
+        chosen = candidates[drawn < self._mask_probability]
+        if len(chosen) == 0:
+            chosen = candidates[[int(drawn.argmin())]]
+        replaced = np.full(len(chosen), self._mask, dtype=np.int64)
+        if corrupt:
+            fate = random.random(len(chosen))
+            replaced = np.where(fate < 0.9, replaced, random.integers(0, self._vocabulary, len(chosen)))
+            replaced = np.where(fate < 0.8, self._mask, np.where(fate < 0.9, replaced, ids[chosen]))
+        return chosen, replaced
+
+
+class TokenLoss:
+    """Negative log-likelihood, in nats, of each predicted token of a batch.
+
+    The output layer is applied to predicted positions only, if on a probe of a few tokens that gives the logits of the
+    model's own forward pass (heads that scale or cap their logits do not); else the model computes all logits itself.
+
+    Args:
+        model: a causal or masked language model of transformers.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._model = model
+        self._head = self._probe()
+
+    def __call__(self, batch: Batch) -> torch.Tensor:
+        """Float32 (predictions,), differentiable unless gradients are off."""
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        if self._head is None:
+            output = self._model(input_ids=batch.inputs, attention_mask=batch.attention, **self._options())
+            logits = output.logits.flatten(0, 1).index_select(0, batch.positions)
+            return cross_entropy(logits.float(), batch.labels, reduction="none")
+        body = self._model.base_model
+        states = body(input_ids=batch.inputs, attention_mask=batch.attention, **self._options())
+        hidden = states.last_hidden_state.flatten(0, 1).index_select(0, batch.positions)
+        if torch.is_grad_enabled():
+            return cross_entropy(self._head(hidden).float(), batch.labels, reduction="none")
+        parts = zip(hidden.split(_LOGIT_ROWS), batch.labels.split(_LOGIT_ROWS), strict=True)
+        return torch.cat([cross_entropy(self._head(h).float(), label, reduction="none") for h, label in parts])
+
+    def _options(self) -> dict[str, bool]:
+        return {"use_cache": False} if getattr(self._model.config, "use_cache", False) else {}
+
+    def _probe(self) -> torch.nn.Module | None:
+        import torch
+
+        model = self._model
+        body = model.base_model
+        training = model.training
+        model.eval()
+        try:
+            with torch.no_grad():
+                ids = torch.arange(4, device=model.device)[None] % model.get_input_embeddings().weight.shape[0]
+                expected = model(input_ids=ids, **self._options()).logits
+                hidden = getattr(body(input_ids=ids, **self._options()), "last_hidden_state", None)
+                if body is model or hidden is None:
+                    return None
+                # BERT keeps a whole block under `cls`, RoBERTa under `lm_head`; others have the output layer alone.
+                for head in (getattr(model, "lm_head", None), getattr(model, "cls", None)):
+                    if isinstance(head, torch.nn.Module):
+                        logits = head(hidden)
+                        if logits.shape == expected.shape and torch.equal(logits, expected):
+                            return head
+                return None
+        finally:
+            model.train(training)

@@ -1,0 +1,267 @@
+"""Stage I of the paper: light, unsupervised training of a language model on the selected documents."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from gotd_assets.errors import InputError
+from gotd_assets.fingerprint import Json, file_sha256, fingerprint
+from gotd_assets.storage import write_atomically
+from gotd_assets.training.heldout import base_perplexity, heldout_texts, measure
+from gotd_assets.training.layers import choose_trainable
+from gotd_assets.training.loop import Step, train
+from gotd_assets.training.models import load_language_model, model_version, save_model
+from gotd_assets.training.objectives import Objective, TokenIds, encode
+from gotd_assets.training.perplexity import PerplexityReport
+from gotd_assets.training.precision import as_measured, choose_device, choose_precision
+from gotd_assets.training.tracking import TrackedRun, TrackingContext, tracked_run
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from gotd_assets.settings import TrainingSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingReport:
+    """What a pre-fine-tuning did; `training.json` holds the same.
+
+    Attributes:
+        mlflow_run_id, experiment_id, tracking_uri: where the run is recorded.
+        selection_version: version of the selection trained on.
+        base_model, base_model_version: what was trained.
+        seed: of shuffling, dropout and masking.
+        documents: documents trained on.
+        skipped_documents: documents too short to have a token to predict, left out.
+        tokens: predicted tokens, over all epochs.
+        steps: optimizer updates.
+        seconds: time in optimizer updates, parts before an interruption included.
+        trained_parameters, parameters: number of weights that were trained, and of all.
+        loss_curve: [step, loss in nats per token], before each update.
+        before, after: held-out perplexity of the base and of the trained model, None without held-out documents.
+    """
+
+    mlflow_run_id: str
+    experiment_id: str
+    tracking_uri: str
+    selection_version: str
+    base_model: str
+    base_model_version: str
+    seed: int
+    documents: int
+    skipped_documents: int
+    tokens: int
+    steps: int
+    seconds: float
+    trained_parameters: int
+    parameters: int
+    loss_curve: Sequence[tuple[int, float]]
+    before: PerplexityReport | None
+    after: PerplexityReport | None
+
+    def as_summary(self) -> dict[str, Json]:
+        """The figures worth showing, flat."""
+        return {
+            "mlflow_run_id": self.mlflow_run_id,
+            "base_model_version": self.base_model_version,
+            "perplexity_before": self.before.perplexity if self.before else None,
+            "perplexity_after": self.after.perplexity if self.after else None,
+            "final_loss": self.loss_curve[-1][1],
+            "documents": self.documents,
+            "skipped_documents": self.skipped_documents,
+            "tokens": self.tokens,
+            "steps": self.steps,
+            "seconds": round(self.seconds, 3),
+            "trained_parameters": self.trained_parameters,
+        }
+
+    def as_json(self) -> dict[str, Json]:
+        """Everything, as `training.json` keeps it."""
+        content: dict[str, Any] = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in {"before", "after", "loss_curve"}
+        }
+        return content | {
+            "loss_curve": [list(point) for point in self.loss_curve],
+            "perplexity_before": self.before.as_summary() if self.before else None,
+            "perplexity_after": self.after.as_summary() if self.after else None,
+        }
+
+
+def pre_fine_tune(
+    documents: Path,
+    settings: TrainingSettings,
+    *,
+    root: Path,
+    cache: Path,
+    out: Path,
+    scratch: Path,
+    tracking: TrackingContext,
+    heldout: Path,
+    progress: Callable[[object], None] | None = None,
+) -> TrainingReport:
+    """Train the base model on `documents` and record the run in MLflow.
+
+    With `trainable_layers` k, the last k transformer blocks, the norm after them and the output layer are trained; an
+    output layer that shares its weights with the input embeddings stays as it is. Under bfloat16 the weights being
+    trained are float32 all the while and the others bfloat16, and the model is measured and saved as bfloat16; under
+    float32 and float16 all weights are float32. A training that was killed goes on from its last checkpoint in
+    `scratch` and in the same MLflow run.
+
+    The MLflow run has the settings as parameters; loss, training perplexity and learning rate per step and held-out
+    perplexity before and after; system metrics; the documents as dataset, its digest being the selection's version;
+    `training.json`; and the model by reference (see `TrackedRun.log_model`).
+
+    Args:
+        documents: Parquet file with columns doc_id and text.
+        settings: model and optimisation.
+        root: folder that a relative model path is relative to.
+        cache: folder for dequantised base models and their perplexities, shared among trainings.
+        out: folder to write `model/` (safetensors, configuration, tokenizer) and `training.json` into.
+        scratch: folder for checkpoints; survives a crash, belongs to this training alone.
+        tracking: where and as what the run is recorded.
+        heldout: folder of documents-*.parquet with columns doc_id and text, on which perplexity is measured before and
+            after; the first `evaluation_documents` by doc_id are used. May be empty.
+        progress: is told of every step and of the stages between.
+
+    Raises:
+        InputError: documents or base model cannot be used.
+        TrainingError: the loss is not finite, or MLflow cannot be used.
+    """
+    tell = progress or (lambda _: None)
+    scratch.mkdir(parents=True, exist_ok=True)
+    selection = _read_documents(documents)
+    texts = heldout_texts(heldout, settings.evaluation_documents)
+    device = choose_device(settings.device)
+    precision = choose_precision(settings.precision, device)
+    tell(f"loading {settings.model}")
+    version = model_version(settings, root)
+    model, tokenizer = load_language_model(settings, root, cache)
+    objective = Objective(tokenizer, settings.objective, settings.mask_probability)
+    encoded, skipped = _encode(selection["text"].to_list(), tokenizer, objective, settings, documents)
+    identity = fingerprint(
+        {
+            "documents": file_sha256(documents),
+            "model": version,
+            "precision": str(precision),
+            "settings": settings.model_dump(mode="json", exclude={"model", "device", "evaluation_documents"}),
+        }
+    )
+    parameters = settings.model_dump(mode="json") | {
+        "base_model_version": version,
+        "selection_version": tracking.selection_version,
+        "documents": len(encoded),
+        "compute_precision": str(precision).removeprefix("torch."),
+        "compute_device": str(device),
+    }
+    with tracked_run(tracking, scratch, parameters) as run:
+        run.log_dataset(selection.select("doc_id", "text"), documents, tracking.run_name)
+        trained = choose_trainable(model, settings)
+        masters = {name: weight.detach().clone() for name, weight in trained.items()}
+        as_measured(model, device, precision)
+        before = (
+            base_perplexity(texts, settings, root=root, cache=cache, loaded=(model, tokenizer), progress=tell)
+            if texts
+            else None
+        )
+        _log_heldout(run, 0, before)
+        for name, weight in trained.items():
+            weight.data = masters.pop(name).to(device)
+
+        def on_step(step: Step) -> None:
+            figures = {"loss": step.loss, "perplexity": _exp(step.loss), "learning_rate": step.learning_rate}
+            run.log(step.step, figures | {"tokens_per_second": step.tokens / max(step.seconds, 1e-9)})
+            tell(step)
+
+        curve, tokens, seconds = train(
+            model,
+            objective,
+            encoded,
+            settings,
+            precision=precision,
+            checkpoint=scratch / "checkpoint.safetensors",
+            identity=identity,
+            on_step=on_step,
+        )
+        as_measured(model, device, precision)
+        after = measure(model, tokenizer, texts, settings, tell) if texts else None
+        _log_heldout(run, len(curve), after)
+        tell("saving the model")
+        save_model(model, tokenizer, out / "model")
+        report = TrainingReport(
+            mlflow_run_id=run.run_id,
+            experiment_id=run.experiment_id,
+            tracking_uri=tracking.uri,
+            selection_version=tracking.selection_version,
+            base_model=settings.model,
+            base_model_version=version,
+            seed=settings.seed,
+            documents=len(encoded),
+            skipped_documents=skipped,
+            tokens=tokens,
+            steps=len(curve),
+            seconds=seconds,
+            trained_parameters=sum(weight.numel() for weight in trained.values()),
+            parameters=sum(weight.numel() for weight in model.parameters()),
+            loss_curve=curve,
+            before=before,
+            after=after,
+        )
+        write_atomically(out / "training.json", json.dumps(report.as_json(), indent=2, allow_nan=False))
+        run.log_report(report.as_json())
+        run.log_model(out / "model", {"gotd.base_model_version": version, **_checksums(out / "model")})
+    return report
+
+
+def _read_documents(path: Path) -> pl.DataFrame:
+    try:
+        frame = pl.read_parquet(path, columns=["doc_id", "text"])
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InputError(f"{path}: cannot be read as Parquet with columns doc_id and text: {error}") from error
+    if frame.is_empty():
+        raise InputError(f"{path}: holds no documents to train on")
+    if frame["text"].null_count():
+        raise InputError(f"{path}: {frame['text'].null_count()} documents have no text")
+    return frame
+
+
+def _encode(
+    texts: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    objective: Objective,
+    settings: TrainingSettings,
+    path: Path,
+) -> tuple[list[TokenIds], int]:
+    encoded = encode(tokenizer, texts, settings.max_tokens)
+    usable = [ids for ids in encoded if objective.predicted(ids) > 0]
+    if not usable:
+        raise InputError(f"{path}: none of its {len(texts)} documents has a token to predict; all are too short")
+    return usable, len(encoded) - len(usable)
+
+
+def _log_heldout(run: TrackedRun, step: int, report: PerplexityReport | None) -> None:
+    if report is not None:
+        run.log(
+            step,
+            {
+                "heldout_perplexity": report.perplexity,
+                "heldout_perplexity_low": report.low,
+                "heldout_perplexity_high": report.high,
+            },
+        )
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    return {f"gotd.sha256.{file.name}": file_sha256(file) for file in sorted(folder.glob("*.safetensors"))}
+
+
+def _exp(loss: float) -> float:
+    return math.exp(min(loss, 700.0))
