@@ -78,9 +78,7 @@ def load_language_model(
     return _from_pretrained(settings.model, source.path, settings)
 
 
-def load_trained_model(
-    folder: Path, settings: TrainingSettings
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def load_trained_model(folder: Path, settings: TrainingSettings) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model and tokenizer that pre-fine-tuning wrote into `folder` (its `model` subfolder, or that folder itself).
 
     Raises:

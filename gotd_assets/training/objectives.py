@@ -44,9 +44,7 @@ class Batch:
     documents: TokenIds
 
 
-def encode(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_tokens: int
-) -> list[TokenIds]:
+def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_tokens: int) -> list[TokenIds]:
     """Token ids of each text (int64), special tokens as the tokenizer adds them, cut to `max_tokens`."""
     if not texts:
         return []
@@ -124,9 +122,7 @@ class Objective:
         moved = [torch.from_numpy(tensor).to(device) for tensor in tensors]
         return Batch(*moved, documents=np.concatenate(owners))
 
-    def _masked(
-        self, ids: TokenIds, seed: Seed, *, corrupt: bool
-    ) -> tuple[TokenIds, TokenIds]:
+    def _masked(self, ids: TokenIds, seed: Seed, *, corrupt: bool) -> tuple[TokenIds, TokenIds]:
         random = np.random.default_rng(seed)
         candidates = np.flatnonzero(~np.isin(ids, self._special))
         drawn = random.random(len(candidates))
