@@ -67,7 +67,12 @@ def test_base_and_identical_copy_are_equal_and_the_base_is_measured_once(tmp_pat
     def measure() -> dict[str, PerplexityReport]:
         models = {"base": None, "copy": folder}
         return evaluate_perplexity(
-            settings, models, tmp_path / "held", root=tmp_path, cache=tmp_path / "c", progress=lambda p: told.append(str(p))
+            settings,
+            models,
+            tmp_path / "held",
+            root=tmp_path,
+            cache=tmp_path / "c",
+            progress=lambda p: told.append(str(p)),
         )
 
     first = measure()

@@ -26,20 +26,30 @@ WORDS = [f"w{number}" for number in range(90)]
 def tokenizer(*, masked: bool = False) -> PreTrainedTokenizerFast:
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     vocabulary = {word: index for index, word in enumerate([*special, *WORDS])}
-    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    names = {"unk_token": "[UNK]"}
+    inner = Tokenizer(models.WordLevel(vocabulary, **names))
     inner.pre_tokenizer = pre_tokenizers.Whitespace()
     if not masked:
-        return PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="[UNK]")
-    inner.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
-    names = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    return PreTrainedTokenizerFast(tokenizer_object=inner, mask_token="[MASK]", **names)
+        return PreTrainedTokenizerFast(tokenizer_object=inner, **names)
+    inner.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names |= {"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+    return PreTrainedTokenizerFast(tokenizer_object=inner, **names)
 
 
 def model_folder(folder: Path, kind: str) -> Path:
     """Save a random model: 'gpt2' (tied, dropout), 'llama' (untied head), 'bert', or 'bert-headless'."""
     torch.manual_seed(1)
     size = {"vocab_size": 95}
-    bert = BertConfig(**size, hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32, max_position_embeddings=64)
+    bert = BertConfig(
+        **size,
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+    )
     build = {
         "gpt2": lambda: GPT2LMHeadModel(GPT2Config(**size, n_embd=16, n_layer=3, n_head=2, n_positions=64)),
         "llama": lambda: LlamaForCausalLM(
