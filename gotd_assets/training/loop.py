@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors import safe_open
 
 from gotd_assets.errors import TrainingError
 from gotd_assets.training.objectives import Batch, Objective, TokenIds, TokenLoss
@@ -33,8 +34,14 @@ _MAX_GRADIENT_NORM = 1.0
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One optimizer update that was done: number (from 1) of `steps`, `loss` in nats per predicted token before the
-    update, `learning_rate`, and the predicted `tokens` and `seconds` spent since the start, resumed parts included.
+    """One optimizer update that was done.
+
+    Attributes:
+        step: its number, from 1.
+        steps: how many there will be.
+        loss: nats per predicted token, before the update.
+        learning_rate: its learning rate.
+        tokens, seconds: predicted tokens and time so far, parts before an interruption included.
     """
 
     step: int
@@ -193,7 +200,7 @@ def _gradients(
     for batch in batches:
         with autocast(batch.inputs.device, precision):
             loss = loss_of(batch).sum() / tokens
-        scaler.scale(loss).backward()
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         total += loss.item()
     return total
 
@@ -229,7 +236,6 @@ def _restore(
 ) -> _Progress | None:
     """Take up the checkpoint, if there is one of this training."""
     import torch
-    from safetensors import safe_open
 
     if not path.is_file():
         return None

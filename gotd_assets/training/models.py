@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import importlib.util
+import os
 import re
 import shutil
 import uuid
@@ -175,6 +176,9 @@ def _dequantised(gguf: Path, settings: TrainingSettings, cache: Path) -> Path:
         temporary = cache / f".{folder.name}.{uuid.uuid4().hex}.partial"
         model, tokenizer = _from_pretrained(settings.model, gguf.parent, settings, gguf_file=gguf.name)
         save_model(model, tokenizer, temporary)
+        for file in temporary.iterdir():
+            with file.open("rb") as written:
+                os.fsync(written.fileno())
         temporary.rename(folder)
     return folder
 

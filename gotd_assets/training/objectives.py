@@ -30,18 +30,18 @@ class Batch:
     """Some documents, padded on the right.
 
     Attributes:
+        documents: int64 (predictions,), the document in the batch that a prediction belongs to.
         inputs: int64 (documents, length), what the model sees.
         attention: int64 (documents, length), 1 where there is a token.
         positions: int64 (predictions,), index into the flattened (documents x length) of the state that predicts.
         labels: int64 (predictions,), the token predicted.
-        documents: int64 (predictions,), the document in the batch that a prediction belongs to.
     """
 
+    documents: TokenIds
     inputs: torch.Tensor
     attention: torch.Tensor
     positions: torch.Tensor
     labels: torch.Tensor
-    documents: TokenIds
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_tokens: int) -> list[TokenIds]:
@@ -119,8 +119,8 @@ class Objective:
             positions.append(row * length + chosen)
             owners.append(np.full(len(chosen), row, dtype=np.int64))
         tensors = (inputs, attention, np.concatenate(positions), np.concatenate(labels))
-        moved = [torch.from_numpy(tensor).to(device) for tensor in tensors]
-        return Batch(*moved, documents=np.concatenate(owners))
+        moved = (torch.from_numpy(tensor).to(device) for tensor in tensors)
+        return Batch(np.concatenate(owners), *moved)
 
     def _masked(self, ids: TokenIds, seed: Seed, *, corrupt: bool) -> tuple[TokenIds, TokenIds]:
         random = np.random.default_rng(seed)
@@ -165,7 +165,7 @@ class TokenLoss:
         hidden = states.last_hidden_state.flatten(0, 1).index_select(0, batch.positions)
         if torch.is_grad_enabled():
             return cross_entropy(self._head(hidden).float(), batch.labels, reduction="none")
-        parts = zip(hidden.split(_LOGIT_ROWS), batch.labels.split(_LOGIT_ROWS), strict=True)
+        parts = zip(torch.split(hidden, _LOGIT_ROWS), torch.split(batch.labels, _LOGIT_ROWS), strict=True)
         return torch.cat([cross_entropy(self._head(h).float(), label, reduction="none") for h, label in parts])
 
     def _options(self) -> dict[str, bool]:

@@ -16,7 +16,7 @@ from gotd_assets.fingerprint import Json, file_sha256, fingerprint
 from gotd_assets.storage import write_atomically
 from gotd_assets.training.heldout import base_perplexity, heldout_texts, measure
 from gotd_assets.training.layers import choose_trainable
-from gotd_assets.training.loop import Step, train
+from gotd_assets.training.loop import Step, learning_rate, train
 from gotd_assets.training.models import load_language_model, model_version, save_model
 from gotd_assets.training.objectives import Objective, TokenIds, encode
 from gotd_assets.training.perplexity import PerplexityReport
@@ -177,8 +177,7 @@ def pre_fine_tune(
             weight.data = masters.pop(name).to(device)
 
         def on_step(step: Step) -> None:
-            figures = {"loss": step.loss, "perplexity": _exp(step.loss), "learning_rate": step.learning_rate}
-            run.log(step.step, figures | {"tokens_per_second": step.tokens / max(step.seconds, 1e-9)})
+            run.log(step.step, {"loss": step.loss, "perplexity": _exp(step.loss), "learning_rate": step.learning_rate})
             tell(step)
 
         curve, tokens, seconds = train(
@@ -191,6 +190,10 @@ def pre_fine_tune(
             identity=identity,
             on_step=on_step,
         )
+        # A killed process may have taken points with it that its checkpoint has.
+        for number, loss in curve:
+            rate = learning_rate(settings, number - 1, len(curve))
+            run.log(number, {"loss": loss, "perplexity": _exp(loss), "learning_rate": rate})
         as_measured(model, device, precision)
         after = measure(model, tokenizer, texts, settings, tell) if texts else None
         _log_heldout(run, len(curve), after)

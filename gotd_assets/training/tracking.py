@@ -103,18 +103,20 @@ class TrackedRun:
         self.run_id = run_id
         self._client = client
         self._context = context
-        self._logged = {key: self._last_step(key) for key in ("loss", "heldout_perplexity")}
+        self._logged: dict[str, set[int]] = {}
         self._waiting: list[Any] = []
         self._flushed = time.monotonic()
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:
-        """Points of curves at `step`; what an interrupted part of the run has logged already is not logged twice."""
+        """Points of curves at `step`; a point that this run has already, perhaps from before a resume, stays as it is."""
         from mlflow.entities import Metric
 
         now = time.time_ns() // 1_000_000
-        self._waiting += [
-            Metric(key, value, now, step) for key, value in figures.items() if step > self._logged.get(_curve(key), -1)
-        ]
+        for key, value in figures.items():
+            logged = self._steps_of(key)
+            if step not in logged:
+                logged.add(step)
+                self._waiting.append(Metric(key, value, now, step))
         if time.monotonic() - self._flushed > _FLUSH_SECONDS:
             # Training goes on while the database is busy: these points go out with the next ones.
             with contextlib.suppress(Exception):
@@ -168,8 +170,10 @@ class TrackedRun:
         for key, value in tags.items():
             self._client.set_tag(self.run_id, key, value)
 
-    def _last_step(self, key: str) -> int:
-        return max((metric.step for metric in self._client.get_metric_history(self.run_id, key)), default=-1)
+    def _steps_of(self, key: str) -> set[int]:
+        if key not in self._logged:
+            self._logged[key] = {metric.step for metric in self._client.get_metric_history(self.run_id, key)}
+        return self._logged[key]
 
 
 @contextlib.contextmanager
@@ -240,16 +244,13 @@ def _interrupted_run(client: MlflowClient, scratch: Path) -> str | None:
     return run_id if run.info.lifecycle_stage == "active" else None
 
 
-def _curve(key: str) -> str:
-    return "heldout_perplexity" if key.startswith("heldout_") else "loss"
-
-
-def _client_class() -> type[MlflowClient]:
+def _client_class() -> type[Any]:
     """MlflowClient, imported with MLflow's telemetry off."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     from mlflow import MlflowClient
 
-    return MlflowClient
+    client_class: type[Any] = MlflowClient
+    return client_class
 
 
 @contextlib.contextmanager
