@@ -119,4 +119,5 @@ class _ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         meta = getattr(record, "dagster_meta", {})
         if meta.get("dagster_event") is None:
-            self._console.print(f"  {meta.get('step_key')}: {meta.get('orig_message')}", highlight=False, markup=False)
+            line = f"  {meta.get('step_key')}: {meta.get('orig_message')}"
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -131,10 +131,14 @@ class Artifact:
 
 
 class ArtifactWriter:
-    """An artifact being written. Put files below `path`; set `summary`; leave the `with` block to commit."""
+    """An artifact being written. Put files below `path`; set `summary`; leave the `with` block to commit.
 
-    def __init__(self, path: Path) -> None:
+    `final_path` is where the folder will stand then, for records that name it.
+    """
+
+    def __init__(self, path: Path, final_path: Path) -> None:
         self.path = path
+        self.final_path = final_path
         self.summary: dict[str, Json] = {}
         self.artifact: Artifact | None = None
 
@@ -220,7 +224,8 @@ class ArtifactStore:
         temporary_root = self.root.parent / "tmp"
         temporary_root.mkdir(parents=True, exist_ok=True)
         with _TemporaryDirectory.create(temporary_root) as directory:
-            writer = ArtifactWriter(directory)
+            final = self.root / key.relative_path / version
+            writer = ArtifactWriter(directory, final)
             try:
                 yield writer
                 manifest = Manifest(
@@ -238,7 +243,6 @@ class ArtifactStore:
                 with (directory / MANIFEST).open("w", encoding="utf-8") as file:
                     file.write(content)
                     _fsync(file)
-                final = self.root / key.relative_path / version
                 final.parent.mkdir(parents=True, exist_ok=True)
                 try:
                     directory.rename(final)

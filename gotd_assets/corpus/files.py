@@ -1,16 +1,22 @@
-"""Which files a source or target means, and what is in them by checksum."""
+"""Which files an entry of gotd.yaml means, and what is in them, told by checksum."""
 
-import contextlib
+import bz2
+import dataclasses
+import glob
+import gzip
+import io
 import json
-import os
-from collections.abc import Mapping
+import lzma
+from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, cast
 
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import file_sha256
-from gotd_assets.settings import SourceSettings, TextInputSettings
+from gotd_assets.settings import HoldoutSettings, Paths, SourceSettings, TargetSettings
 from gotd_assets.storage import write_atomically
 
+COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz")
 _FORMATS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -18,110 +24,158 @@ _FORMATS = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".parquet": "parquet",
+    ".pq": "parquet",
     ".arrow": "arrow",
     ".ipc": "arrow",
     ".feather": "arrow",
     ".txt": "text",
     ".md": "text",
 }
-COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
+_DATASET_STATE = "state.json"
+_BUFFER = 1 << 20
 
 
-def find_files(entry: TextInputSettings, root: Path) -> list[Path]:
-    """The files of `entry`, sorted by path.
+@dataclasses.dataclass(frozen=True)
+class InputFile:
+    """One file to read: where it is, what it is called in origins (relative to gotd.yaml), and its format."""
+
+    path: Path
+    name: str
+    format: str
+
+    @property
+    def compression(self) -> str | None:
+        """'.gz', '.zst', '.bz2', '.xz' or None."""
+        return self.path.suffix if self.path.suffix in COMPRESSIONS else None
+
+    def open(self) -> IO[bytes]:
+        """The file's content, decompressed, as a buffered binary stream."""
+        # A further buffer around these would lose what was read just before a damaged place.
+        match self.compression:
+            case ".gz":
+                return cast("IO[bytes]", gzip.GzipFile(self.path))
+            case ".bz2":
+                return cast("IO[bytes]", bz2.BZ2File(self.path))
+            case ".xz":
+                return cast("IO[bytes]", lzma.LZMAFile(self.path))
+            case ".zst":
+                import pyarrow as pa
+
+                # Unlike zstandard's reader, Arrow's says so when the stream ends early.
+                stream = pa.CompressedInputStream(pa.OSFile(str(self.path)), "zstd")
+                return cast("IO[bytes]", io.BufferedReader(stream, _BUFFER))
+            case _:
+                return self.path.open("rb", buffering=_BUFFER)
+
+
+def find_files(paths: Paths, declared_format: str, root: Path, label: str) -> list[InputFile]:
+    """The files that `paths` (files, folders, globs; relative to `root`) mean, sorted by name within each path.
+
+    `label` names the entry in messages, e.g. "sources 'news'". A file that several paths match is taken once.
+
+    Raises:
+        InputError: a path matches nothing, a file is empty, or its format cannot be told.
+    """
+    found: dict[Path, InputFile] = {}
+    for pattern in paths if isinstance(paths, list) else [paths]:
+        matches = _expand(pattern, declared_format, root)
+        if not matches:
+            raise InputError(
+                f"{label}.path '{pattern}' matches no file (folder: {root}): correct the path in gotd.yaml, "
+                "or put the file there"
+            )
+        for path in matches:
+            if path.stat().st_size == 0:
+                raise InputError(f"{label}.path '{pattern}': the file {path} is empty: fill it or take it out")
+            name = path.relative_to(root) if path.is_relative_to(root) else path
+            found.setdefault(path, InputFile(path, str(name), _format(path, declared_format, label)))
+    return list(found.values())
+
+
+def entry_label(entry: SourceSettings | TargetSettings) -> str:
+    """How messages name an entry of gotd.yaml: "sources 'news'"."""
+    return f"{'targets' if isinstance(entry, TargetSettings) else 'sources'} {entry.name!r}"
+
+
+def content_fingerprint(entry: SourceSettings | TargetSettings, root: Path, *, cache: Path) -> dict[str, str]:
+    """SHA-256 of every file of `entry` by its name relative to `root`, held-out files of a target included.
+
+    Checksums are remembered in the JSON file `cache` by path, size, modification time and inode, so that unchanged
+    files are not read again. Several processes may share the file: each replaces it whole, and a checksum that another
+    process overwrote is only computed once more.
 
     Raises:
         InputError: a path matches nothing, or a file is empty or cannot be read.
     """
-    paths = entry.path if isinstance(entry.path, list) else [entry.path]
-    found: set[Path] = set()
-    for path in paths:
-        matches = _matches(root / path.expanduser())
-        if not matches:
-            raise InputError(
-                f"{_kind(entry)} {entry.name!r}: path {str(path)!r} matches no file (folder: {root}): "
-                "correct it in gotd.yaml, or put the file there"
-            )
-        found.update(matches)
-    for file in found:
-        if not os.access(file, os.R_OK):
-            raise InputError(f"{_kind(entry)} {entry.name!r}: {file} cannot be read: check its permissions")
-        if file.stat().st_size == 0:
-            raise InputError(f"{_kind(entry)} {entry.name!r}: {file} is empty: remove it or fill it")
-    return sorted(found)
-
-
-def display_name(file: Path, root: Path) -> str:
-    """`file` relative to the project's folder when it lies below it, as origins and checksums name it."""
-    return str(file.relative_to(root)) if file.is_relative_to(root) else str(file)
-
-
-def format_of(entry: TextInputSettings, file: Path) -> str:
-    """The format that `file` is read as.
-
-    Raises:
-        InputError: the format is 'auto' and the file's ending says nothing.
-    """
-    if entry.format != "auto":
-        return "arrow" if entry.format == "hf-dataset" else entry.format
-    suffixes = [suffix.lower() for suffix in file.suffixes]
-    if suffixes and suffixes[-1] in COMPRESSIONS:
-        suffixes.pop()
-    if suffixes and suffixes[-1] in _FORMATS:
-        return _FORMATS[suffixes[-1]]
-    raise InputError(
-        f"{_kind(entry)} {entry.name!r}: the format of {file} cannot be told from its name; set `format` "
-        f"({', '.join(sorted(set(_FORMATS.values())))}, text-lines)"
-    )
-
-
-def content_fingerprint(entry: TextInputSettings, root: Path, *, cache: Path) -> dict[str, str]:
-    """SHA-256 by file name of everything `entry` reads.
-
-    Checksums are remembered in the JSON file `cache` by path, size, modification time and inode, so that unchanged
-    files are not read again.
-
-    Raises:
-        InputError: as `find_files`.
-    """
+    label = entry_label(entry)
+    files = find_files(entry.path, entry.format, root, label)
+    holdout = entry.holdout if isinstance(entry, TargetSettings) else HoldoutSettings()
+    if holdout.path is not None:
+        files += find_files(holdout.path, entry.format, root, f"{label}.holdout")
     known = _read_cache(cache)
-    checksums, fresh = {}, {}
-    for file in find_files(entry, root):
-        status = file.stat()
-        identity = f"{file}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}"
-        checksum = known.get(identity) or file_sha256(file)
-        checksums[display_name(file, root)] = checksum
-        fresh[identity] = checksum
-    if fresh.keys() - known.keys():
-        # Another process may have written meanwhile; its entries are kept, and a lost one costs a second look.
-        write_atomically(cache, json.dumps({**_read_cache(cache), **fresh}, indent=0, sort_keys=True))
+    fresh: dict[str, str] = {}
+    checksums = {}
+    for file in files:
+        try:
+            status = file.path.stat()
+            key = json.dumps([str(file.path), status.st_size, status.st_mtime_ns, status.st_ino])
+            checksum = known.get(key) or file_sha256(file.path)
+        except OSError as error:
+            raise InputError(f"{label}: {file.path} cannot be read ({error}): check its permissions") from error
+        if key not in known:
+            fresh[key] = checksum
+        checksums[file.name] = checksum
+    if fresh:
+        write_atomically(cache, json.dumps(_read_cache(cache) | fresh, indent=0, sort_keys=True))
     return checksums
 
 
-def _matches(path: Path) -> list[Path]:
+def _read_cache(cache: Path) -> dict[str, str]:
+    try:
+        content = json.loads(cache.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _expand(pattern: Path, declared_format: str, root: Path) -> list[Path]:
+    path = root / pattern.expanduser()
     if path.is_file():
         return [path]
     if path.is_dir():
-        if (path / "dataset_info.json").is_file() or (path / "state.json").is_file():
-            return sorted(path.glob("*.arrow"))
-        return sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
-    pattern = str(path)
-    magic = next((i for i, part in enumerate(path.parts) if any(sign in part for sign in "*?[")), None)
-    if magic is None:
-        return []
-    base = Path(*path.parts[:magic])
-    with contextlib.suppress(OSError):
-        return [file for file in base.glob(str(Path(*path.parts[magic:]))) if file.is_file()]
-    raise InputError(f"the pattern {pattern!r} cannot be searched")
+        return _files_of_folder(path, declared_format)
+    return sorted(Path(match) for match in glob.glob(str(path), recursive=True) if Path(match).is_file())  # noqa: PTH207 - the pattern may be absolute
 
 
-def _read_cache(cache: Path) -> Mapping[str, str]:
-    with contextlib.suppress(OSError, ValueError):
-        content = json.loads(cache.read_text(encoding="utf-8"))
-        if isinstance(content, dict):
-            return content
-    return {}
+def _files_of_folder(folder: Path, declared_format: str) -> list[Path]:
+    state = folder / _DATASET_STATE
+    if declared_format == "hf-dataset" or (declared_format == "auto" and state.is_file()):
+        if not state.is_file():
+            splits = sorted(str(child.parent.name) for child in folder.glob(f"*/{_DATASET_STATE}"))
+            raise InputError(
+                f"{folder} is not a saved Hugging Face dataset (no {_DATASET_STATE})"
+                + (f": name one of its splits: {', '.join(splits)}" if splits else ": save it with save_to_disk")
+            )
+        try:
+            listed = json.loads(state.read_text(encoding="utf-8"))["_data_files"]
+            return [folder / data["filename"] for data in listed]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{state} is malformed ({error}): save the dataset again with save_to_disk") from error
+    files: Sequence[Path] = sorted(path for path in folder.rglob("*") if path.is_file())
+    visible = [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    return [path for path in visible if declared_format != "auto" or _suffix(path) in _FORMATS]
 
 
-def _kind(entry: TextInputSettings) -> str:
-    return "source" if isinstance(entry, SourceSettings) else "target"
+def _suffix(path: Path) -> str:
+    return (path.with_suffix("") if path.suffix in COMPRESSIONS else path).suffix.lower()
+
+
+def _format(path: Path, declared: str, label: str) -> str:
+    if declared == "hf-dataset":
+        return "arrow"
+    if declared != "auto":
+        return declared
+    suffix = _suffix(path)
+    if suffix not in _FORMATS:
+        raise InputError(f"{label}: the format of {path} cannot be told from its ending {suffix!r}: set {label}.format")
+    return _FORMATS[suffix]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +16,15 @@ _COLOUR = "#4f43dd"
 
 
 def histogram(histogram: Mapping[str, Any], label: str) -> bytes:
-    """A histogram from `edges` (n+1) and `counts` (n)."""
+    """Counts of classes that begin at `edges` and end at the next; the last is open. Empty classes at the end are cut."""
     figure, axes = _canvas()
-    edges: Sequence[float] = histogram["edges"]
-    counts: Sequence[float] = histogram["counts"]
-    widths = [right - left for left, right in itertools.pairwise(edges)]
-    axes.bar(edges[:-1], counts, width=widths, align="edge", color=_COLOUR)
-    axes.set_xlabel(label)
+    counts: list[float] = list(histogram["counts"])
+    while len(counts) > 1 and not counts[-1]:
+        counts.pop()
+    names = [f"{edge:,}" for edge in histogram["edges"][: len(counts)]]
+    axes.bar(names, counts, width=0.95, align="edge", color=_COLOUR)
+    axes.tick_params(axis="x", labelsize=7)
+    axes.set_xlabel(f"{label}, from")
     axes.set_ylabel("documents")
     return _png(figure)
 

@@ -31,14 +31,14 @@ class Pool(Sequence[PoolShard]):
         self._kept = kept
 
     @classmethod
-    def open(cls, embeddings: Mapping[str, Path], duplicates: Path) -> Self:
-        """The pool of `embeddings` (source name to artifact folder) without the rows that `duplicates` lists.
+    def open(cls, embeddings: Mapping[str, Path], left_out: Path) -> Self:
+        """The pool of `embeddings` (source name to artifact folder) without the rows that `left_out` lists.
 
         Args:
             embeddings: folders written by the embedding room, in the order of the pool.
-            duplicates: Parquet file with columns `doc_id` and `source`: rows that are not in the pool.
+            left_out: Parquet file with columns `doc_id` and `source`: rows that are not in the pool.
         """
-        dropped = pl.read_parquet(duplicates, columns=["doc_id", "source"])
+        dropped = pl.read_parquet(left_out, columns=["doc_id", "source"])
         shards, kept = [], []
         for source, path in embeddings.items():
             gone = dropped.filter(pl.col("source") == source).get_column("doc_id")
@@ -87,6 +87,25 @@ class Pool(Sequence[PoolShard]):
             for shard in self
         ]
         return pl.concat(frames) if frames else pl.DataFrame(schema={"doc_id": pl.String, "source": pl.String})
+
+
+def write_left_out(duplicates: Path, forgotten: pl.Series, sources: Sequence[str], out: Path) -> int:
+    """Write to `out` (Parquet: doc_id, source, reason) what is not in the pool; return the number of forgotten documents.
+
+    Args:
+        duplicates: Parquet file with doc_id and source of documents that duplicate another.
+        forgotten: doc_ids that must not be used, wherever they stand.
+        sources: names of all sources.
+        out: file to write.
+    """
+    repeated = pl.read_parquet(duplicates, columns=["doc_id", "source"]).with_columns(reason=pl.lit("duplicate"))
+    removed = (
+        pl.DataFrame({"doc_id": forgotten.cast(pl.String)})
+        .join(pl.DataFrame({"source": sources}, schema={"source": pl.String}), how="cross")
+        .with_columns(reason=pl.lit("forgotten"))
+    )
+    pl.concat([removed, repeated]).unique(["doc_id", "source"], keep="first", maintain_order=True).write_parquet(out)
+    return len(forgotten)
 
 
 class PoolVectors(Sequence[Vectors]):

@@ -21,6 +21,7 @@ _MEMORY = 8
 _LONGEST_STEP = 10.0  # in units of ε: farther, the quadratic model says nothing
 _SLOW = 0.6
 _MOST_REFRESHES = 30
+_CLOSE_ENOUGH = 0.05  # marginal error at which annealing goes on to a smaller ε
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -146,13 +147,15 @@ def _direction(gradient: Tensor, memory: deque[tuple[Tensor, Tensor]], precondit
 
 
 def anneal(oracle: SemiDual, g: Tensor, start: float, report: Callable[[Evaluation, int], None]) -> tuple[Tensor, int]:
-    """Sinkhorn steps while ε falls from `start` to the oracle's own by halves; return g and the passes made."""
+    """At most three Sinkhorn steps at each ε, from `start` by halves to the oracle's own; return g and the passes made."""
     epsilon, passes = max(start, oracle.epsilon), 0
     while True:
         for _ in range(3):
             evaluation = oracle.evaluate(g, epsilon)
             g = oracle.sinkhorn_step(g, evaluation.column, epsilon)
             passes += 1
+            if evaluation.error <= _CLOSE_ENOUGH:
+                break
         report(evaluation, passes)
         if epsilon <= oracle.epsilon:
             return g, passes

@@ -13,7 +13,7 @@ from gotd_assets.transport.kernel import CostName
 from gotd_assets.transport.potentials import Potentials, soft_c_transform
 from gotd_assets.transport.sketch import Sketch, make_sketch
 from gotd_assets.transport.solver import solve
-from gotd_assets.transport.source import PreparedSource, Shards
+from gotd_assets.transport.source import PreparedSource, Shards, draw_rows
 
 _SELF_SKETCH_SIZE = 2000
 _SELF_ITERATIONS = 200
@@ -38,10 +38,12 @@ def self_potential(sketch: Sketch, *, cost: CostName = "sqeuclidean", epsilon: f
 def debiased(potentials: Potentials, source: PreparedSource, *, seed: int = 0) -> Potentials:
     """`potentials` with the self-potential of their source, solved on a random sketch of it."""
     generator = torch.Generator().manual_seed(seed)
-    size = min(_SELF_SKETCH_SIZE, source.n_rows)
-    chosen = torch.multinomial(source.weights, size, generator=generator).sort().values
+    chosen = source.weights.nonzero()[:, 0]
+    weights: Tensor | None = source.weights[chosen]
+    if len(chosen) > _SELF_SKETCH_SIZE:
+        chosen, weights = draw_rows(source.weights, _SELF_SKETCH_SIZE, generator), None
     points = (source.take(chosen).double() + source.centre.to(source.device)).float().cpu()
-    sketch = make_sketch(points, method="all", cost=potentials.cost)
+    sketch = make_sketch(points, method="all", cost=potentials.cost, weights=weights)
     f, _ = self_potential(sketch, cost=potentials.cost, epsilon=potentials.epsilon)
     bare = dataclasses.replace(potentials, self_sketch=sketch, self_g=f, mean_f=0.0)
     total = torch.zeros((), dtype=torch.float64)

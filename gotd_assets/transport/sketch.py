@@ -99,22 +99,22 @@ def make_sketch(
     if size < 1:
         raise TransportError(f"a sketch needs at least one point, got size {size}")
     if tolerance is None:
-        return _sketch(points, mass, method, size=size, cost=cost, seed=seed)
+        return _sketch(points, mass, method, size, cost=cost, seed=seed)
     size = _SMALLEST_SEARCH
     while size < len(points):
-        sketch = _sketch(points, mass, method, size=size, cost=cost, seed=seed)
+        sketch = _sketch(points, mass, method, size, cost=cost, seed=seed)
         if sketch.error is not None and sketch.error <= tolerance:
             return sketch
         size *= 2
     return Sketch(points, mass, "all", 0.0)
 
 
-def _sketch(points: Tensor, mass: Tensor, method: SketchMethod, *, size: int, cost: CostName, seed: int) -> Sketch:
+def _sketch(points: Tensor, mass: Tensor, method: SketchMethod, size: int, *, cost: CostName, seed: int) -> Sketch:
     if method == "kmeans":
         centroids = _centroids(points, mass, size, seed)
     else:
         generator = torch.Generator().manual_seed(seed)
-        chosen = torch.multinomial(mass, size, generator=generator)
+        chosen = torch.multinomial(mass, min(size, int((mass > 0).sum())), generator=generator)
         centroids = points[chosen.sort().values]
     nearest, squared = _nearest(points, centroids)
     weights = torch.zeros(len(centroids), dtype=torch.float64).index_add_(0, nearest, mass)

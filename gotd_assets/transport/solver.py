@@ -5,24 +5,25 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gotd_assets.errors import TransportError
-from gotd_assets.transport.ascent import Ascent, Preconditioner, anneal, ascend
+from gotd_assets.transport.ascent import Preconditioner, anneal, ascend
 from gotd_assets.transport.kernel import CostName, Kernel
 from gotd_assets.transport.potentials import Certificate, Potentials
 from gotd_assets.transport.semidual import Evaluation, SemiDual
 from gotd_assets.transport.sketch import Sketch
-from gotd_assets.transport.source import PreparedSource, Shards, prepare, resolve_device
+from gotd_assets.transport.source import PreparedSource, Shards, draw_rows, prepare, resolve_device
 
 _SUBSAMPLE_BYTES = 256 * 2**20
 _SUBSAMPLE_PER_TARGET = 20
 _BLOCK_BYTES = 8 * 2**20
 _CUDA_BLOCK_SHARE = 1 / 16
+_Show: TypeAlias = Callable[[str], Callable[[Evaluation, int], None]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +93,7 @@ def solve(
     started = time.perf_counter()
     _check(epsilon, tolerance, max_passes, reach)
     where, precision = resolve_device(device), torch.float64 if dtype == "float64" else torch.float32
-    points = sketch.points.to(where, torch.float64)
+    points, weights = sketch.points.to(where, torch.float64), sketch.weights
     if not bool(torch.isfinite(points).all()):
         raise TransportError("the sketch holds NaN or an infinity")
     prepared = prepare(
@@ -104,54 +105,85 @@ def solve(
         dtype=precision,
     )
     kernel = Kernel(cost, (points - prepared.centre.to(where)).to(precision))
-    sample = _subsample(prepared, len(points), seed)
+    rows = _block_rows(len(weights), precision, where)
+    sample = _subsample(prepared, len(weights), seed)
     mean_cost, median_cost = _typical_costs(sample, kernel)
     epsilon *= {"absolute": 1.0, "mean": mean_cost, "median": median_cost}[epsilon_scale]
-    problem = _Problem(
-        source=prepared,
-        sample=sample,
-        kernel=kernel,
-        weights=sketch.weights,
-        epsilon=epsilon,
-        rho=None if reach is None else (reach**2 if cost == "sqeuclidean" else reach),
-        block_rows=_block_rows(len(points), precision, where),
-        cache_bytes=memory_budget_bytes,
-        tolerance=tolerance,
-        max_passes=max_passes,
-        mean_cost=mean_cost,
-        started=started,
-        progress=progress,
-    )
+    rho = None if reach is None else (reach**2 if cost == "sqeuclidean" else reach)
+
+    def oracle(measure: PreparedSource, cache_bytes: int) -> SemiDual:
+        return SemiDual(measure, kernel, weights, epsilon, rho=rho, block_rows=rows, cache_bytes=cache_bytes)
+
+    def show(stage: str) -> Callable[[Evaluation, int], None]:
+        def report(evaluation: Evaluation, passes: int) -> None:
+            if progress is not None:
+                seconds = time.perf_counter() - started
+                progress(Progress(stage, passes, evaluation.error, evaluation.value, seconds))
+
+        return report
+
+    full = oracle(prepared, memory_budget_bytes)
+    subsample_passes = 0
+    preconditioner = None
     if solver == "geomloss":
         from gotd_assets.transport.reference import geomloss_potential
 
-        g = geomloss_potential(prepared, kernel, sketch.weights, epsilon, reach)
-        outcome = problem.certify(g)
+        g, passes = geomloss_potential(prepared, kernel, weights, epsilon, reach)
+        column = full.evaluate(g).column
     else:
-        outcome = problem.climb(None if initial is None else _carried_over(initial, sketch, cost))
+        small = full if sample is prepared else oracle(sample, _SUBSAMPLE_BYTES * 2)
+        preconditioner = Preconditioner(small)
+        start = None if initial is None else _carried_over(initial, sketch, cost)
+        if sample is prepared:
+            g, subsample_passes = _first_guess(small, preconditioner, start, mean_cost, show)
+        else:
+            g, subsample_passes = _subsample_guess(
+                small,
+                preconditioner,
+                start,
+                mean_cost,
+                show,
+                tolerance=max(tolerance / 2, 1e-3),
+                max_passes=max_passes,
+            )
+        ascent = ascend(full, g, preconditioner, tolerance=tolerance, max_passes=max_passes, report=show("full pass"))
+        g, column, passes = ascent.g, ascent.evaluation.column, ascent.passes
+        subsample_passes += preconditioner.passes
+    final, upper_bound = full.rounding(g, column)
+    passes += 1
+    # A rounded cache can meet a tolerance that exact couplings do not.
+    rounded = preconditioner is not None and full.caches and final.error > tolerance and passes < max_passes
+    if preconditioner is not None and rounded and full.evaluate(g).error <= tolerance:
+        exact = oracle(prepared, 0)
+        ascent = ascend(
+            exact, g, preconditioner, tolerance=tolerance, max_passes=max_passes - passes, report=show("exact pass")
+        )
+        g = ascent.g
+        final, upper_bound = exact.rounding(g, ascent.evaluation.column)
+        passes += ascent.passes + 1
     potentials = Potentials(
-        g=outcome.g,
+        g=g,
         sketch=sketch,
         cost=cost,
         epsilon=epsilon,
         reach=reach,
-        mean_f=outcome.final.mean_f,
+        mean_f=final.mean_f,
         certificate=Certificate(
-            dual_value=outcome.final.value,
-            primal_upper_bound=outcome.upper_bound,
-            gap=outcome.upper_bound - outcome.final.value,
-            marginal_error=outcome.final.error,
+            dual_value=final.value,
+            primal_upper_bound=upper_bound,
+            gap=upper_bound - final.value,
+            marginal_error=final.error,
             tolerance=tolerance,
-            converged=outcome.final.error <= tolerance,
-            passes=outcome.passes,
-            subsample_passes=outcome.subsample_passes,
+            converged=final.error <= tolerance,
+            passes=passes,
+            subsample_passes=subsample_passes,
             subsample_rows=0 if sample is prepared else sample.n_rows,
             seconds=time.perf_counter() - started,
             epsilon=epsilon,
             n_source=prepared.n_rows,
-            n_target=len(points),
+            n_target=len(weights),
             solver=solver,
-            cached=outcome.cached,
+            cached=full.caches,
             dtype=dtype,
             device=str(where),
         ),
@@ -161,95 +193,6 @@ def solve(
     from gotd_assets.transport.divergence import debiased
 
     return debiased(potentials, prepared, seed=seed)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Outcome:
-    g: Tensor
-    final: Evaluation
-    upper_bound: float
-    passes: int
-    subsample_passes: int
-    cached: bool
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Problem:
-    """One problem in the solver's own terms; `sample` is `source` itself when that is small."""
-
-    source: PreparedSource
-    sample: PreparedSource
-    kernel: Kernel
-    weights: Tensor
-    epsilon: float
-    rho: float | None
-    block_rows: int
-    cache_bytes: int
-    tolerance: float
-    max_passes: int
-    mean_cost: float
-    started: float
-    progress: Callable[[Progress], None] | None
-
-    def climb(self, g: Tensor | None) -> _Outcome:
-        """Prepare on the sample (annealing unless `g` is a start), climb on the source, certify."""
-        full = self._semidual(self.source, self.cache_bytes)
-        whole = self.sample is self.source
-        small = full if whole else self._semidual(self.sample, 2 * _SUBSAMPLE_BYTES)
-        preconditioner = Preconditioner(small)
-        subsample_passes = 0
-        if g is None:
-            start = torch.zeros(len(self.weights), dtype=torch.float64)
-            g, subsample_passes = anneal(small, start, self.mean_cost / 2, self._report("annealing"))
-        preconditioner.refresh(g)
-        if not whole:
-            rough = max(self.tolerance / 2, 1e-3)
-            sampled = ascend(
-                small, g, preconditioner, tolerance=rough, max_passes=self.max_passes, report=self._report("subsample")
-            )
-            g = sampled.g
-            subsample_passes += sampled.passes
-        ascent = self._ascend(full, g, preconditioner, self.max_passes)
-        final, upper_bound = full.rounding(ascent.g, ascent.evaluation.column)
-        passes = ascent.passes + 1
-        if final.error > self.tolerance >= ascent.evaluation.error and passes < self.max_passes:
-            # The cache's rounding hid an error that exact couplings show.
-            exact = self._semidual(self.source, 0)
-            ascent = self._ascend(exact, ascent.g, preconditioner, self.max_passes - passes)
-            final, upper_bound = exact.rounding(ascent.g, ascent.evaluation.column)
-            passes += ascent.passes + 1
-        return _Outcome(
-            ascent.g, final, upper_bound, passes, subsample_passes + preconditioner.passes, cached=full.caches
-        )
-
-    def certify(self, g: Tensor) -> _Outcome:
-        """Certify a potential that came from elsewhere."""
-        semidual = self._semidual(self.source, 0)
-        final, upper_bound = semidual.rounding(g, semidual.evaluate(g).column)
-        return _Outcome(g, final, upper_bound, passes=2, subsample_passes=0, cached=False)
-
-    def _ascend(self, semidual: SemiDual, g: Tensor, preconditioner: Preconditioner, max_passes: int) -> Ascent:
-        report = self._report("full pass")
-        return ascend(semidual, g, preconditioner, tolerance=self.tolerance, max_passes=max_passes, report=report)
-
-    def _semidual(self, measure: PreparedSource, cache_bytes: int) -> SemiDual:
-        return SemiDual(
-            measure,
-            self.kernel,
-            self.weights,
-            self.epsilon,
-            rho=self.rho,
-            block_rows=self.block_rows,
-            cache_bytes=cache_bytes,
-        )
-
-    def _report(self, stage: str) -> Callable[[Evaluation, int], None]:
-        def report(evaluation: Evaluation, passes: int) -> None:
-            if self.progress is not None:
-                seconds = time.perf_counter() - self.started
-                self.progress(Progress(stage, passes, evaluation.error, evaluation.value, seconds))
-
-        return report
 
 
 def solve_many(source: Shards, sketches: Sequence[Sketch], **arguments: Any) -> list[Potentials]:
@@ -273,6 +216,36 @@ def solve_many(source: Shards, sketches: Sequence[Sketch], **arguments: Any) -> 
     return [solve(prepared, sketch, **arguments) for sketch in sketches]
 
 
+def _first_guess(
+    oracle: SemiDual, preconditioner: Preconditioner, start: Tensor | None, mean_cost: float, show: _Show
+) -> tuple[Tensor, int]:
+    """Where an ascent begins, by annealing unless `start` is given; and the passes that took."""
+    if start is None:
+        return anneal(oracle, torch.zeros(len(oracle.b), dtype=torch.float64), mean_cost / 2, show("annealing"))
+    preconditioner.refresh(start)
+    return start, 0
+
+
+def _subsample_guess(
+    oracle: SemiDual,
+    preconditioner: Preconditioner,
+    start: Tensor | None,
+    mean_cost: float,
+    show: _Show,
+    *,
+    tolerance: float,
+    max_passes: int,
+) -> tuple[Tensor, int]:
+    """The potential of the subsample alone, with its curvature in `preconditioner`; and the passes that took."""
+    g, passes = _first_guess(oracle, preconditioner, start, mean_cost, show)
+    if preconditioner.refreshes == 0:
+        preconditioner.refresh(g)
+    ascent = ascend(oracle, g, preconditioner, tolerance=tolerance, max_passes=max_passes, report=show("subsample"))
+    if preconditioner.refreshes < 2:
+        preconditioner.refresh(ascent.g)
+    return ascent.g, passes + ascent.passes
+
+
 def _check(epsilon: float, tolerance: float, max_passes: int, reach: float | None) -> None:
     for name, value in (("epsilon", epsilon), ("tolerance", tolerance), ("max_passes", max_passes), ("reach", reach)):
         if value is not None and not 0 < value < float("inf"):
@@ -294,18 +267,18 @@ def _subsample(source: PreparedSource, targets: int, seed: int) -> PreparedSourc
     if source.n_rows <= 2 * size:
         return source
     generator = torch.Generator().manual_seed(seed)
-    indices = torch.randperm(source.n_rows, generator=generator)[:size].sort().values
-    weights = source.weights[indices]
-    if float(weights.sum()) <= 0 or int((weights > 0).sum()) < targets:
-        indices = torch.multinomial(source.weights, size, replacement=True, generator=generator).sort().values
-        weights = torch.ones(size, dtype=torch.float64)
+    if bool((source.weights == source.weights[0]).all()):
+        indices = torch.randperm(source.n_rows, generator=generator)[:size].sort().values
+    else:
+        indices = draw_rows(source.weights, size, generator)
+    weights = torch.full((size,), 1.0 / size, dtype=torch.float64)
     rows = source.take(indices)
     origin = torch.zeros_like(source.centre)
-    return PreparedSource([rows], weights / weights.sum(), source.max_norm, origin, source.device, source.dtype)
+    return PreparedSource([rows], weights, source.max_norm, origin, source.device, source.dtype)
 
 
 def _typical_costs(sample: PreparedSource, kernel: Kernel) -> tuple[float, float]:
-    """Mean and median cost between (at most 2000) rows of the sample and the targets."""
+    """Mean and median cost between (at most 4000, evenly spaced) rows of the sample and the targets."""
     indices = torch.arange(0, sample.n_rows, max(1, sample.n_rows // 2000))
     rows = sample.take(indices)
     costs = kernel.source_part(rows)[:, None] - kernel.coupling(rows) + kernel.target_part().to(rows)

@@ -166,6 +166,19 @@ def normalised_weights(weights: Tensor | np.ndarray[Any, Any] | None, length: in
     return values / total
 
 
+def draw_rows(weights: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """`size` ascending row indices (size,), each row expected size·weight times, by systematic resampling.
+
+    Unlike `torch.multinomial` it has no limit of 2²⁴ rows, never draws a row of weight zero, and rows of more weight
+    than 1/size are repeated rather than under-represented.
+    """
+    cumulative = weights.cumsum(0)
+    uniform = torch.rand((), generator=generator, dtype=torch.float64)
+    wanted = (torch.arange(size, dtype=torch.float64) + uniform) / size * cumulative[-1]
+    last = int(weights.nonzero()[-1, 0])
+    return torch.searchsorted(cumulative, wanted, right=True).clamp_max_(last)
+
+
 def resolve_device(device: str) -> torch.device:
     """'auto' is the first CUDA device if there is one, else the CPU."""
     if device == "auto":

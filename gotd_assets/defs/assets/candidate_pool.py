@@ -7,6 +7,7 @@ from gotd_assets.defs.partitions import Partitions
 from gotd_assets.defs.resources import ProjectResource
 from gotd_assets.defs.station import OWNERS, Station
 from gotd_assets.settings import Project
+from gotd_assets.storage import ArtifactWriter
 
 
 def candidate_pool(declared: Project, partitions: Partitions) -> dg.AssetsDefinition:
@@ -27,18 +28,29 @@ def candidate_pool(declared: Project, partitions: Partitions) -> dg.AssetsDefini
         Of documents that are the same, or nearly, the first in the declared order of sources stays in the pool. The
         paper does not de-duplicate; without it a selection fills up with copies of one good document.
         """
-        from gotd_assets.corpus import find_duplicates
-
         station = Station(context, project, None)
         settings = station.project.settings.duplicates
         documents = {source: raw.path for source, raw in station.read_all("raw_candidates", sources).items()}
+        forgotten = project.lineage().forgotten_documents().get_column("doc_id").sort()
+
+        def write(writer: ArtifactWriter) -> None:
+            from gotd_assets.corpus import find_duplicates
+            from gotd_assets.selection.pool import write_left_out
+
+            duplicates = writer.path / "duplicates.parquet"
+            report = find_duplicates(documents, settings, duplicates, progress=station.show)
+            writer.summary.update(report.as_summary())
+            writer.summary["forgotten"] = write_left_out(
+                duplicates, forgotten, sources, writer.path / "left_out.parquet"
+            )
+
         return station.make(
-            {"duplicates": settings.model_dump(mode="json", exclude={"contamination"}), "order": sources},
-            lambda writer, _scratch: writer.summary.update(
-                find_duplicates(
-                    documents, settings, writer.path / "duplicates.parquet", progress=station.show
-                ).as_summary()
-            ),
+            {
+                "duplicates": settings.model_dump(mode="json", exclude={"contamination"}),
+                "order": sources,
+                "forgotten": forgotten.to_list(),
+            },
+            lambda writer, _scratch: write(writer),
             metadata.duplicates,
         )
 

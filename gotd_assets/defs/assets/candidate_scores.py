@@ -41,7 +41,7 @@ def candidate_scores(declared: Project, partitions: Partitions) -> dg.AssetsDefi
         settings = station.project.settings.duplicates
         raw = station.read_all("raw_candidates", sources)
         embeddings = station.read_all("candidate_embeddings", sources)
-        duplicates = station.read("candidate_pool").file("duplicates.parquet")
+        left_out = station.read("candidate_pool").file("left_out.parquet")
         target = station.read("target_documents", context.partition_key)
         potentials = station.read("ot_potentials", context.partition_key)
 
@@ -51,7 +51,7 @@ def candidate_scores(declared: Project, partitions: Partitions) -> dg.AssetsDefi
             from gotd_assets.selection.scoring import write_scores
             from gotd_assets.transport import Potentials
 
-            pool = Pool.open({name: artifact.path for name, artifact in embeddings.items()}, duplicates)
+            pool = Pool.open({name: artifact.path for name, artifact in embeddings.items()}, left_out)
             solved = Potentials.load(potentials.file("potentials.safetensors"))
             summary = write_scores(pool, solved, writer.path / "scores.parquet", progress=station.log)
             writer.summary.update(summary.as_summary())

@@ -61,7 +61,7 @@ def evaluation_report(declared: Project, partitions: Partitions) -> dg.AssetsDef
             from gotd_assets.transport import Potentials
 
             candidates = Pool.open(
-                {name: artifact.path for name, artifact in embeddings.items()}, pool.file("duplicates.parquet")
+                {name: artifact.path for name, artifact in embeddings.items()}, pool.file("left_out.parquet")
             )
             solved = Potentials.load(potentials.file("potentials.safetensors"))
             perplexities = evaluate_perplexity(

@@ -49,7 +49,7 @@ def ot_potentials(declared: Project, partitions: Partitions) -> dg.AssetsDefinit
 
             potentials = solve(
                 Pool.open(
-                    {name: artifact.path for name, artifact in embeddings.items()}, pool.file("duplicates.parquet")
+                    {name: artifact.path for name, artifact in embeddings.items()}, pool.file("left_out.parquet")
                 ).vectors,
                 Sketch.load(sketch.path / "sketch.safetensors"),
                 cost=transport.cost,

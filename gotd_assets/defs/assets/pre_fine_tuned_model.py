@@ -74,7 +74,7 @@ def pre_fine_tuned_model(declared: Project, partitions: Partitions) -> dg.Assets
                 cache=loaded.home / "cache" / "models",
                 out=writer.path,
                 scratch=scratch,
-                tracking=tracking,
+                tracking=dataclasses.replace(tracking, model_location=str(writer.final_path / "model")),
                 heldout=target.path / "heldout",
                 progress=station.show,
             )

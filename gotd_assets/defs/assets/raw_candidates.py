@@ -43,7 +43,12 @@ def raw_candidates(declared: Project, partitions: Partitions) -> dg.AssetsDefini
             },
             lambda writer, _scratch: writer.summary.update(
                 read_documents(
-                    source, loaded.settings.preparation, loaded.root, writer.path, progress=station.show
+                    source,
+                    loaded.settings.preparation,
+                    loaded.root,
+                    writer.path,
+                    encoder=loaded.settings.encoder,
+                    progress=station.show,
                 ).as_summary()
             ),
             lambda artifact: {

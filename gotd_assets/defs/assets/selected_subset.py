@@ -49,7 +49,7 @@ def selected_subset(declared: Project, partitions: Partitions) -> dg.AssetsDefin
         station = Station(context, project, key.artifact_partition)
         raw = station.read_all("raw_candidates", sources)
         embeddings = station.read_all("candidate_embeddings", sources)
-        duplicates = station.read("candidate_pool").file("duplicates.parquet")
+        left_out = station.read("candidate_pool").file("left_out.parquet")
         documents = station.read("target_documents", key.target)
         vectors = station.read("target_embeddings", key.target)
         scores = station.read("candidate_scores", key.target)
@@ -70,7 +70,7 @@ def selected_subset(declared: Project, partitions: Partitions) -> dg.AssetsDefin
                 scores=pl.read_parquet(scores.file("scores.parquet")).join(
                     pl.read_parquet(scores.file("exclusions.parquet")), on="doc_id", how="anti"
                 ),
-                pool=Pool.open({name: artifact.path for name, artifact in embeddings.items()}, duplicates),
+                pool=Pool.open({name: artifact.path for name, artifact in embeddings.items()}, left_out),
                 target=vectors_of(target.get_column("doc_id"), target_shards),
                 budget=config.budget,
                 seed=config.seed,

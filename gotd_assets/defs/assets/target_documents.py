@@ -42,7 +42,14 @@ def target_documents(declared: Project, partitions: Partitions) -> dg.AssetsDefi
                 "preparation": loaded.settings.preparation.model_dump(mode="json"),
             },
             lambda writer, _scratch: writer.summary.update(
-                read_target(target, loaded.settings.preparation, loaded.root, writer.path, progress=station.show)
+                read_target(
+                    target,
+                    loaded.settings.preparation,
+                    loaded.root,
+                    writer.path,
+                    encoder=loaded.settings.encoder,
+                    progress=station.show,
+                )
             ),
             metadata.target,
             lambda _artifact, record: dataclasses.replace(record, source_files=station.source_files(files)),

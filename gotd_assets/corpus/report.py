@@ -1,0 +1,114 @@
+"""What reading a source amounted to, for the log while it runs and for metadata and lineage afterwards."""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gotd_assets.fingerprint import Json
+
+LENGTH_EDGES = (0, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 100_000)
+_SECONDS_BETWEEN_REPORTS = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadReport:
+    """Counts of one reading; every record read is in exactly one of the first four groups.
+
+    Attributes:
+        read: records taken from the files (damaged ends of files count as one each).
+        quarantined: records set aside, listed in quarantine.jsonl; `quarantined_by_reason` splits them.
+        filtered: records that the filter left out.
+        too_short: texts (or chunks) below min_chars.
+        unread: records beyond the limit.
+        chunks: pieces that came out of cutting and joining; 0 without chunking.
+        duplicates: documents whose text this source already had.
+        kept: documents written.
+        characters: characters of the kept documents.
+        bytes: bytes of the input files on disk.
+        files: number of input files.
+        lengths: documents per length class; class i reaches from LENGTH_EDGES[i] to the next, the last is open.
+    """
+
+    read: int = 0
+    quarantined_by_reason: dict[str, int] = dataclasses.field(default_factory=dict)
+    filtered: int = 0
+    too_short: int = 0
+    unread: int = 0
+    chunks: int = 0
+    duplicates: int = 0
+    kept: int = 0
+    characters: int = 0
+    bytes: int = 0
+    files: int = 0
+    lengths: tuple[int, ...] = (0,) * len(LENGTH_EDGES)
+
+    @property
+    def quarantined(self) -> int:
+        """Records set aside, whatever the reason."""
+        return sum(self.quarantined_by_reason.values())
+
+    def as_summary(self) -> dict[str, Json]:
+        """The counts as JSON; the same for the same input, so without times."""
+        names = (
+            "read",
+            "filtered",
+            "too_short",
+            "unread",
+            "chunks",
+            "duplicates",
+            "kept",
+            "characters",
+            "bytes",
+            "files",
+        )
+        return {
+            **{name: getattr(self, name) for name in names},
+            "quarantined": self.quarantined,
+            "quarantined_by_reason": dict(sorted(self.quarantined_by_reason.items())),
+            "length_histogram": {"edges": list(LENGTH_EDGES), "counts": list(self.lengths)},
+        }
+
+
+def length_class(characters: int) -> int:
+    """Index of the length class of a document."""
+    return bisect.bisect_right(LENGTH_EDGES, characters) - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a station has come."""
+
+    station: str
+    documents: int
+    per_second: float
+    seconds_left: float | None
+
+    def __str__(self) -> str:
+        left = "" if self.seconds_left is None else f", about {self.seconds_left:,.0f} s left"
+        return f"{self.station}: {self.documents:,} documents, {self.per_second:,.0f} per second{left}"
+
+
+class ProgressMeter:
+    """Tells `callback` every two seconds, and at the end, how far it is; `total` is in any unit of work."""
+
+    def __init__(self, station: str, total: float, callback: Callable[[object], None] | None) -> None:
+        self._station = station
+        self._total = total
+        self._callback = callback
+        self._start = self._last = time.monotonic()
+
+    def update(self, documents: int, done: float, *, final: bool = False) -> None:
+        """`documents` are through, `done` of `total` units of work."""
+        now = time.monotonic()
+        if self._callback is None or (not final and now - self._last < _SECONDS_BETWEEN_REPORTS):
+            return
+        self._last = now
+        elapsed = max(now - self._start, 1e-9)
+        left = elapsed * max(self._total - done, 0) / done if done > 0 else None
+        self._callback(Progress(self._station, documents, documents / elapsed, 0.0 if final else left))

@@ -1,0 +1,99 @@
+"""Clean text: normal forms, markup, whitespace; and texts cut or joined into chunks of the wanted length."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import polars as pl
+
+    from gotd_assets.settings import PreparationSettings
+
+# Control characters other than tab and newline, and the byte order mark.
+_CONTROL = "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u{feff}]"
+_INVISIBLE_ELEMENT = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
+_BLOCK_TAG = re.compile(r"</?(p|div|br|li|ul|ol|h[1-6]|tr|table|section|article|blockquote)\b[^<>]*>", re.IGNORECASE)
+_TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<![a-zA-Z][^<>]*>")
+_JOINT = "\n\n"
+
+
+def clean_texts(texts: pl.Series, preparation: PreparationSettings) -> pl.Series:
+    """Normalise texts: markup (if asked), Unicode form, control characters, spaces, blank lines, ends.
+
+    Runs of spaces and tabs become one space, more than one blank line becomes one; line breaks are kept.
+    """
+    import polars as pl
+
+    if preparation.strip_html:
+        marked = texts.str.contains_any(["<", "&"])
+        texts = pl.Series(
+            texts.name,
+            [strip_markup(text) if mark else text for text, mark in zip(texts, marked, strict=True)],
+            dtype=pl.String,
+        )
+    column = pl.col(texts.name)
+    cleaned = column.str.replace_all("\r\n?", "\n").str.replace_all(_CONTROL, "")
+    if preparation.unicode != "none":
+        is_ascii = column.str.len_bytes() == column.str.len_chars()
+        cleaned = pl.when(is_ascii).then(cleaned).otherwise(cleaned.str.normalize(preparation.unicode))
+    cleaned = (
+        cleaned.str.replace_all(r"[^\S\n]+", " ").str.replace_all(r" ?\n ?", "\n").str.replace_all(r"\n{3,}", _JOINT)
+    )
+    return texts.to_frame().select(cleaned.str.strip_chars()).to_series()
+
+
+def strip_markup(text: str) -> str:
+    """`text` without HTML tags, comments, scripts and styles, its entities resolved; 'a < b' stays as it is."""
+    text = _INVISIBLE_ELEMENT.sub(" ", text)
+    return html.unescape(_TAG.sub("", _BLOCK_TAG.sub("\n", text)))
+
+
+def cut_at_words(text: str, size: int) -> list[str]:
+    """Cut `text` into pieces of at most `size` characters, at whitespace where there is any.
+
+    Each piece is as long as fits; the remainder is a piece of its own. Only a word longer than `size` is cut inside.
+    """
+    pieces = []
+    start, end = 0, len(text)
+    while end - start > size:
+        window = text[start : start + size + 1]
+        cut = max(window.rfind(" "), window.rfind("\n"))
+        stop = start + (cut if cut > 0 else size)
+        pieces.append(text[start:stop].rstrip())
+        start = stop
+        while start < end and text[start].isspace():
+            start += 1
+    if start < end:
+        pieces.append(text[start:])
+    return pieces
+
+
+class Joiner:
+    """Joins consecutive short texts, separated by a blank line, up to `size` as told by `length`."""
+
+    def __init__(self, size: int, length: Callable[[str], int]) -> None:
+        self._size = size
+        self._length = length
+        self._held: list[tuple[str, str, dict[str, str | None]]] = []
+        self._held_length = 0
+
+    def add(
+        self, text: str, origin: str, kept: dict[str, str | None]
+    ) -> Iterator[tuple[str, str, dict[str, str | None]]]:
+        """Take the next text; yield what is complete: joined text, origin and kept fields of its first part."""
+        length = self._length(text) + len(_JOINT)
+        if self._held_length + length > self._size + len(_JOINT):
+            yield from self.flush()
+        self._held.append((text, origin, kept))
+        self._held_length += length
+
+    def flush(self) -> Iterator[tuple[str, str, dict[str, str | None]]]:
+        """Yield what is still held."""
+        if self._held:
+            yield _JOINT.join(text for text, _, _ in self._held), *self._held[0][1:]
+        self._held = []
+        self._held_length = 0

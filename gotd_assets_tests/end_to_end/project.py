@@ -1,0 +1,68 @@
+"""A complete small project with random models: topics are made of words of their own."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from gotd_assets_tests.training.tiny import WORDS, model_folder
+
+REPOSITORY = Path(__file__).parents[2]
+TOPICS = {"news": WORDS[:30], "sport": WORDS[30:60], "film": WORDS[60:90]}
+
+
+def sentences(topic: str, count: int, seed: int) -> list[str]:
+    """Texts of 8 to 15 words of `topic`."""
+    draw = random.Random(f"{topic} {seed}")
+    return [" ".join(draw.choices(TOPICS[topic], k=draw.randint(8, 15))) for _ in range(count)]
+
+
+def write_jsonl(path: Path, texts: list[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+
+
+def make_project(folder: Path, **changes: object) -> Path:
+    """Write data, models and gotd.yaml below `folder`; `changes` replace whole sections. Returns gotd.yaml."""
+    write_jsonl(folder / "data" / "news.jsonl", sentences("news", 60, 0))
+    write_jsonl(folder / "data" / "mixed.jsonl", sentences("sport", 40, 0) + sentences("film", 12, 0))
+    write_jsonl(folder / "data" / "target.jsonl", sentences("film", 24, 1))
+    if not (folder / "encoder").is_dir():
+        model_folder(folder / "encoder", "bert")
+        model_folder(folder / "model", "gpt2")
+    settings: dict[str, object] = {
+        "sources": [{"name": "news", "path": "data/news.jsonl"}, {"name": "mixed", "path": "data/mixed.jsonl"}],
+        "targets": [{"name": "film", "path": "data/target.jsonl"}],
+        "encoder": {"model": "encoder"},
+        "selection": {"budget": 8},
+        "training": {"model": "model", "max_tokens": 32, "learning_rate": 0.01},
+        **changes,
+    }
+    path = folder / "gotd.yaml"
+    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    for name in ("dagster.yaml", "workspace.yaml"):
+        (folder / name).write_text((REPOSITORY / name).read_text(encoding="utf-8"), encoding="utf-8")
+    return path
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Environment in which every command means the project in `folder`."""
+    return {
+        **os.environ,
+        "DAGSTER_HOME": str(folder),
+        "GOTD_SETTINGS": str(folder / "gotd.yaml"),
+        "PYTHONPATH": str(REPOSITORY),
+        "HF_HUB_OFFLINE": "1",
+    }
+
+
+def gotd(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `gotd` in the project of `folder`."""
+    command = [sys.executable, "-c", "from gotd_assets.cli import main; main()", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False, timeout=400
+    )

@@ -1,0 +1,148 @@
+"""The code location as Dagster sees it: it loads quickly, its graph is what the README says, its steps run as processes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from gotd_assets.storage import ArtifactKey, ArtifactStore
+from gotd_assets_tests.end_to_end.project import REPOSITORY, environment, make_project
+
+GRAPH = {
+    "raw_candidates": ("candidates", []),
+    "candidate_embeddings": ("candidates", ["raw_candidates"]),
+    "candidate_pool": ("candidates", ["raw_candidates"]),
+    "target_documents": ("target", []),
+    "target_embeddings": ("target", ["target_documents"]),
+    "target_sketch": ("target", ["target_embeddings"]),
+    "ot_potentials": ("transport", ["candidate_embeddings", "candidate_pool", "target_sketch"]),
+    "candidate_scores": (
+        "transport",
+        ["candidate_embeddings", "candidate_pool", "ot_potentials", "raw_candidates", "target_documents"],
+    ),
+    "selected_subset": (
+        "selection",
+        [
+            "candidate_embeddings",
+            "candidate_pool",
+            "candidate_scores",
+            "raw_candidates",
+            "target_documents",
+            "target_embeddings",
+        ],
+    ),
+    "pre_fine_tuned_model": ("training", ["selected_subset", "target_documents"]),
+    "evaluation_report": (
+        "evaluation",
+        [
+            "candidate_embeddings",
+            "candidate_pool",
+            "ot_potentials",
+            "pre_fine_tuned_model",
+            "selected_subset",
+            "target_documents",
+        ],
+    ),
+}
+
+
+@pytest.fixture
+def definitions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dg.Definitions:
+    monkeypatch.setenv("GOTD_SETTINGS", str(make_project(tmp_path)))
+    from gotd_assets.definitions import defs
+
+    return defs()
+
+
+def test_the_graph(definitions: dg.Definitions) -> None:
+    specs = {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
+    found = {
+        name: (spec.group_name, sorted(dep.asset_key.to_user_string() for dep in spec.deps))
+        for name, spec in specs.items()
+    }
+    assert found == GRAPH
+    for spec in specs.values():
+        assert spec.kinds
+        assert spec.owners
+        assert len(spec.description or "") > 60
+        assert spec.code_version
+    dg.Definitions.validate_loadable(definitions)
+
+
+def test_a_new_selection_is_trained_on_without_a_human_and_the_same_one_is_not(definitions: dg.Definitions) -> None:
+    with dg.instance_for_test() as instance:
+        key = dg.MultiPartitionKey({"target": "film", "method": "gotd"})
+
+        def materialised(asset: str, partition: str, version: str) -> None:
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(asset, partition=partition, tags={"dagster/data_version": version})
+            )
+
+        def requested(cursor: object) -> tuple[set[str], object]:
+            result = dg.evaluate_automation_conditions(
+                definitions, instance, asset_selection=dg.AssetSelection.assets("pre_fine_tuned_model"), cursor=cursor
+            )
+            return set(result.get_requested_partitions(dg.AssetKey("pre_fine_tuned_model"))), result.cursor
+
+        first, cursor = requested(None)
+        assert first == set()
+        materialised("target_documents", "film", "t1")
+        materialised("selected_subset", key, "s1")
+        second, cursor = requested(cursor)
+        assert second == {key}
+        materialised("pre_fine_tuned_model", key, "m1")
+        _, cursor = requested(cursor)
+        materialised("selected_subset", key, "s1")
+        unchanged, cursor = requested(cursor)
+        assert unchanged == set()
+        materialised("selected_subset", key, "s2")
+        changed, _ = requested(cursor)
+        assert changed == {key}
+
+
+def test_the_code_location_loads_no_heavy_library(tmp_path: Path) -> None:
+    make_project(tmp_path)
+    script = (
+        "import sys; from gotd_assets.definitions import defs; defs(); "
+        "print([name for name in ('torch', 'transformers', 'mlflow', 'faiss', 'matplotlib', 'geomloss') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment(tmp_path),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_steps_run_as_processes_of_the_default_executor(tmp_path: Path) -> None:
+    make_project(tmp_path)
+    command = [Path(sys.executable).with_name("dagster"), "job", "execute", "-m", "gotd_assets.definitions"]
+    done = subprocess.run(
+        [*command, "-j", "ingest_source", "--tags", '{"dagster/partition": "news"}'],
+        env=environment(tmp_path),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "Launching subprocess" in done.stderr + done.stdout
+    artifact = ArtifactStore(tmp_path / ".gotd" / "artifacts").current(ArtifactKey("candidate_embeddings", "news"))
+    assert artifact.manifest.summary["documents"] == 60
+
+
+def test_the_repository_itself_is_a_valid_location() -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("dg"), "check", "defs"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

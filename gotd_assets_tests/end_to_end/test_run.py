@@ -1,0 +1,203 @@
+"""The whole way, as a user runs it: from files to a selection, a model, a report, and back again for nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+from gotd_assets.storage import Artifact, ArtifactKey, ArtifactStore
+from gotd_assets_tests.end_to_end.project import TOPICS, environment, gotd, make_project, sentences, write_jsonl
+
+
+def current(folder: Path, asset: str, partition: str | None = None) -> Artifact:
+    return ArtifactStore(folder / ".gotd" / "artifacts").current(ArtifactKey(asset, partition))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("project")
+    make_project(folder)
+    done = gotd(folder, "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder, done.stdout
+
+
+def test_the_rare_domain_of_the_target_is_selected(finished: tuple[Path, str]) -> None:
+    subset = pl.read_parquet(current(finished[0], "selected_subset", "film/gotd").file("subset.parquet"))
+    film = set(TOPICS["film"])
+    from_film = subset.filter(
+        pl.col("text").map_elements(lambda text: set(text.split()) <= film, return_dtype=pl.Boolean)
+    )
+    assert subset.height == 8
+    assert from_film.height >= 7
+    assert subset["score"].is_sorted()
+    assert (subset["score"] < 0).all()
+
+
+def test_the_files_to_take_away_agree(finished: tuple[Path, str], tmp_path: Path) -> None:
+    folder, _ = finished
+    assert gotd(folder, "export", "film", str(tmp_path / "mine")).returncode == 0
+    parquet = pl.read_parquet(tmp_path / "mine" / "subset.parquet")
+    lines = pl.read_ndjson(tmp_path / "mine" / "subset.jsonl")
+    assert parquet.columns[:6] == ["doc_id", "text", "source", "origin", "rank", "score"]
+    assert parquet["doc_id"].to_list() == lines["doc_id"].to_list()
+    assert duckdb.sql(f"FROM read_parquet('{tmp_path}/mine/subset.parquet')").fetchone()[0] == parquet["doc_id"][0]
+    manifest = json.loads((tmp_path / "mine" / "manifest.json").read_text())
+    assert manifest["parameters"] == {"budget": 8, "method": "gotd", "seed": 0}
+    assert {file["name"] for file in manifest["files"]} == {"subset.jsonl", "subset.parquet"}
+
+
+def test_every_candidate_leads_back_to_its_file_and_row(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    subset = pl.read_parquet(current(folder, "selected_subset", "film/gotd").file("subset.parquet"))
+    for text, origin in subset.select("text", "origin").iter_rows():
+        file, row = origin.rsplit(":", 1)
+        line = (folder / file).read_text().splitlines()[int(row) - 1]
+        assert json.loads(line)["text"] == text
+
+
+def test_the_report_tells_the_story(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    report = json.loads(current(folder, "evaluation_report", "film").file("report.json").read_text())
+    assert report["pool"] == {"news": 60, "mixed": 52}
+    gotd_outcome, random_outcome = report["methods"]
+    assert gotd_outcome["worth"]["after"] < random_outcome["worth"]["after"]
+    assert gotd_outcome["worth"]["after"] < gotd_outcome["worth"]["before"]
+    assert gotd_outcome["perplexity"]["perplexity"] < report["base_perplexity"]["perplexity"]
+    shown = gotd(folder, "report", "film")
+    assert shown.returncode == 0
+    assert gotd_outcome["mlflow_run_id"] in shown.stdout
+
+
+def test_mlflow_names_dagster_and_the_selection(finished: tuple[Path, str]) -> None:
+    from mlflow.tracking import MlflowClient
+
+    folder, _ = finished
+    subset = current(folder, "selected_subset", "film/gotd")
+    facts = json.loads(current(folder, "pre_fine_tuned_model", "film/gotd").file("training.json").read_text())
+    run = MlflowClient(facts["tracking_uri"]).get_run(facts["mlflow_run_id"])
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["gotd.selection_version"] == subset.version
+    assert run.data.tags["dagster.asset_key"] == "pre_fine_tuned_model"
+    assert run.data.tags["dagster.run_id"]
+    assert subset.version.startswith(run.inputs.dataset_inputs[0].dataset.digest)
+
+
+def test_lineage_knows_why_and_from_what(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    subset = pl.read_parquet(current(folder, "selected_subset", "film/gotd").file("subset.parquet"))
+    why = gotd(folder, "audit", "why_document", "--document", subset["doc_id"][0], "--format", "json")
+    answers = [json.loads(line) for line in why.stdout.splitlines()]
+    assert any(answer.get("rank") == 1 for answer in answers), why.stdout + why.stderr
+    model = current(folder, "pre_fine_tuned_model", "film/gotd")
+    origin = gotd(folder, "audit", "model_origin", "--model", model.version, "--format", "json")
+    assert "data/target.jsonl" in origin.stdout
+    assert "data/mixed.jsonl" in origin.stdout
+    assert gotd(folder, "verify").returncode == 0
+
+
+def test_a_second_run_does_nothing_and_keeps_every_byte(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    before = current(folder, "selected_subset", "film/gotd")
+    content = before.file("subset.parquet").read_bytes()
+    again = gotd(folder, "run")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "embedded" not in again.stdout
+    assert "transport," not in again.stdout
+    assert "training:" not in again.stdout
+    after = current(folder, "selected_subset", "film/gotd")
+    assert after.version == before.version
+    assert after.file("subset.parquet").read_bytes() == content
+
+
+def test_a_fresh_home_gives_the_same_selection_byte_for_byte(finished: tuple[Path, str], tmp_path: Path) -> None:
+    folder, _ = finished
+    make_project(tmp_path)
+    assert gotd(tmp_path, "run").returncode == 0
+    first = current(folder, "selected_subset", "film/gotd").file("subset.parquet").read_bytes()
+    assert current(tmp_path, "selected_subset", "film/gotd").file("subset.parquet").read_bytes() == first
+
+
+def test_one_more_document_embeds_one_document(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    write_jsonl(folder / "data" / "news.jsonl", [*sentences("news", 60, 0), sentences("news", 1, 5)[0]])
+    done = gotd(folder, "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = current(folder, "candidate_embeddings", "news").manifest.summary
+    assert (summary["embedded"], summary["reused"]) == (1, 60)
+
+
+def test_parquet_of_ones_own_needs_only_settings(tmp_path: Path) -> None:
+    make_project(
+        tmp_path,
+        sources=[
+            {"name": "mine", "path": "mine/*.parquet", "fields": {"text": "body.content", "keep": ["id"]}},
+            {"name": "mixed", "path": "data/mixed.jsonl"},
+        ],
+    )
+    (tmp_path / "mine").mkdir()
+    texts = sentences("film", 20, 3)
+    frame = pl.DataFrame({"body": [{"content": text} for text in texts], "id": [f"id-{i}" for i in range(20)]})
+    frame.write_parquet(tmp_path / "mine" / "one.parquet")
+    done = gotd(tmp_path, "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    subset = pl.read_parquet(current(tmp_path, "selected_subset", "film/gotd").file("subset.parquet"))
+    kept = subset.filter(pl.col("source") == "mine")
+    assert kept.height > 0
+    assert kept["id"].str.starts_with("id-").all()
+
+
+def test_a_killed_run_is_continued_by_the_next(tmp_path: Path) -> None:
+    make_project(tmp_path, training={"model": "model", "max_tokens": 32, "epochs": 200.0, "checkpoint_steps": 1})
+    command = [sys.executable, "-c", "from gotd_assets.cli import main; main()", "run"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "training:" in line:
+                time.sleep(0.5)
+                os.kill(process.pid, signal.SIGKILL)
+                break
+        process.wait()
+    assert process.returncode == -signal.SIGKILL
+    make_project(tmp_path, training={"model": "model", "max_tokens": 32, "epochs": 200.0, "checkpoint_steps": 1})
+    done = gotd(tmp_path, "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "stands already" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"selection": {"budget": 500}}, "selection.budget is 500, but only 112 candidates"),
+        ({"selection": {"budget": 8, "methods": ["best"]}}, "there is no method 'best'"),
+        ({"sources": [{"name": "gone", "path": "data/gone.jsonl"}]}, "matches no file"),
+        ({"sources": [{"name": "news", "path": "data/news.jsonl", "fields": {"text": "body"}}]}, "'body'"),
+        ({"encoder": {"model": "data"}}, "no weights"),
+        ({"training": {"model": "data"}}, "weights"),
+        ({"transport": {"epsilon": -1}}, "transport.epsilon"),
+    ],
+    ids=["budget", "method", "missing file", "wrong field", "encoder", "language model", "setting"],
+)
+def test_what_is_wrong_is_said_in_a_sentence(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    make_project(tmp_path, **changes)
+    done = gotd(tmp_path, "run")
+    assert done.returncode == 1
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_a_target_of_one_document_still_selects(tmp_path: Path) -> None:
+    make_project(tmp_path)
+    write_jsonl(tmp_path / "data" / "target.jsonl", sentences("film", 1, 9))
+    done = gotd(tmp_path, "run")
+    assert current(tmp_path, "selected_subset", "film/gotd").manifest.summary["documents"] == 8
+    assert done.returncode == 0 or "held-out" in done.stderr + done.stdout
