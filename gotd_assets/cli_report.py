@@ -53,14 +53,17 @@ def show(project: Project, target: str, console: Console) -> None:
         console.print(best)
 
     outcome = Table("", title="what it did", title_justify="left")
-    for column in ("transport cost to target", "held-out perplexity", "95% interval", "MLflow run"):
+    for column in ("transport cost to target", "held-out perplexity", "95% interval"):
         outcome.add_column(column, justify="right")
     before = f"{methods[0]['worth']['before']:.5f}"
-    outcome.add_row("pool, base model", before, *_perplexity(report["base_perplexity"]), "")
+    outcome.add_row("pool, base model", before, *_perplexity(report["base_perplexity"]))
     for m in methods:
         label = f"with {m['documents']} by {m['method']}"
-        outcome.add_row(label, f"{m['worth']['after']:.5f}", *_perplexity(m["perplexity"]), m["mlflow_run_id"])
+        outcome.add_row(label, f"{m['worth']['after']:.5f}", *_perplexity(m["perplexity"]))
     console.print(outcome)
+    for m in methods:
+        line = f"MLflow run of {m['method']}: {m['mlflow_run_id']}"
+        console.print(line, highlight=False, soft_wrap=True)
 
     subset = store.current(ArtifactKey("selected_subset", f"{name}/{methods[0]['method']}")).file("subset.parquet")
     console.print("\n[bold]next")

@@ -48,6 +48,8 @@ def run(targets: list[str] | None, console: Console) -> None:
     # The file-based instance and the code location are relative to the project's folder.
     os.chdir(project.root)
     os.environ["GOTD_SETTINGS"] = str(path)
+    for library in ("mlflow", "alembic"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     from gotd_assets.definitions import defs
 
     definitions = dg.Definitions.merge(defs(), dg.Definitions(loggers={"console": _terminal_logger(console)}))

@@ -17,6 +17,7 @@ from gotd_assets.errors import SettingsError
 SETTINGS_FILE_VARIABLE = "GOTD_SETTINGS"
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Paths = Path | list[Path]
+Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 TextFormat = Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow", "text", "text-lines", "hf-dataset"]
 
 
@@ -109,8 +110,8 @@ class EncoderSettings(_Section):
     """The model that turns text into vectors."""
 
     model: str = Field(description="Folder, hub id, or 'package:NAME' for a model inside an installed package.")
-    revision: str | None = Field(
-        None, description="Commit of the hub model; required for a hub id, so that runs repeat."
+    revision: Commit | None = Field(
+        None, description="Commit (40 hex digits) of the hub model; required for a hub id, so that runs repeat."
     )
     kind: Literal["auto", "transformers", "static", "precomputed"] = Field(
         "auto", description="Transformer encoder, static embeddings (model2vec), or vectors that already exist."
@@ -193,7 +194,7 @@ class TrainingSettings(_Section):
     """Pre-fine-tuning (stage I) of a pre-trained language model on a selection."""
 
     model: str = Field(description="Folder, .gguf file, hub id, or 'package:NAME[/FILE]'.")
-    revision: str | None = Field(None, description="Commit of the hub model; required for a hub id.")
+    revision: Commit | None = Field(None, description="Commit (40 hex digits) of the hub model; required for a hub id.")
     objective: Literal["causal", "masked"] = Field("causal", description="Language modelling objective.")
     trainable_layers: int | Literal["all"] = Field(
         "all", description="Train the whole model, or only the last k layers and the head."

@@ -27,7 +27,9 @@ class TransformerEncoder:
 
     def __init__(self, settings: EncoderSettings, root: Path) -> None:
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()
         path = find_model(settings.model, root)
         name = settings.model if path is None else str(path)
         self.settings = settings

@@ -14,7 +14,7 @@ from gotd_assets.fingerprint import fingerprint
 from gotd_assets.storage import write_atomically
 from gotd_assets.training.models import load_language_model, load_trained_model, model_version
 from gotd_assets.training.perplexity import PerplexityReport, perplexity
-from gotd_assets.training.precision import as_measured, choose_device, choose_precision
+from gotd_assets.training.precision import autocast, choose_device, choose_precision
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -47,16 +47,17 @@ def measure(
     settings: TrainingSettings,
     progress: Callable[[object], None] | None,
 ) -> PerplexityReport:
-    """`perplexity` with the settings' objective and lengths."""
-    return perplexity(
-        model,
-        tokenizer,
-        texts,
-        max_tokens=settings.max_tokens,
-        objective=settings.objective,
-        mask_probability=settings.mask_probability,
-        progress=progress,
-    )
+    """`perplexity` with the settings' objective, lengths and precision of products."""
+    with autocast(model.device, choose_precision(settings.precision, model.device)):
+        return perplexity(
+            model,
+            tokenizer,
+            texts,
+            max_tokens=settings.max_tokens,
+            objective=settings.objective,
+            mask_probability=settings.mask_probability,
+            progress=progress,
+        )
 
 
 def base_perplexity(
@@ -75,7 +76,7 @@ def base_perplexity(
         settings: the base model and how it is measured.
         root: folder that a relative model path is relative to.
         cache: folder for the figures.
-        loaded: the base model, as `as_measured` leaves it; loaded if needed otherwise.
+        loaded: the base model on its device; loaded if needed otherwise.
         progress: is told how far the work is.
     """
     device = choose_device(settings.device)
@@ -85,14 +86,14 @@ def base_perplexity(
             "model": model_version(settings, root),
             "texts": list(texts),
             "how": [settings.objective, settings.mask_probability, settings.max_tokens, str(precision), device.type],
-            "code": 1,
+            "code": 2,
         }
     )
     file = cache / f"perplexity-{key}.json"
     if file.is_file():
         return PerplexityReport.of(**json.loads(file.read_text(encoding="utf-8")))
     model, tokenizer = loaded or load_language_model(settings, root, cache)
-    as_measured(model, device, precision)
+    model.to(device)
     report = measure(model, tokenizer, texts, settings, progress)
     content = {
         "document_nll": report.document_nll.tolist(),
@@ -131,7 +132,6 @@ def evaluate_perplexity(
     if not texts:
         raise InputError(f"there are no held-out documents in {heldout} (documents-*.parquet) to measure perplexity on")
     device = choose_device(settings.device)
-    precision = choose_precision(settings.precision, device)
     reports = {}
     for name, folder in models.items():
         tell = _prefixed(name, progress)
@@ -139,7 +139,7 @@ def evaluate_perplexity(
             reports[name] = base_perplexity(texts, settings, root=root, cache=cache, progress=tell)
             continue
         model, tokenizer = load_trained_model(folder, settings)
-        as_measured(model, device, precision)
+        model.to(device)
         reports[name] = measure(model, tokenizer, texts, settings, tell)
     return reports
 

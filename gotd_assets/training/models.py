@@ -232,7 +232,27 @@ def _from_pretrained(
             f"training.max_tokens is {settings.max_tokens}, but training.model {name!r} has {positions} positions: "
             f"set training.max_tokens to at most {positions}"
         )
+    if settings.objective == "causal" and _sees_the_future(model):
+        raise InputError(
+            f"training.model {name!r} is not causal: its prediction for a token changes when a later token does, as an "
+            "encoder's does. Set training.objective to 'masked', or take a causal model"
+        )
     return model, tokenizer
+
+
+def _sees_the_future(model: PreTrainedModel) -> bool:
+    import torch
+
+    size = model.get_input_embeddings().weight.shape[0]
+    ids = torch.arange(4) % size
+    changed = ids.clone()
+    changed[-1] = (ids[-1] + 1) % size
+    training = model.training
+    model.eval()
+    with torch.inference_mode():
+        logits = model(input_ids=torch.stack([ids, changed])).logits[:, 0]
+    model.train(training)
+    return not torch.allclose(logits[0], logits[1], rtol=1e-4, atol=1e-5)
 
 
 def _some(names: list[str]) -> str:

@@ -20,7 +20,7 @@ from gotd_assets.training.loop import Step, learning_rate, train
 from gotd_assets.training.models import load_language_model, model_version, save_model
 from gotd_assets.training.objectives import Objective, TokenIds, encode
 from gotd_assets.training.perplexity import PerplexityReport
-from gotd_assets.training.precision import as_measured, choose_device, choose_precision
+from gotd_assets.training.precision import choose_device, choose_precision, place
 from gotd_assets.training.tracking import TrackedRun, TrackingContext, tracked_run
 
 if TYPE_CHECKING:
@@ -165,16 +165,13 @@ def pre_fine_tune(
     with tracked_run(tracking, scratch, parameters) as run:
         run.log_dataset(selection.select("doc_id", "text"), documents, tracking.run_name)
         trained = choose_trainable(model, settings)
-        masters = {name: weight.detach().clone() for name, weight in trained.items()}
-        as_measured(model, device, precision)
+        place(model, device, precision, exact=trained)
         before = (
             base_perplexity(texts, settings, root=root, cache=cache, loaded=(model, tokenizer), progress=tell)
             if texts
             else None
         )
         _log_heldout(run, 0, before)
-        for name, weight in trained.items():
-            weight.data = masters.pop(name).to(device)
 
         def on_step(step: Step) -> None:
             run.log(step.step, {"loss": step.loss, "perplexity": _exp(step.loss), "learning_rate": step.learning_rate})
@@ -194,11 +191,10 @@ def pre_fine_tune(
         for number, loss in curve:
             rate = learning_rate(settings, number - 1, len(curve))
             run.log(number, {"loss": loss, "perplexity": _exp(loss), "learning_rate": rate})
-        as_measured(model, device, precision)
         after = measure(model, tokenizer, texts, settings, tell) if texts else None
         _log_heldout(run, len(curve), after)
         tell("saving the model")
-        save_model(model, tokenizer, out / "model")
+        save_model(model.float(), tokenizer, out / "model")
         report = TrainingReport(
             mlflow_run_id=run.run_id,
             experiment_id=run.experiment_id,

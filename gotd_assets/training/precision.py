@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from gotd_assets.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import torch
     from transformers import PreTrainedModel
 
@@ -53,11 +55,16 @@ def autocast(device: torch.device, precision: torch.dtype) -> contextlib.Abstrac
     return context
 
 
-def as_measured(model: PreTrainedModel, device: torch.device, precision: torch.dtype) -> None:
-    """Move the model to where and how it is measured and saved: bfloat16 if products are, else float32.
+def place(model: PreTrainedModel, device: torch.device, precision: torch.dtype, *, exact: Mapping[str, object]) -> None:
+    """Move the model to `device`; weights not named in `exact` become bfloat16 if products are.
 
-    float16 weights are not made from float32 ones, because their range is too small for some models.
+    Weights that are trained stay float32, also when measured: an update is smaller than a bfloat16 step, and rounding
+    would undo most of it. float16 weights are never made, because their range is too small for some models.
     """
     import torch
 
-    model.to(device=device, dtype=torch.bfloat16 if precision is torch.bfloat16 else torch.float32)
+    model.to(device=device)
+    if precision is torch.bfloat16:
+        for name, weight in model.named_parameters():
+            if name not in exact:
+                weight.data = weight.data.to(torch.bfloat16)

@@ -7,6 +7,7 @@ import dataclasses
 import fcntl
 import os
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +18,7 @@ from gotd_assets.storage import write_atomically
 if TYPE_CHECKING:
     import polars as pl
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
 
     from gotd_assets.fingerprint import Json
     from gotd_assets.settings import Project
@@ -82,10 +84,8 @@ def prepare_tracking(context: TrackingContext) -> str:
             client = client_of(tracking_uri=context.uri)
             found = client.get_experiment_by_name(context.experiment)
             if found is None:
-                return str(client.create_experiment(context.experiment, artifact_location=context.artifact_location))
+                found = _created_experiment(client, context)
         except MlflowException as error:
-            if error.error_code == "RESOURCE_ALREADY_EXISTS":
-                return prepare_tracking(context)
             raise TrainingError(f"tracking.uri {context.uri!r} cannot be used: {error}") from error
     if found.lifecycle_stage == "deleted":
         raise TrainingError(
@@ -93,6 +93,18 @@ def prepare_tracking(context: TrackingContext) -> str:
             f"`mlflow experiments restore --experiment-id {found.experiment_id}`, or set tracking.experiment to another name"
         )
     return str(found.experiment_id)
+
+
+def _created_experiment(client: MlflowClient, context: TrackingContext) -> Experiment:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_experiment(context.experiment, artifact_location=context.artifact_location)
+    except MlflowException as error:
+        # A program that does not take our lock, such as the MLflow UI, may have been first.
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    return client.get_experiment_by_name(context.experiment)
 
 
 class TrackedRun:
@@ -135,9 +147,12 @@ class TrackedRun:
         import mlflow.data
         from mlflow.entities import DatasetInput, InputTag
 
-        dataset = mlflow.data.from_polars(
-            documents, source=str(source), name=name, digest=self._context.selection_version[:_DIGEST_LENGTH]
-        )
+        with warnings.catch_warnings():
+            # MLflow knows two classes for a local path and says so each time; either names the path.
+            warnings.filterwarnings("ignore", message="The specified dataset source can be interpreted")
+            dataset = mlflow.data.from_polars(
+                documents, source=str(source), name=name, digest=self._context.selection_version[:_DIGEST_LENGTH]
+            )
         tag = InputTag("mlflow.data.context", "training")
         self._client.log_inputs(self.run_id, datasets=[DatasetInput(dataset._to_mlflow_entity(), [tag])])
 
@@ -198,6 +213,8 @@ def tracked_run(context: TrackingContext, scratch: Path, parameters: Mapping[str
     else:
         client.update_run(run_id, status="RUNNING")
         client.set_tag(run_id, "gotd.resumed", "true")
+        if "gotd.error" in client.get_run(run_id).data.tags:
+            client.delete_tag(run_id, "gotd.error")
     run = TrackedRun(client, context, experiment_id, run_id)
     monitor = SystemMetricsMonitor(
         run_id, sampling_interval=_SYSTEM_METRICS_SECONDS, resume_logging=resumed, tracking_uri=context.uri

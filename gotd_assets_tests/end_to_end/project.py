@@ -1,4 +1,4 @@
-"""A complete small project with random models: topics are made of words of their own."""
+"""A complete small project: topics are made of words of their own, and the encoder knows them."""
 
 import json
 import os
@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import yaml
+from safetensors.numpy import save_file
 
-from gotd_assets_tests.training.tiny import WORDS, model_folder
+from gotd_assets_tests.training.tiny import WORDS, model_folder, tokenizer
 
 REPOSITORY = Path(__file__).parents[2]
 TOPICS = {"news": WORDS[:30], "sport": WORDS[30:60], "film": WORDS[60:90]}
@@ -26,13 +28,25 @@ def write_jsonl(path: Path, texts: list[str]) -> None:
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
 
 
+def topic_encoder(folder: Path) -> None:
+    """Save static embeddings in which words of one topic lie together."""
+    draw = np.random.default_rng(0)
+    inner = tokenizer()
+    vectors = 0.3 * draw.standard_normal((len(inner), 16)).astype(np.float32)
+    for axis, words in enumerate(TOPICS.values()):
+        vectors[inner.convert_tokens_to_ids(words), axis] += 1
+    folder.mkdir()
+    save_file({"embeddings": vectors}, folder / "model.safetensors")
+    inner.backend_tokenizer.save(str(folder / "tokenizer.json"))
+
+
 def make_project(folder: Path, **changes: object) -> Path:
     """Write data, models and gotd.yaml below `folder`; `changes` replace whole sections. Returns gotd.yaml."""
     write_jsonl(folder / "data" / "news.jsonl", sentences("news", 60, 0))
     write_jsonl(folder / "data" / "mixed.jsonl", sentences("sport", 40, 0) + sentences("film", 12, 0))
     write_jsonl(folder / "data" / "target.jsonl", sentences("film", 24, 1))
     if not (folder / "encoder").is_dir():
-        model_folder(folder / "encoder", "bert")
+        topic_encoder(folder / "encoder")
         model_folder(folder / "model", "gpt2")
     settings: dict[str, object] = {
         "sources": [{"name": "news", "path": "data/news.jsonl"}, {"name": "mixed", "path": "data/mixed.jsonl"}],

@@ -155,7 +155,7 @@ def test_parquet_of_ones_own_needs_only_settings(tmp_path: Path) -> None:
 
 
 def test_a_killed_run_is_continued_by_the_next(tmp_path: Path) -> None:
-    make_project(tmp_path, training={"model": "model", "max_tokens": 32, "epochs": 200.0, "checkpoint_steps": 1})
+    make_project(tmp_path, training={"model": "model", "max_tokens": 32, "epochs": 30.0, "checkpoint_steps": 1})
     command = [sys.executable, "-c", "from gotd_assets.cli import main; main()", "run"]
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -168,7 +168,7 @@ def test_a_killed_run_is_continued_by_the_next(tmp_path: Path) -> None:
                 break
         process.wait()
     assert process.returncode == -signal.SIGKILL
-    make_project(tmp_path, training={"model": "model", "max_tokens": 32, "epochs": 200.0, "checkpoint_steps": 1})
+    make_project(tmp_path, training={"model": "model", "max_tokens": 32, "epochs": 30.0, "checkpoint_steps": 1})
     done = gotd(tmp_path, "run")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "stands already" in done.stdout

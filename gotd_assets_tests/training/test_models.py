@@ -17,7 +17,7 @@ def test_version_follows_the_content_not_the_place(tmp_path):
 
 
 def test_hub_model_is_its_id_and_revision(tmp_path):
-    assert model_version(TrainingSettings(model="org/name", revision="abc"), tmp_path) == "org/name@abc"
+    assert model_version(TrainingSettings(model="org/name", revision="a" * 40), tmp_path) == "org/name@" + "a" * 40
 
 
 @pytest.mark.parametrize(
