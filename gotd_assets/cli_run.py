@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -21,6 +24,7 @@ _POOL_STATIONS = ("candidate_pool",)
 _TARGET_STATIONS = ("target_documents", "target_embeddings", "target_sketch", "ot_potentials", "candidate_scores")
 _SELECTION_STATIONS = ("selected_subset", "pre_fine_tuned_model")
 _REPORT_STATIONS = ("evaluation_report",)
+_LAUNCHER = "gotd/launcher"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +61,8 @@ def run(targets: list[str] | None, console: Console) -> None:
     stages = list(
         _stages([source.name for source in project.settings.sources], names, project.settings.selection.methods)
     )
-    with dg.DagsterInstance.get() as instance:
+    with _alone(project.home), dg.DagsterInstance.get() as instance:
+        _end_killed_runs(instance)
         for number, stage in enumerate(stages, 1):
             console.rule(f"[bold]{number}/{len(stages)}[/] {stage.title}", align="left")
             _execute(job, instance, stage)
@@ -84,6 +89,7 @@ def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, stage: _Stage)
         partition_key=partition,
         asset_selection=[dg.AssetKey(asset) for asset in stage.assets],
         run_config={"loggers": {"console": {}}},
+        tags={_LAUNCHER: "gotd run"},
         raise_on_error=False,
     )
     if result.success:
@@ -95,6 +101,31 @@ def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, stage: _Stage)
             message = cause.message.strip() if cause is not None else "unknown error"
             raise GotdError(f"{event.step_key} failed in run {result.run_id}:\n{message}")
     raise GotdError(f"run {result.run_id} failed before any step; see it in the Dagster UI")
+
+
+@contextlib.contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Let one `gotd run` work in a home at a time; the lock of a killed one is free."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "run.lock").open("w", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise GotdError(f"another `gotd run` is working in {home}: wait for it, or stop it") from error
+        yield
+
+
+def _end_killed_runs(instance: dg.DagsterInstance) -> None:
+    """Mark runs of ours that are still open as failed, and free the pool slots that their steps hold.
+
+    Called while no other `gotd run` can live, so whatever is open was killed.
+    """
+    import dagster as dg
+
+    running = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    for run in instance.get_runs(filters=dg.RunsFilter(statuses=running, tags={_LAUNCHER: "gotd run"})):
+        instance.report_run_failed(run, "the process of this run was killed")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def _terminal_logger(console: Console) -> dg.LoggerDefinition:

@@ -20,6 +20,8 @@ from gotd_assets.training import TrackingContext, prepare_tracking
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 90
+# Without it the MLflow UI starts seven workers for jobs that this project has none of.
+_QUIET_MLFLOW = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 def serve(project: Project, console: Console, *, dagster_port: int = 3000, mlflow_port: int = 5000) -> None:
@@ -33,7 +35,7 @@ def serve(project: Project, console: Console, *, dagster_port: int = 3000, mlflo
             raise GotdError(f"port {port} for {name} is taken: stop what listens there ({_HOST}:{port})")
     tracking = TrackingContext.of(project, run_name="", selection_version="", tags={})
     prepare_tracking(tracking)
-    environment = {"DAGSTER_HOME": str(project.root), **os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {"DAGSTER_HOME": str(project.root), **os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"} | _QUIET_MLFLOW
     (project.home / "dagster").mkdir(parents=True, exist_ok=True)
     dagster = ["--workspace", str(project.root / "workspace.yaml")]
     commands = {

@@ -33,6 +33,7 @@ _FORMATS = {
 }
 _DATASET_STATE = "state.json"
 _BUFFER = 1 << 20
+_ZSTD_BUFFER = 1 << 14
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +51,7 @@ class InputFile:
 
     def open(self) -> IO[bytes]:
         """The file's content, decompressed, as a buffered binary stream."""
-        # A further buffer around these would lose what was read just before a damaged place.
+        # A buffer around these would lose what was read just before a damaged place.
         match self.compression:
             case ".gz":
                 return cast("IO[bytes]", gzip.GzipFile(self.path))
@@ -63,7 +64,8 @@ class InputFile:
 
                 # Unlike zstandard's reader, Arrow's says so when the stream ends early.
                 stream = pa.CompressedInputStream(pa.OSFile(str(self.path)), "zstd")
-                return cast("IO[bytes]", io.BufferedReader(stream, _BUFFER))
+                # Arrow's streams have no lines, so need a buffer; a small one loses little before a damaged place.
+                return cast("IO[bytes]", io.BufferedReader(stream, _ZSTD_BUFFER))
             case _:
                 return self.path.open("rb", buffering=_BUFFER)
 
@@ -88,7 +90,13 @@ def find_files(paths: Paths, declared_format: str, root: Path, label: str) -> li
             if path.stat().st_size == 0:
                 raise InputError(f"{label}.path '{pattern}': the file {path} is empty: fill it or take it out")
             name = path.relative_to(root) if path.is_relative_to(root) else path
-            found.setdefault(path, InputFile(path, str(name), _format(path, declared_format, label)))
+            file = InputFile(path, str(name), _format(path, declared_format, label))
+            if file.compression and file.format in ("parquet", "arrow"):
+                raise InputError(
+                    f"{label}.path '{pattern}': {path} is a compressed {file.format} file, which cannot be read in "
+                    "parts: unpack it first (its columns may be compressed inside)"
+                )
+            found.setdefault(path, file)
     return list(found.values())
 
 

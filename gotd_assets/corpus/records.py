@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import lzma
+import zlib
 from typing import IO, TYPE_CHECKING, Any
 
 from gotd_assets.errors import InputError
@@ -19,6 +21,9 @@ BATCH_BYTES = 16 * 2**20
 # A JSON array is parsed whole, at some ten times its size.
 MAX_JSON_BYTES = 128 * 2**20
 _EXCERPT = 200
+# Arrow's errors are OSErrors and ValueErrors; these two of the decompressors are neither.
+_DAMAGED = (OSError, EOFError, ValueError, ArithmeticError, zlib.error, lzma.LZMAError)
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,9 +80,8 @@ def read_batches(file: InputFile, columns: Sequence[str], max_record_bytes: int)
         for batch in reader(file, columns, max_record_bytes):
             last = max([last, *batch.rows[-1:]])
             yield batch
-    except (OSError, EOFError, ValueError, ArithmeticError) as error:
+    except _DAMAGED as error:
         broken = Batch(file)
-        # Decompressors and Arrow report damage as OSError, EOFError or ArrowInvalid (a ValueError).
         broken.add_problem(0, "file damaged or cut off", f"after row {last}: {error}")
         yield broken
 
@@ -106,7 +110,7 @@ def _read_lines(file: InputFile, max_record_bytes: int, parse: Callable[[Batch, 
                 if batch.full:
                     yield batch
                     batch = Batch(file)
-    except (OSError, EOFError, ValueError):
+    except _DAMAGED:
         # What was read before a damaged place is not lost with it.
         yield batch
         raise
@@ -119,6 +123,8 @@ def _read_jsonl(file: InputFile, columns: Sequence[str], max_record_bytes: int) 
     del columns
 
     def parse(batch: Batch, row: int, line: bytes) -> None:
+        if row == 1:
+            line = line.removeprefix(_BYTE_ORDER_MARK)
         try:
             record = orjson.loads(line)
         except orjson.JSONDecodeError as error:

@@ -95,7 +95,8 @@ def test_lineage_knows_why_and_from_what(finished: tuple[Path, str]) -> None:
     subset = pl.read_parquet(current(folder, "selected_subset", "film/gotd").file("subset.parquet"))
     why = gotd(folder, "audit", "why_document", "--document", subset["doc_id"][0], "--format", "json")
     answers = [json.loads(line) for line in why.stdout.splitlines()]
-    assert any(answer.get("rank") == 1 for answer in answers), why.stdout + why.stderr
+    reasons = {answer["selected_subset"]: answer["reason"] for answer in answers}
+    assert "number 1 of 8" in reasons["selected_subset[film/gotd]"]
     model = current(folder, "pre_fine_tuned_model", "film/gotd")
     origin = gotd(folder, "audit", "model_origin", "--model", model.version, "--format", "json")
     assert "data/target.jsonl" in origin.stdout
