@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check format docs ui bench-transport bench-embedding bench-corpus bench-lineage clean
+.PHONY: help setup demo test test-all check format docs ui bench-transport bench-corpus bench-lineage clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -52,8 +52,14 @@ docs: $(READY) ## write docs/settings.md from the settings' descriptions
 ui: $(READY) ## Dagster web server and daemon, and the MLflow UI, on loopback
 	@$(BIN)/gotd ui
 
-bench-transport: $(READY) ## the solver against geomloss, OTT-JAX and POT
+bench-transport: $(READY) ## needs pip install --group bench; the solver against geomloss, OTT-JAX and POT
 	@$(BIN)/python -m benchmarks.transport
+
+bench-corpus: $(READY) ## reading and de-duplicating, beside DuckDB's own copy
+	@$(BIN)/python -m benchmarks.corpus 1000000 1000
+
+bench-lineage: $(READY) ## audits over 100 selections of 150,000 members
+	@$(BIN)/python benchmarks/lineage.py
 
 clean: ## remove .venv and caches; what the project made (.gotd) stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
