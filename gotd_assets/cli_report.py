@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +68,13 @@ def show(project: Project, target: str, console: Console) -> None:
 
     subset = store.current(ArtifactKey("selected_subset", f"{name}/{methods[0]['method']}")).file("subset.parquet")
     console.print("\n[bold]next")
+    gotd = _program()
     for line in (
         f"load the selection:  polars.read_parquet('{subset}')",
-        f"take it away:        gotd export {name} my-selection",
-        f"ask why:             gotd audit why_document --document {methods[0]['best'][0]['doc_id'][:12]}",
+        f"take it away:        {gotd} export {name} my-selection",
+        f"ask why:             {gotd} audit why_document --document {methods[0]['best'][0]['doc_id'][:12]}",
         "see it all:          make ui",
-        "your own text:       change `sources` and `targets` in gotd.yaml, then `gotd run`",
+        f"your own text:       change `sources` and `targets` in gotd.yaml, then `{gotd} run`",
     ):
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
@@ -88,6 +90,12 @@ def export_selection(project: Project, target: str, method: str, folder: Path, c
     for name in ("subset.parquet", "subset.jsonl", MANIFEST):
         shutil.copy2(artifact.path / name, folder / name)
         console.print(f"{folder / name}", highlight=False, soft_wrap=True)
+
+
+def _program() -> str:
+    """How this program was called, so that the lines it shows can be typed."""
+    called = Path(sys.argv[0])
+    return str(called) if called.name == "gotd" else "gotd"
 
 
 def _perplexity(figures: dict[str, Any]) -> tuple[str, str]:

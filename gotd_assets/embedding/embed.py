@@ -114,7 +114,7 @@ def embed_documents(
         encoder = load_encoder(settings, root) if missing else None
         for shard in shards:
             frame = pl.read_parquet(shard, columns=["doc_id", "text"])
-            frame = frame.filter(vectors.missing(frame.get_column("doc_id")))
+            frame = frame.filter(vectors.missing(frame.get_column("doc_id"))).unique("doc_id", maintain_order=True)
             for start in range(0, frame.height, _SEGMENT_ROWS):
                 if encoder is None:
                     raise RuntimeError("documents appeared while the store was locked")

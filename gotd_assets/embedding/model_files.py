@@ -78,6 +78,7 @@ def pooling_of(settings: EncoderSettings, path: Path | None) -> str:
     Raises:
         InputError: the folder asks for a pooling that is not supported.
     """
+    _refuse_unknown_modules(path)
     if settings.pooling != "auto":
         return settings.pooling
     config = path / "1_Pooling" / "config.json" if path is not None else None
@@ -92,3 +93,14 @@ def pooling_of(settings: EncoderSettings, path: Path | None) -> str:
         if modes == {mode}:
             return name
     raise InputError(f"{config} asks for pooling {sorted(modes)}; supported are mean and cls: set encoder.pooling")
+
+
+def _refuse_unknown_modules(path: Path | None) -> None:
+    """A sentence-transformers folder may transform the pooled vector further; leaving that out would be wrong."""
+    listing = path / "modules.json" if path is not None else None
+    if listing is None or not listing.is_file():
+        return
+    kinds = [str(module["type"]).rsplit(".", 1)[-1] for module in json.loads(listing.read_text(encoding="utf-8"))]
+    unknown = sorted(set(kinds) - {"Transformer", "Pooling", "Normalize"})
+    if unknown:
+        raise InputError(f"{listing} asks for {', '.join(unknown)}, which is not supported: take a model without it")

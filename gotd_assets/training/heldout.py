@@ -86,7 +86,7 @@ def base_perplexity(
             "model": model_version(settings, root),
             "texts": list(texts),
             "how": [settings.objective, settings.mask_probability, settings.max_tokens, str(precision), device.type],
-            "code": 2,
+            "code": 3,
         }
     )
     file = cache / f"perplexity-{key}.json"

@@ -165,13 +165,14 @@ def pre_fine_tune(
     with tracked_run(tracking, scratch, parameters) as run:
         run.log_dataset(selection.select("doc_id", "text"), documents, tracking.run_name)
         trained = choose_trainable(model, settings)
-        place(model, device, precision, exact=trained)
+        model.to(device)
         before = (
             base_perplexity(texts, settings, root=root, cache=cache, loaded=(model, tokenizer), progress=tell)
             if texts
             else None
         )
         _log_heldout(run, 0, before)
+        place(model, device, precision, exact=trained)
 
         def on_step(step: Step) -> None:
             run.log(step.step, {"loss": step.loss, "perplexity": _exp(step.loss), "learning_rate": step.learning_rate})
@@ -191,10 +192,12 @@ def pre_fine_tune(
         for number, loss in curve:
             rate = learning_rate(settings, number - 1, len(curve))
             run.log(number, {"loss": loss, "perplexity": _exp(loss), "learning_rate": rate})
+        # Measured as it is saved and will be loaded.
+        model.float()
         after = measure(model, tokenizer, texts, settings, tell) if texts else None
         _log_heldout(run, len(curve), after)
         tell("saving the model")
-        save_model(model.float(), tokenizer, out / "model")
+        save_model(model, tokenizer, out / "model")
         report = TrainingReport(
             mlflow_run_id=run.run_id,
             experiment_id=run.experiment_id,

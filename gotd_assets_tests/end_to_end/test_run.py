@@ -202,3 +202,20 @@ def test_a_target_of_one_document_still_selects(tmp_path: Path) -> None:
     done = gotd(tmp_path, "run")
     assert current(tmp_path, "selected_subset", "film/gotd").manifest.summary["documents"] == 8
     assert done.returncode == 0 or "held-out" in done.stderr + done.stdout
+
+
+def test_a_record_of_fifty_megabytes_is_quarantined_and_the_rest_is_used(tmp_path: Path) -> None:
+    make_project(tmp_path)
+    with (tmp_path / "data" / "news.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"text": "w1 " * 17_000_000}) + "\n" + json.dumps({"text": "w1 w2 w3 w4"}) + "\n")
+    assert gotd(tmp_path, "run").returncode == 0
+    summary = current(tmp_path, "raw_candidates", "news").manifest.summary
+    assert (summary["quarantined"], summary["kept"]) == (1, 61)
+
+
+def test_a_source_of_one_text_repeated_counts_once(tmp_path: Path) -> None:
+    make_project(tmp_path)
+    write_jsonl(tmp_path / "data" / "news.jsonl", sentences("news", 1, 0) * 50)
+    assert gotd(tmp_path, "run").returncode == 0
+    summary = current(tmp_path, "raw_candidates", "news").manifest.summary
+    assert (summary["duplicates"], summary["kept"]) == (49, 1)

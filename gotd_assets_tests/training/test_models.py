@@ -64,3 +64,9 @@ def test_model_inside_an_installed_package(tmp_path, monkeypatch):
     model, _ = load_language_model(settings, tmp_path, tmp_path / "cache")
     direct, _ = load_language_model(tiny.settings(folder), tmp_path, tmp_path / "cache")
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), direct.parameters(), strict=True))
+
+
+def test_an_encoder_is_no_causal_model(tmp_path):
+    folder = tiny.model_folder(tmp_path / "model", "bert")
+    with pytest.raises(InputError, match="is not causal"):
+        load_language_model(TrainingSettings(model=str(folder), objective="causal", max_tokens=32), tmp_path, tmp_path)

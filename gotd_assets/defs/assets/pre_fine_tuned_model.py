@@ -31,7 +31,7 @@ def pre_fine_tuned_model(declared: Project, partitions: Partitions) -> dg.Assets
         group_name="training",
         kinds={"pytorch", "huggingface", "mlflow"},
         owners=OWNERS,
-        code_version="1",
+        code_version="2",
         pool="compute",
         automation_condition=ON_NEW_DATA,
     )

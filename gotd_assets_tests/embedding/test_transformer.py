@@ -1,0 +1,110 @@
+"""Transformer encoders against a plain forward pass of one text at a time, and the settings that say which they are."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+from gotd_assets.embedding import embed_documents, encoder_version, open_vectors
+from gotd_assets.errors import InputError
+from gotd_assets.fingerprint import document_id
+from gotd_assets.settings import EncoderSettings
+from gotd_assets_tests.training import tiny
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> Path:
+    return tiny.model_folder(tmp_path / "encoder", "bert-headless")
+
+
+def write_documents(folder: Path, texts: list[str]) -> Path:
+    folder.mkdir()
+    frame = pl.DataFrame({"doc_id": [document_id(text) for text in texts], "text": texts})
+    for number, start in enumerate(range(0, len(texts), 30)):
+        frame.slice(start, 30).write_parquet(folder / f"documents-{number:05}.parquet")
+    return folder
+
+
+def one_by_one(encoder: Path, texts: list[str], pooling: str) -> np.ndarray:
+    model, tokenizer = AutoModel.from_pretrained(encoder).eval(), AutoTokenizer.from_pretrained(encoder)
+    rows = []
+    with torch.no_grad():
+        for text in texts:
+            hidden = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0]
+            rows.append(hidden[0] if pooling == "cls" else hidden.mean(dim=0))
+    stacked = torch.stack(rows)
+    return (stacked / stacked.norm(dim=1, keepdim=True)).numpy()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_vectors_are_those_of_each_text_alone(encoder: Path, tmp_path: Path, pooling: str) -> None:
+    texts = list(dict.fromkeys(tiny.texts(70)))
+    documents = write_documents(tmp_path / "documents", texts)
+    settings = EncoderSettings(
+        model=str(encoder), pooling=pooling, dtype="float32", storage_dtype="float32", batch_tokens=64
+    )
+    (tmp_path / "out").mkdir()
+    report = embed_documents(documents, settings, tmp_path, tmp_path / "store", tmp_path / "out")
+    shards = open_vectors(tmp_path / "out")
+    assert report.documents == report.embedded == len(texts)
+    assert shards.all_doc_ids().to_list() == [document_id(text) for text in texts]
+    np.testing.assert_allclose(np.concatenate(shards.vectors), one_by_one(encoder, texts, pooling), atol=1e-5)
+
+
+def test_only_what_is_new_passes_through_the_encoder(encoder: Path, tmp_path: Path) -> None:
+    texts = list(dict.fromkeys(tiny.texts(40)))
+    settings = EncoderSettings(model=str(encoder))
+    counts = []
+    for number, part in enumerate((texts[:30], texts, texts[10:20])):
+        documents = write_documents(tmp_path / f"documents-{number}", part)
+        (tmp_path / f"out-{number}").mkdir()
+        report = embed_documents(documents, settings, tmp_path, tmp_path / "store", tmp_path / f"out-{number}")
+        counts.append((report.embedded, report.reused))
+    assert counts == [(30, 0), (len(texts) - 30, 30), (0, 10)]
+    first, last = (open_vectors(tmp_path / f"out-{n}") for n in (0, 2))
+    np.testing.assert_array_equal(last.vectors[0], first.vectors[0][10:20])
+
+
+def test_the_version_follows_content_and_settings_not_place(encoder: Path, tmp_path: Path) -> None:
+    base = encoder_version(EncoderSettings(model=str(encoder)), tmp_path)
+    moved = encoder.rename(tmp_path / "elsewhere")
+    assert encoder_version(EncoderSettings(model=str(moved)), tmp_path) == base
+    assert encoder_version(EncoderSettings(model=str(moved), device="cuda", batch_tokens=64), tmp_path) == base
+    assert encoder_version(EncoderSettings(model=str(moved), max_tokens=8), tmp_path) != base
+    (moved / "tokenizer_config.json").write_text("{}")
+    assert encoder_version(EncoderSettings(model=str(moved)), tmp_path) != base
+
+
+def test_a_sentence_transformers_folder_says_how_it_pools(encoder: Path, tmp_path: Path) -> None:
+    from gotd_assets.embedding.model_files import pooling_of
+
+    (encoder / "1_Pooling").mkdir()
+    config = encoder / "1_Pooling" / "config.json"
+    settings = EncoderSettings(model=str(encoder))
+    config.write_text(json.dumps({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}))
+    assert pooling_of(settings, encoder) == "cls"
+    config.write_text(json.dumps({"pooling_mode_max_tokens": True}))
+    with pytest.raises(InputError, match="supported are mean and cls"):
+        pooling_of(settings, encoder)
+    (encoder / "modules.json").write_text(json.dumps([{"type": "sentence_transformers.models.Dense"}]))
+    with pytest.raises(InputError, match="asks for Dense"):
+        pooling_of(settings, encoder)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("./missing", "is not there"),
+        ("package:no_such_package", "no such installed package"),
+        ("org/name", "need `encoder.revision`"),
+        ("empty", "has no weights"),
+    ],
+)
+def test_a_model_that_cannot_be_used_is_named(tmp_path: Path, model: str, message: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=message):
+        encoder_version(EncoderSettings(model=model), tmp_path)
