@@ -155,21 +155,22 @@ def test_parquet_of_ones_own_needs_only_settings(tmp_path: Path) -> None:
     assert kept["id"].str.starts_with("id-").all()
 
 
-def test_a_killed_run_is_continued_by_the_next(tmp_path: Path) -> None:
-    make_project(tmp_path, training={"model": "model", "max_tokens": 32, "epochs": 30.0, "checkpoint_steps": 1})
+@pytest.mark.parametrize("delay", [0.5, 8.0], ids=["while MLflow is set up", "while training"])
+def test_a_killed_run_is_continued_by_the_next(tmp_path: Path, delay: float) -> None:
+    training = {"model": "model", "max_tokens": 32, "epochs": 300.0, "checkpoint_steps": 1}
+    make_project(tmp_path, training=training)
     command = [sys.executable, "-c", "from gotd_assets.cli import main; main()", "run"]
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if "training:" in line:
-                time.sleep(0.5)
+            if "pre_fine_tuned_model:" in line:
+                time.sleep(delay)
                 os.kill(process.pid, signal.SIGKILL)
                 break
         process.wait()
     assert process.returncode == -signal.SIGKILL
-    make_project(tmp_path, training={"model": "model", "max_tokens": 32, "epochs": 30.0, "checkpoint_steps": 1})
     done = gotd(tmp_path, "run")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "stands already" in done.stdout
