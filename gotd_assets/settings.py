@@ -98,9 +98,6 @@ class DuplicateSettings(_Section):
     jaccard: float = Field(
         0.8, gt=0, le=1, description="Similarity of word shingles from which two texts are duplicates."
     )
-    cosine: float | None = Field(
-        None, gt=0, le=1, description="Also treat documents whose vectors are at least this similar as duplicates."
-    )
     contamination: bool = Field(
         True, description="Keep candidates that duplicate target or held-out text out of selections for that target."
     )

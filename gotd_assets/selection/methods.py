@@ -75,6 +75,11 @@ METHODS: Mapping[str, Method] = {
 }
 
 
+def method_for(name: str, direction: str) -> str:
+    """The method that `name` means for a target of that direction: away from a target, 'gotd' is 'gotd-away'."""
+    return "gotd-away" if (name, direction) == ("gotd", "away") else name
+
+
 def method_named(name: str) -> Method:
     """The method registered as `name`.
 

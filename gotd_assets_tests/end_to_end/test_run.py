@@ -50,7 +50,7 @@ def test_the_files_to_take_away_agree(finished: tuple[Path, str], tmp_path: Path
     assert parquet["doc_id"].to_list() == lines["doc_id"].to_list()
     assert duckdb.sql(f"FROM read_parquet('{tmp_path}/mine/subset.parquet')").fetchone()[0] == parquet["doc_id"][0]
     manifest = json.loads((tmp_path / "mine" / "manifest.json").read_text())
-    assert manifest["parameters"] == {"budget": 8, "method": "gotd", "seed": 0}
+    assert manifest["parameters"] == {"budget": 8, "direction": "toward", "method": "gotd", "seed": 0}
     assert {file["name"] for file in manifest["files"]} == {"subset.jsonl", "subset.parquet"}
 
 

@@ -9,7 +9,7 @@ import pytest
 from gotd_assets.embedding.store import id_bytes
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import document_id
-from gotd_assets.selection.methods import METHODS, SelectionProblem, select
+from gotd_assets.selection.methods import METHODS, SelectionProblem, method_for, select
 from gotd_assets.selection.pool import Pool, vectors_of
 from gotd_assets.selection.scoring import write_scores
 from gotd_assets.selection.worth import worth_of
@@ -121,3 +121,9 @@ def test_duplicates_are_not_in_the_pool(tmp_path: Path) -> None:
     np.testing.assert_array_equal(vectors_of(wanted, pool), vectors[[3, 0]])
     with pytest.raises(KeyError):
         vectors_of(pl.Series([document_id("d")]), pool)
+
+
+def test_a_target_to_stay_away_from_turns_gotd_round_and_no_baseline() -> None:
+    assert method_for("gotd", "away") == "gotd-away"
+    assert method_for("gotd", "toward") == "gotd"
+    assert method_for("random", "away") == "random"

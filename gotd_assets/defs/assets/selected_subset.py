@@ -47,6 +47,7 @@ def selected_subset(declared: Project, partitions: Partitions) -> dg.AssetsDefin
         """
         key = SelectionKey.of(context)
         station = Station(context, project, key.artifact_partition)
+        direction = station.project.settings.target(key.target).direction
         raw = station.read_all("raw_candidates", sources)
         embeddings = station.read_all("candidate_embeddings", sources)
         left_out = station.read("candidate_pool").file("left_out.parquet")
@@ -59,7 +60,7 @@ def selected_subset(declared: Project, partitions: Partitions) -> dg.AssetsDefin
 
             from gotd_assets.corpus import scan_documents
             from gotd_assets.embedding import open_vectors
-            from gotd_assets.selection.methods import SelectionProblem, select
+            from gotd_assets.selection.methods import SelectionProblem, method_for, select
             from gotd_assets.selection.pool import Pool, vectors_of
             from gotd_assets.selection.subset import with_nearest_target, write_subset
 
@@ -75,7 +76,9 @@ def selected_subset(declared: Project, partitions: Partitions) -> dg.AssetsDefin
                 budget=config.budget,
                 seed=config.seed,
             )
-            ranking = select(key.method, problem).join(problem.scores.select("doc_id", "source"), on="doc_id")
+            ranking = select(method_for(key.method, direction), problem).join(
+                problem.scores.select("doc_id", "source"), on="doc_id"
+            )
             ranking = with_nearest_target(
                 ranking, vectors_of(ranking.get_column("doc_id"), problem.pool), problem.target, target
             )
@@ -88,7 +91,7 @@ def selected_subset(declared: Project, partitions: Partitions) -> dg.AssetsDefin
             )
 
         return station.make(
-            {"method": key.method, **config.model_dump()},
+            {"method": key.method, "direction": direction, **config.model_dump()},
             lambda writer, _scratch: write(writer),
             metadata.selection,
             lambda artifact, record: dataclasses.replace(record, members=artifact.file("subset.parquet")),
