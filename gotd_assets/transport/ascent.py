@@ -2,8 +2,7 @@
 
 Sinkhorn's algorithm is block ascent of the same function; it is sure and slow, as its rate depends on ε. The Hessian of
 the semi-dual lives in the M numbers of g and its expectation is the same on a random subsample of the source, so a
-subsample's curvature makes full passes converge in a handful (measured: 4 instead of some 40 at N = 200,000, M = 1,000,
-ε = 0.0025, marginal error 1e-2). L-BFGS on top learns from the full passes what the subsample got wrong.
+subsample's curvature makes full passes converge in a handful. L-BFGS on top learns from the full passes what the subsample got wrong.
 """
 
 from __future__ import annotations
