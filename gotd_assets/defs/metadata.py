@@ -1,7 +1,7 @@
 """What the UI shows about each artifact: figures with stable keys, tables, and small pictures inside the text."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -149,6 +149,3 @@ def _cell(value: object) -> str:
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     text = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
     return text if len(text) <= _TEXT_WIDTH else text[: _TEXT_WIDTH - 1] + "…"
-
-
-Describe = Callable[[Artifact], Metadata]

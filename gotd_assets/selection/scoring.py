@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -48,11 +49,11 @@ def write_scores(
             done += len(scores)
             if progress is not None:
                 progress(f"scored {done:,} of {pool.n_rows:,} candidates")
-    score = pl.scan_parquet(path).select("score").collect().get_column("score")
+    score = pl.scan_parquet(path).select("score").collect().get_column("score").to_numpy()
     return ScoreSummary(
         candidates=len(score),
         negative=int((score < 0).sum()),
-        lowest=float(score.min() or 0.0),  # type: ignore[arg-type]
-        median=float(score.median() or 0.0),  # type: ignore[arg-type]
-        highest=float(score.max() or 0.0),  # type: ignore[arg-type]
+        lowest=float(score.min()),
+        median=float(np.median(score)),
+        highest=float(score.max()),
     )

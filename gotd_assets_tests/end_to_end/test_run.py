@@ -197,12 +197,13 @@ def test_what_is_wrong_is_said_in_a_sentence(tmp_path: Path, changes: dict[str, 
     assert "Traceback" not in done.stderr
 
 
-def test_a_target_of_one_document_still_selects(tmp_path: Path) -> None:
+def test_a_target_of_one_document_is_selected_for_and_says_it_cannot_be_evaluated(tmp_path: Path) -> None:
     make_project(tmp_path)
     write_jsonl(tmp_path / "data" / "target.jsonl", sentences("film", 1, 9))
     done = gotd(tmp_path, "run")
     assert current(tmp_path, "selected_subset", "film/gotd").manifest.summary["documents"] == 8
-    assert done.returncode == 0 or "held-out" in done.stderr + done.stdout
+    assert done.returncode == 1
+    assert "there are no held-out documents" in " ".join(done.stderr.split())
 
 
 def test_a_record_of_fifty_megabytes_is_quarantined_and_the_rest_is_used(tmp_path: Path) -> None:
