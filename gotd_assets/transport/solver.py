@@ -18,10 +18,11 @@ from gotd_assets.transport.potentials import Certificate, Potentials
 from gotd_assets.transport.semidual import Evaluation, SemiDual
 from gotd_assets.transport.sketch import Sketch
 from gotd_assets.transport.source import PreparedSource, Shards, draw_rows, prepare, resolve_device
+from gotd_assets.transport.workers import Workers
 
 _SUBSAMPLE_BYTES = 256 * 2**20
 _SUBSAMPLE_PER_TARGET = 20
-_BLOCK_BYTES = 8 * 2**20
+_BLOCK_BYTES = 4 * 2**20
 _CUDA_BLOCK_SHARE = 1 / 16
 _Show: TypeAlias = Callable[[str], Callable[[Evaluation, int], None]]
 
@@ -105,14 +106,9 @@ def solve(
         dtype=precision,
     )
     kernel = Kernel(cost, (points - prepared.centre.to(where)).to(precision))
-    rows = _block_rows(len(weights), precision, where)
     sample = _subsample(prepared, len(weights), seed)
     mean_cost, median_cost = _typical_costs(sample, kernel)
     epsilon *= {"absolute": 1.0, "mean": mean_cost, "median": median_cost}[epsilon_scale]
-    rho = None if reach is None else (reach**2 if cost == "sqeuclidean" else reach)
-
-    def oracle(measure: PreparedSource, cache_bytes: int) -> SemiDual:
-        return SemiDual(measure, kernel, weights, epsilon, rho=rho, block_rows=rows, cache_bytes=cache_bytes)
 
     def show(stage: str) -> Callable[[Evaluation, int], None]:
         def report(evaluation: Evaluation, passes: int) -> None:
@@ -122,68 +118,45 @@ def solve(
 
         return report
 
-    full = oracle(prepared, memory_budget_bytes)
-    subsample_passes = 0
-    preconditioner = None
-    if solver == "geomloss":
-        from gotd_assets.transport.reference import geomloss_potential
-
-        g, passes = geomloss_potential(prepared, kernel, weights, epsilon, reach)
-        column = full.evaluate(g).column
-    else:
-        small = full if sample is prepared else oracle(sample, _SUBSAMPLE_BYTES * 2)
-        preconditioner = Preconditioner(small)
-        start = None if initial is None else _carried_over(initial, sketch, cost)
-        if sample is prepared:
-            g, subsample_passes = _first_guess(small, preconditioner, start, mean_cost, show)
-        else:
-            g, subsample_passes = _subsample_guess(
-                small,
-                preconditioner,
-                start,
-                mean_cost,
-                show,
-                tolerance=max(tolerance / 2, 1e-3),
-                max_passes=max_passes,
-            )
-        ascent = ascend(full, g, preconditioner, tolerance=tolerance, max_passes=max_passes, report=show("full pass"))
-        g, column, passes = ascent.g, ascent.evaluation.column, ascent.passes
-        subsample_passes += preconditioner.passes
-    final, upper_bound = full.rounding(g, column)
-    passes += 1
-    # A rounded cache can meet a tolerance that exact couplings do not.
-    rounded = preconditioner is not None and full.caches and final.error > tolerance and passes < max_passes
-    if preconditioner is not None and rounded and full.evaluate(g).error <= tolerance:
-        exact = oracle(prepared, 0)
-        ascent = ascend(
-            exact, g, preconditioner, tolerance=tolerance, max_passes=max_passes - passes, report=show("exact pass")
+    with Workers(where) as workers:
+        problem = _Problem(
+            prepared, sample, kernel, weights, epsilon, rho=_rho(reach, cost), mean_cost=mean_cost, workers=workers
         )
-        g = ascent.g
-        final, upper_bound = exact.rounding(g, ascent.evaluation.column)
-        passes += ascent.passes + 1
+        if solver == "geomloss":
+            from gotd_assets.transport.reference import geomloss_potential
+
+            g, passes = geomloss_potential(prepared, kernel, weights, epsilon, reach)
+            full = problem.oracle(prepared, 0)
+            final, upper_bound = full.rounding(g, full.evaluate(g).column)
+            solution = _Solution(g, final, upper_bound, passes + 1, 0, cached=False)
+        else:
+            start = None if initial is None else _carried_over(initial, sketch, cost)
+            solution = _climb(
+                problem, start, tolerance=tolerance, max_passes=max_passes, memory=memory_budget_bytes, show=show
+            )
     potentials = Potentials(
-        g=g,
+        g=solution.g,
         sketch=sketch,
         cost=cost,
         epsilon=epsilon,
         reach=reach,
-        mean_f=final.mean_f,
+        mean_f=solution.final.mean_f,
         certificate=Certificate(
-            dual_value=final.value,
-            primal_upper_bound=upper_bound,
-            gap=upper_bound - final.value,
-            marginal_error=final.error,
+            dual_value=solution.final.value,
+            primal_upper_bound=solution.upper_bound,
+            gap=solution.upper_bound - solution.final.value,
+            marginal_error=solution.final.error,
             tolerance=tolerance,
-            converged=final.error <= tolerance,
-            passes=passes,
-            subsample_passes=subsample_passes,
+            converged=solution.final.error <= tolerance,
+            passes=solution.passes,
+            subsample_passes=solution.subsample_passes,
             subsample_rows=0 if sample is prepared else sample.n_rows,
             seconds=time.perf_counter() - started,
             epsilon=epsilon,
             n_source=prepared.n_rows,
             n_target=len(weights),
             solver=solver,
-            cached=full.caches,
+            cached=solution.cached,
             dtype=dtype,
             device=str(where),
         ),
@@ -216,34 +189,91 @@ def solve_many(source: Shards, sketches: Sequence[Sketch], **arguments: Any) -> 
     return [solve(prepared, sketch, **arguments) for sketch in sketches]
 
 
-def _first_guess(
-    oracle: SemiDual, preconditioner: Preconditioner, start: Tensor | None, mean_cost: float, show: _Show
-) -> tuple[Tensor, int]:
-    """Where an ascent begins, by annealing unless `start` is given; and the passes that took."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Problem:
+    """What is the same in every pass."""
+
+    source: PreparedSource
+    sample: PreparedSource
+    kernel: Kernel
+    weights: Tensor
+    epsilon: float
+    rho: float | None
+    mean_cost: float
+    workers: Workers
+
+    def oracle(self, measure: PreparedSource, cache_bytes: int) -> SemiDual:
+        rows = _block_rows(len(self.weights), measure.dtype, measure.device)
+        return SemiDual(
+            measure,
+            self.kernel,
+            self.weights,
+            self.epsilon,
+            self.workers,
+            rho=self.rho,
+            block_rows=rows,
+            cache_bytes=cache_bytes,
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Solution:
+    g: Tensor
+    final: Evaluation
+    upper_bound: float
+    passes: int
+    subsample_passes: int
+    cached: bool
+
+
+def _climb(
+    problem: _Problem, start: Tensor | None, *, tolerance: float, max_passes: int, memory: int, show: _Show
+) -> _Solution:
+    """Solve on a subsample, then on the whole source, then certify."""
+    full = problem.oracle(problem.source, memory)
+    whole = problem.sample is problem.source
+    small = full if whole else problem.oracle(problem.sample, _SUBSAMPLE_BYTES * 2)
+    preconditioner = Preconditioner(small)
     if start is None:
-        return anneal(oracle, torch.zeros(len(oracle.b), dtype=torch.float64), mean_cost / 2, show("annealing"))
-    preconditioner.refresh(start)
-    return start, 0
-
-
-def _subsample_guess(
-    oracle: SemiDual,
-    preconditioner: Preconditioner,
-    start: Tensor | None,
-    mean_cost: float,
-    show: _Show,
-    *,
-    tolerance: float,
-    max_passes: int,
-) -> tuple[Tensor, int]:
-    """The potential of the subsample alone, with its curvature in `preconditioner`; and the passes that took."""
-    g, passes = _first_guess(oracle, preconditioner, start, mean_cost, show)
-    if preconditioner.refreshes == 0:
+        zero = torch.zeros_like(problem.weights)
+        g, small_passes = anneal(small, zero, problem.mean_cost / 2, show("annealing"))
+    else:
+        g, small_passes = start, 0
+    if start is not None or not whole:
         preconditioner.refresh(g)
-    ascent = ascend(oracle, g, preconditioner, tolerance=tolerance, max_passes=max_passes, report=show("subsample"))
-    if preconditioner.refreshes < 2:
-        preconditioner.refresh(ascent.g)
-    return ascent.g, passes + ascent.passes
+    if not whole:
+        ascent = ascend(
+            small,
+            g,
+            preconditioner,
+            tolerance=max(tolerance / 2, 1e-3),
+            max_passes=max_passes,
+            report=show("subsample"),
+        )
+        g, small_passes = ascent.g, small_passes + ascent.passes
+    ascent = ascend(full, g, preconditioner, tolerance=tolerance, max_passes=max_passes, report=show("full pass"))
+    final, upper_bound = full.rounding(ascent.g, ascent.evaluation.column)
+    passes = ascent.passes + 1
+    # Couplings rounded for the cache can meet a tolerance that exact ones do not.
+    missed_by_rounding = full.couplings.rounded and ascent.evaluation.error <= tolerance < final.error
+    if missed_by_rounding and passes < max_passes:
+        exact = problem.oracle(problem.source, 0)
+        ascent = ascend(
+            exact,
+            ascent.g,
+            preconditioner,
+            tolerance=tolerance,
+            max_passes=max_passes - passes,
+            report=show("exact pass"),
+        )
+        final, upper_bound = exact.rounding(ascent.g, ascent.evaluation.column)
+        passes += ascent.passes + 1
+    return _Solution(ascent.g, final, upper_bound, passes, small_passes + preconditioner.passes, full.couplings.cached)
+
+
+def _rho(reach: float | None, cost: CostName) -> float | None:
+    """The weight of the relaxed marginal's divergence, in units of the cost, as geomloss derives it from `reach`."""
+    return None if reach is None else (reach**2 if cost == "sqeuclidean" else reach)
 
 
 def _check(epsilon: float, tolerance: float, max_passes: int, reach: float | None) -> None:
@@ -274,7 +304,7 @@ def _subsample(source: PreparedSource, targets: int, seed: int) -> PreparedSourc
     weights = torch.full((size,), 1.0 / size, dtype=torch.float64)
     rows = source.take(indices)
     origin = torch.zeros_like(source.centre)
-    return PreparedSource([rows], weights, source.max_norm, origin, source.device, source.dtype)
+    return PreparedSource([rows], [size], weights, source.max_norm, origin, source.device, source.dtype)
 
 
 def _typical_costs(sample: PreparedSource, kernel: Kernel) -> tuple[float, float]:

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from gotd_assets.errors import TransportError
 
+_CHECKED_ROWS = 2048  # few enough to stay in the processor's cache while they are checked
+
 Shards: TypeAlias = "Tensor | np.ndarray[Any, Any] | Sequence[Any]"
 
 
@@ -30,6 +32,7 @@ class PreparedSource:
 
     Attributes:
         shards: arrays or tensors (n_k, D), re-readable, in any floating dtype.
+        lengths: their n_k.
         weights: (N,) float64, summing to 1.
         max_norm: largest Euclidean norm of a row after subtraction of `centre`.
         centre: (D,) float64 subtracted from every row; costs depend on differences only, and small numbers are more
@@ -39,6 +42,7 @@ class PreparedSource:
     """
 
     shards: Sequence[Any]
+    lengths: Sequence[int]
     weights: Tensor
     max_norm: float
     centre: Tensor
@@ -50,16 +54,22 @@ class PreparedSource:
         """Number of source points N."""
         return len(self.weights)
 
-    def blocks(self, rows: int) -> Iterator[Block]:
-        """The source in order, at most `rows` rows at a time."""
+    def blocks(self, rows: int, part: int = 0, parts: int = 1) -> Iterator[Block]:
+        """The source in order, at most `rows` rows at a time; or one of `parts` nearly equal parts of it.
+
+        A shard is read once for all its blocks.
+        """
         centre = self.centre.to(self.device, self.dtype)
+        first, last = self.n_rows * part // parts, self.n_rows * (part + 1) // parts
         start = 0
-        for shard in self.shards:
-            length = len(shard)
-            for begin in range(0, length, rows):
-                end = min(begin + rows, length)
-                points = as_tensor(shard[begin:end], self.device, self.dtype) - centre
-                yield Block(start + begin, points, self.weights[start + begin : start + end])
+        for number, length in enumerate(self.lengths):
+            low, high = max(first - start, 0), min(last - start, length)
+            if low < high:
+                shard = self.shards[number]
+                for begin in range(low, high, rows):
+                    end = min(begin + rows, high)
+                    points = as_tensor(shard[begin:end], self.device, self.dtype) - centre
+                    yield Block(start + begin, points, self.weights[start + begin : start + end])
             start += length
 
     def take(self, indices: Tensor) -> Tensor:
@@ -67,10 +77,10 @@ class PreparedSource:
         centre = self.centre.to(self.device, self.dtype)
         wanted = indices.numpy()
         parts, start = [], 0
-        for shard in self.shards:
-            length = len(shard)
+        for number, length in enumerate(self.lengths):
             local = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, start + length)] - start
             if len(local):
+                shard = self.shards[number]
                 rows = shard[torch.from_numpy(local)] if isinstance(shard, Tensor) else np.asarray(shard[local])
                 parts.append(as_tensor(rows, self.device, self.dtype) - centre)
             start += length
@@ -95,7 +105,7 @@ def prepare(
     if isinstance(source, PreparedSource):
         return source
     shards = shard_list(source)
-    n_rows, squared_norm = 0, 0.0
+    lengths, squared_norm = [], 0.0
     offset = centre.to(device, dtype)
     for number, shard in enumerate(shards):
         shape = tuple(shard.shape)
@@ -104,8 +114,8 @@ def prepare(
                 f"source shard {number} has shape {shape}, expected (n, {dimension}) like the target's points: "
                 "were both embedded by the same encoder?"
             )
-        for begin in range(0, shape[0], 65536):
-            rows = as_tensor(shard[begin : begin + 65536], device, dtype)
+        for begin in range(0, shape[0], _CHECKED_ROWS):
+            rows = as_tensor(shard[begin : begin + _CHECKED_ROWS], device, dtype)
             squared = (rows - offset).square_().sum(1)
             worst = squared.max()
             if not torch.isfinite(worst):
@@ -115,12 +125,11 @@ def prepare(
                     "vector before solving"
                 )
             squared_norm = max(squared_norm, float(worst))
-        n_rows += shape[0]
-    if n_rows == 0:
+        lengths.append(shape[0])
+    if sum(lengths) == 0:
         raise TransportError("the source has no points: nothing can be transported")
-    return PreparedSource(
-        shards, normalised_weights(weights, n_rows, "source"), squared_norm**0.5, centre, device, dtype
-    )
+    mass = normalised_weights(weights, sum(lengths), "source")
+    return PreparedSource(shards, lengths, mass, squared_norm**0.5, centre, device, dtype)
 
 
 def shard_list(source: Shards) -> Sequence[Any]:
@@ -138,7 +147,7 @@ def shard_list(source: Shards) -> Sequence[Any]:
 def as_tensor(rows: Any, device: torch.device, dtype: torch.dtype) -> Tensor:
     """`rows` as a tensor of its own on `device`; memory-mapped arrays are copied, never written to."""
     if isinstance(rows, Tensor):
-        return rows.to(device, dtype)
+        return rows.detach().to(device, dtype)
     array = np.asarray(rows)
     if not np.issubdtype(array.dtype, np.floating):
         raise TransportError(f"vectors have dtype {array.dtype}; expected a floating one")

@@ -1,0 +1,121 @@
+"""Couplings of a source with a target, block by block, kept between passes if they fit the memory budget."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from gotd_assets.transport.kernel import Kernel
+from gotd_assets.transport.source import PreparedSource
+
+# A cached coupling is off by at most half a step: more than ε/50 would show in the marginals.
+_LARGEST_STEP_PER_EPSILON = 1 / 25
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CoupledBlock:
+    """Rows of the source with their couplings.
+
+    Attributes:
+        rows: (n,) float64, the cost's part of the source alone.
+        weights: (n,) float64.
+        coupling: (n, M), in units of `step`.
+        step: see `coupling`.
+        out: (n, M), where the exponent is put; may be `coupling` itself.
+    """
+
+    rows: Tensor
+    weights: Tensor
+    coupling: Tensor
+    step: float
+    out: Tensor
+
+    def exponent(self, bias: Tensor, epsilon: float) -> Tensor:
+        """coupling/ε + bias (n, M), free to overwrite; `coupling` may be lost."""
+        return torch.add(bias, self.coupling, alpha=self.step / epsilon, out=self.out)
+
+
+class Couplings:
+    """The couplings of `source` under `kernel`, for passes by `workers` threads.
+
+    They are kept in the working precision if that fits `cache_bytes`, else as 16-bit multiples of a step if that is fine
+    enough for `epsilon` and fits, else computed anew on every pass.
+    """
+
+    def __init__(
+        self,
+        source: PreparedSource,
+        kernel: Kernel,
+        epsilon: float,
+        *,
+        block_rows: int,
+        workers: int,
+        cache_bytes: int,
+    ) -> None:
+        self._source = source
+        self._kernel = kernel
+        self._block_rows = block_rows
+        self._workers = workers
+        targets = len(kernel.targets)
+        self._buffers = [
+            torch.empty(block_rows, targets, device=source.device, dtype=source.dtype) for _ in range(workers)
+        ]
+        self._kept: list[list[CoupledBlock]] = [[] for _ in range(workers)]
+        self._step, dtype = _plan(source, kernel, epsilon, cache_bytes)
+        self._cache = None if dtype is None else torch.empty(source.n_rows, targets, dtype=dtype, device=source.device)
+
+    @property
+    def cached(self) -> bool:
+        """Whether couplings are kept between passes."""
+        return self._cache is not None
+
+    @property
+    def rounded(self) -> bool:
+        """Whether they are kept with fewer digits than they are computed with."""
+        return self.cached and self._step != 1.0
+
+    def blocks(self, worker: int, *, exact: bool = False) -> Iterator[CoupledBlock]:
+        """The blocks of one worker; `exact` computes couplings anew if those kept are rounded."""
+        cache = None if exact and self.rounded else self._cache
+        if cache is not None and self._kept[worker]:
+            yield from (self._restored(block) for block in self._kept[worker])
+            return
+        for block in self._source.blocks(self._block_rows, worker, self._workers):
+            length = len(block.points)
+            place = slice(block.start, block.start + length)
+            out = self._buffers[worker][:length]
+            coupled = CoupledBlock(
+                rows=self._kernel.source_part(block.points).double(),
+                weights=block.weights.to(self._source.device),
+                coupling=self._kernel.coupling(block.points, out if cache is None or self.rounded else cache[place]),
+                step=1.0,
+                out=out,
+            )
+            if cache is not None:
+                coupled = self._keep(worker, coupled, cache[place])
+            yield coupled
+
+    def _keep(self, worker: int, block: CoupledBlock, place: Tensor) -> CoupledBlock:
+        """Keep `block` with its couplings in `place`; return it with couplings rounded like what is kept."""
+        if self.rounded:
+            place.copy_(block.coupling.mul_(1 / self._step).round_())
+            block = dataclasses.replace(block, step=self._step)
+        self._kept[worker].append(dataclasses.replace(block, coupling=place))
+        return block
+
+    def _restored(self, block: CoupledBlock) -> CoupledBlock:
+        return dataclasses.replace(block, coupling=block.out.copy_(block.coupling)) if self.rounded else block
+
+
+def _plan(source: PreparedSource, kernel: Kernel, epsilon: float, cache_bytes: int) -> tuple[float, torch.dtype | None]:
+    """The step and the type in which couplings are kept; None if they are not."""
+    elements = source.n_rows * len(kernel.targets)
+    if elements * (8 if source.dtype == torch.float64 else 4) <= cache_bytes:
+        return 1.0, source.dtype
+    lowest, highest = kernel.bound(source.max_norm)
+    step = max(abs(lowest), abs(highest)) / 32_000
+    fine_enough = 0 < step <= epsilon * _LARGEST_STEP_PER_EPSILON and source.dtype == torch.float32
+    return (step, torch.int16) if fine_enough and elements * 2 <= cache_bytes else (1.0, None)
