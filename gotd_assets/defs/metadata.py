@@ -101,6 +101,18 @@ def scores(artifact: Artifact) -> Metadata:
     }
 
 
+def relevance(artifact: Artifact) -> Metadata:
+    """The sources from the nearest to the farthest."""
+    from gotd_assets.defs import plots
+
+    frame = pl.read_parquet(artifact.file("sources.parquet"))
+    distances = dict(frame.select("source", "distance").iter_rows())
+    return figures(artifact) | {
+        "sources": table(frame),
+        "distances": picture("OT distance to the target", plots.bars(distances, "OT distance to the target")),
+    }
+
+
 def selection(artifact: Artifact) -> Metadata:
     """The best documents, and where they come from."""
     from gotd_assets.defs import plots
