@@ -298,6 +298,13 @@ class SelectionSettings(_Section):
     rounds: int = Field(
         10, ge=1, description="Steps of 'gotd-rounds', after each of which the transport is solved again."
     )
+    rounds_similarity: float = Field(
+        0.95,
+        gt=0,
+        le=1,
+        description="'gotd-rounds' passes over a candidate whose cosine similarity to one chosen is above this for "
+        "others that help at least half as much; 1 turns it off.",
+    )
     away_target: Name | None = Field(
         None, description="Target to stay away from by 'gotd-toward-and-away'; one of `targets`."
     )

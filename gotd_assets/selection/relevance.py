@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -12,8 +12,6 @@ import polars as pl
 from gotd_assets.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from gotd_assets.selection.pool import Pool
     from gotd_assets.settings import TransportSettings
     from gotd_assets.transport import Sketch
@@ -61,7 +59,7 @@ def source_distances(
         # By doc_id, so that the same documents are drawn wherever they stand.
         drawn = rows.sort("doc_id").get_column("row").to_numpy()[draw.permutation(rows.height)[:size]]
         solved = solve(
-            _rows(pool, np.sort(drawn)),
+            pool.take(drawn),
             sketch,
             cost=transport.cost,
             epsilon=transport.epsilon,
@@ -97,14 +95,3 @@ def relevant_sources(distances: Mapping[str, float], nearest: int | None, *, awa
 def as_frame(distances: list[SourceDistance]) -> pl.DataFrame:
     """One row per source, nearest first."""
     return pl.DataFrame([dataclasses.asdict(entry) for entry in distances])
-
-
-def _rows(pool: Pool, rows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Vectors (n, D) at ascending `rows` of the pool."""
-    parts, start = [], 0
-    for shard in pool:
-        local = rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + len(shard.doc_ids))] - start
-        if len(local):
-            parts.append(np.asarray(shard.vectors[local], dtype=np.float32))
-        start += len(shard.doc_ids)
-    return np.concatenate(parts)

@@ -60,7 +60,7 @@ METHODS: Mapping[str, Method] = {
     "gotd-toward-and-away": Method(
         gotd_toward_and_away, frozenset({"away_scores"}), ("away_target", "away_weight"), calibrated=True
     ),
-    "gotd-rounds": Method(gotd_rounds, frozenset({"potentials"}), ("rounds", "mixing")),
+    "gotd-rounds": Method(gotd_rounds, frozenset({"potentials"}), ("rounds", "mixing", "rounds_similarity")),
     "random": Method(random),
     "all-domains": Method(all_domains),
     "dapt": Method(dapt, frozenset({"relevance"})),

@@ -17,13 +17,18 @@ if TYPE_CHECKING:
     from gotd_assets.selection.problem import SelectionProblem
 
 
+_BLOCK = 2048
+_GIVES_WAY = 0.5
+
+
 def gotd_rounds(problem: SelectionProblem) -> pl.DataFrame:
     """Take a part of the budget by gradient, give it its weight, solve again from there, and go on.
 
     After share s of the budget the source of the transport problem is λ·s·selection + (1 − λ·s)·pool: every document
     already has the weight it will have in the effective distribution at the end. Where target mass is served, the
     gradient rises, and the next round looks elsewhere; one step cannot know, which is why single-step selections at
-    extreme ratios are all alike. `score` is the calibrated gradient at the time of choosing, `step` the round.
+    extreme ratios are all alike. Where many copies of one document lie at the very middle of a topic, transport itself
+    asks for more of them: near-duplicates of what is chosen give way to candidates that help at least half as much. `score` is the calibrated gradient at the time of choosing, `step` the round.
 
     Raises:
         InputError: the potentials are missing.
@@ -69,8 +74,54 @@ def gotd_rounds(problem: SelectionProblem) -> pl.DataFrame:
             .sort("score", "doc_id")
             .select("row", "doc_id", "score", step=pl.lit(number, dtype=pl.Int32))
         )
-        chosen = pl.concat([chosen, allowance.take(ranking, number / rounds, chosen)])
+        chosen = pl.concat([chosen, _take(problem, allowance, ranking, number / rounds, chosen)])
     return chosen.select("doc_id", "score", "step", reason=pl.format("round {} of {}", "step", pl.lit(rounds)))
+
+
+def _take(
+    problem: SelectionProblem, allowance: Allowance, ranking: pl.DataFrame, share: float, chosen: pl.DataFrame
+) -> pl.DataFrame:
+    """The beginning of `ranking`, near-duplicates after the others whose gradient is at least half of the best.
+
+    The half keeps a topic whose documents all lie close together from losing to documents that hardly help.
+    """
+    limit = problem.settings.rounds_similarity
+    helping = ranking.filter(pl.col("score") <= _GIVES_WAY * pl.col("score").first().clip(upper_bound=0))
+    before = _directions(problem, chosen)
+    kept, passed_over = ranking.clear(), ranking.clear()
+    for begin in range(0, helping.height if limit < 1 else 0, _BLOCK):
+        block = helping.slice(begin, _BLOCK)
+        vectors = _directions(problem, block)
+        free = _apart(vectors, before, limit)
+        before = np.concatenate([before, vectors[free]])
+        kept = pl.concat([kept, block.filter(pl.Series(free))])
+        passed_over = pl.concat([passed_over, block.filter(pl.Series(~free))])
+        taken = allowance.take(kept, share, chosen)
+        if taken.height < kept.height:
+            return taken
+    rest = ranking.slice(kept.height + passed_over.height)
+    return allowance.take(pl.concat([kept, passed_over, rest]), share, chosen)
+
+
+def _apart(vectors: npt.NDArray[Any], before: npt.NDArray[Any], limit: float) -> npt.NDArray[np.bool_]:
+    """Which rows of `vectors` (n, D) are no nearer than `limit` to `before` (m, D) and to earlier rows that are kept."""
+    free = np.ones(len(vectors), dtype=np.bool_)
+    for begin in range(0, len(before), _BLOCK):
+        free &= (vectors @ before[begin : begin + _BLOCK].T <= limit).all(axis=1)
+    near = np.triu(vectors @ vectors.T > limit, k=1)
+    for row in np.flatnonzero(near.any(axis=1)):
+        if free[row]:
+            free &= ~near[row]
+    return free
+
+
+def _directions(problem: SelectionProblem, rows: pl.DataFrame) -> npt.NDArray[Any]:
+    """Vectors (n, D) of `rows`, scaled to length 1; zero vectors stay."""
+    if not rows.height:
+        return np.empty((0, problem.target.shape[1]), dtype=np.float32)
+    vectors = problem.pool.take(rows["row"].to_numpy())
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(norms > 0, norms, 1)
 
 
 def _effective(n: int, chosen: pl.DataFrame, mass: float) -> npt.NDArray[Any]:
