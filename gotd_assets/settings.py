@@ -287,6 +287,16 @@ class SelectionSettings(_Section):
         description="λ of the effective distribution λ·selection + (1−λ)·pool: what 'gotd-rounds' works towards, and whose "
         "OT distance is reported.",
     )
+    worth_mixings: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        default_factory=lambda: [0.05, 0.2, 0.5],
+        min_length=1,
+        description="Further λ for which the report shows the OT distance of the effective distribution.",
+    )
+    stability_resamples: int = Field(
+        2,
+        ge=0,
+        description="Bootstrap samples of the target that a selection is compared over, each a solve of its own; 0 for none.",
+    )
     nearest_sources: int | None = Field(
         None,
         ge=1,

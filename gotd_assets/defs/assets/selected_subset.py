@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field, field_validator
@@ -14,9 +13,6 @@ from gotd_assets.defs.station import OWNERS, Station
 from gotd_assets.fingerprint import Json
 from gotd_assets.settings import Project, SelectionSettings, canonical_budget
 from gotd_assets.storage import Artifact, ArtifactWriter
-
-if TYPE_CHECKING:
-    from gotd_assets.transport import Potentials
 
 
 def selected_subset(declared: Project, partitions: Partitions) -> dg.AssetsDefinition:
@@ -81,23 +77,22 @@ def selected_subset(declared: Project, partitions: Partitions) -> dg.AssetsDefin
             if "relevance" in method.needs or settings.nearest_sources is not None
             else None
         )
-        potentials = station.read("ot_potentials", key.target) if "potentials" in method.needs else None
+        potentials = station.read("ot_potentials", key.target)
         away = settings.away_target if "away_scores" in method.needs else None
         away_scores = station.read("candidate_scores", away) if away not in (None, key.target) else None
 
         def write(writer: ArtifactWriter) -> None:
             import polars as pl
 
-            from gotd_assets.corpus import scan_documents
-            from gotd_assets.embedding import open_vectors
             from gotd_assets.selection.methods import SelectionProblem, select
             from gotd_assets.selection.pool import Pool, vectors_of
             from gotd_assets.selection.relevance import relevant_sources
-            from gotd_assets.selection.subset import with_nearest_target, write_subset
+            from gotd_assets.selection.stability import bootstrap_overlaps
+            from gotd_assets.selection.subset import open_target, with_nearest_target, write_subset
+            from gotd_assets.selection.summary import figures_of
+            from gotd_assets.transport import Potentials
 
-            target = scan_documents(documents.path / "train").select("doc_id", "text").collect()
-            target_shards = open_vectors(vectors.path)
-            target = target.filter(pl.col("doc_id").is_in(target_shards.all_doc_ids().implode()))
+            target, target_vectors = open_target(documents.path / "train", vectors.path)
             selectable = pl.read_parquet(scores.file("scores.parquet")).join(
                 pl.read_parquet(scores.file("exclusions.parquet")), on="doc_id", how="anti"
             )
@@ -109,28 +104,32 @@ def selected_subset(declared: Project, partitions: Partitions) -> dg.AssetsDefin
             problem = SelectionProblem(
                 scores=selectable,
                 pool=Pool.open({name: artifact.path for name, artifact in embeddings.items()}, left_out),
-                target=vectors_of(target.get_column("doc_id"), target_shards),
+                target=target_vectors,
                 budget=budget,
                 seed=config.seed,
                 direction=direction,
                 settings=settings,
                 documents={name: artifact.path for name, artifact in raw.items()},
                 target_texts=target.get_column("text"),
-                potentials=_potentials(potentials),
+                potentials=Potentials.load(potentials.file("potentials.safetensors")),
                 relevance=distances,
                 away_scores=None if away_scores is None else pl.read_parquet(away_scores.file("scores.parquet")),
             )
             ranking = select(key.method, problem).join(problem.scores.select("doc_id", "source"), on="doc_id")
-            ranking = with_nearest_target(
-                ranking, vectors_of(ranking.get_column("doc_id"), problem.pool), problem.target, target
-            )
+            chosen = vectors_of(ranking.get_column("doc_id"), problem.pool)
+            ranking = with_nearest_target(ranking, chosen, problem.target, target)
             subset = write_subset(ranking, problem.documents, writer.path)
-            shares = subset.group_by("source").len().sort("source")
-            writer.summary.update(
-                documents=subset.height,
-                characters=int(subset.get_column("text").str.len_chars().sum()),
-                per_source=dict(zip(shares["source"].to_list(), shares["len"].to_list(), strict=True)),
-            )
+            writer.summary.update(figures_of(subset, chosen, problem))
+            if method.resampled and settings.stability_resamples:
+                overlaps = bootstrap_overlaps(
+                    key.method,
+                    problem,
+                    subset.get_column("doc_id"),
+                    station.project.settings.transport.sketch,
+                    settings.stability_resamples,
+                    progress=station.log,
+                )
+                writer.summary["bootstrap_overlap"] = sum(overlaps) / len(overlaps)
 
         return station.make(
             {
@@ -164,11 +163,3 @@ def _distances(relevance: Artifact | None) -> Mapping[str, float] | None:
     import polars as pl
 
     return dict(pl.read_parquet(relevance.file("sources.parquet")).select("source", "distance").iter_rows())
-
-
-def _potentials(artifact: Artifact | None) -> "Potentials | None":
-    if artifact is None:
-        return None
-    from gotd_assets.transport import Potentials
-
-    return Potentials.load(artifact.file("potentials.safetensors"))

@@ -45,26 +45,33 @@ class Method:
         settings: fields of `selection` in gotd.yaml that shape its result.
         calibrated: whether a score below zero says that the document helps, so that 'until-zero' goes by it; for the
             others 'until-zero' takes as many documents as for 'gotd'.
+        resampled: whether its stability under bootstrap samples of the target is measured: it goes by the target's
+            vectors, draws nothing at random, and is cheap to run again.
     """
 
     rank: Rank
     needs: frozenset[Need] = frozenset()
     settings: tuple[str, ...] = ()
     calibrated: bool = False
+    resampled: bool = False
 
 
 METHODS: Mapping[str, Method] = {
-    "gotd": Method(gotd, calibrated=True),
-    "gotd-away": Method(gotd_away, calibrated=True),
-    "gotd-debiased": Method(gotd_debiased, frozenset({"potentials"}), calibrated=True),
+    "gotd": Method(gotd, calibrated=True, resampled=True),
+    "gotd-away": Method(gotd_away, calibrated=True, resampled=True),
+    "gotd-debiased": Method(gotd_debiased, frozenset({"potentials"}), calibrated=True, resampled=True),
     "gotd-toward-and-away": Method(
-        gotd_toward_and_away, frozenset({"away_scores"}), ("away_target", "away_weight"), calibrated=True
+        gotd_toward_and_away,
+        frozenset({"away_scores"}),
+        ("away_target", "away_weight"),
+        calibrated=True,
+        resampled=True,
     ),
     "gotd-rounds": Method(gotd_rounds, frozenset({"potentials"}), ("rounds", "mixing", "rounds_similarity")),
     "random": Method(random),
     "all-domains": Method(all_domains),
     "dapt": Method(dapt, frozenset({"relevance"})),
-    "tapt-c": Method(nearest_neighbours),
+    "tapt-c": Method(nearest_neighbours, resampled=True),
     "dsir": Method(dsir, frozenset({"texts"}), ("dsir",)),
     "tsds": Method(tsds, settings=("tsds",)),
 }
