@@ -244,8 +244,11 @@ class DsirSettings(_Section):
     """Data selection by importance resampling (Xie et al. 2023)."""
 
     buckets: int = Field(10_000, ge=2, description="Buckets that unigrams and bigrams are hashed into.")
-    min_tokens: int = Field(
-        0, ge=0, description="Documents with fewer words are not selected; the authors' package uses 100 by default."
+    min_tokens: int | None = Field(
+        None,
+        ge=0,
+        description="Documents of fewer words come last: the sum of log ratios favours short ones. By default 100, as in the "
+        "authors' package, or the candidates' median number of words if that is less.",
     )
 
 

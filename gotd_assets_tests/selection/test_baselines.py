@@ -89,7 +89,7 @@ def textbook_dsir(texts: list[str], target: list[str], buckets: int) -> np.ndarr
 
 
 def test_dsir_weighs_as_the_textbook_does(tmp_path: Path) -> None:
-    problem = random_problem(tmp_path, 120, settings=SelectionSettings(dsir=DsirSettings(buckets=500)))
+    problem = random_problem(tmp_path, 120, settings=SelectionSettings(dsir=DsirSettings(buckets=500, min_tokens=0)))
     texts = pl.concat([pl.read_parquet(folder / "documents-00000.parquet") for folder in problem.documents.values()])
     weights = textbook_dsir(texts["text"].to_list(), problem.target_texts.to_list(), 500)
     expected = dict(zip(texts["doc_id"], weights, strict=True))
@@ -111,7 +111,7 @@ def test_dsir_draws_without_replacement_by_weight(tmp_path: Path) -> None:
         0,
         documents={"s": write_documents(tmp_path / "text", "s", texts)},
         target_texts=pl.Series(["film film plot goal", "film plot", "match film"]),
-        settings=SelectionSettings(dsir=DsirSettings(buckets=10_000)),
+        settings=SelectionSettings(dsir=DsirSettings(buckets=10_000, min_tokens=0)),
     )
     weights = np.exp(textbook_dsir(texts, problem.target_texts.to_list(), 10_000))
     names = [document_id(text) for text in texts]
@@ -123,14 +123,19 @@ def test_dsir_draws_without_replacement_by_weight(tmp_path: Path) -> None:
     np.testing.assert_allclose(share, weights / weights.sum(), atol=0.08)
 
 
-def test_dsir_leaves_short_documents_out_and_says_if_none_is_left(tmp_path: Path) -> None:
-    long = SelectionSettings(dsir=DsirSettings(min_tokens=8))
-    problem = random_problem(tmp_path, 5, settings=long)
-    texts = pl.concat([pl.read_parquet(folder / "documents-00000.parquet") for folder in problem.documents.values()])
-    chosen = select("dsir", problem).join(texts, on="doc_id")
-    assert (chosen["text"].str.split(" ").list.len() >= 8).all()
-    with pytest.raises(InputError, match=r"selection\.dsir\.min_tokens is 99"):
-        select("dsir", random_problem(tmp_path / "b", settings=SelectionSettings(dsir=DsirSettings(min_tokens=99))))
+def test_dsir_takes_short_documents_last(tmp_path: Path) -> None:
+    for name, limit in (("given", 8), ("median", None)):
+        problem = random_problem(tmp_path / name, 120, settings=SelectionSettings(dsir=DsirSettings(min_tokens=limit)))
+        texts = pl.concat(
+            [pl.read_parquet(folder / "documents-00000.parquet") for folder in problem.documents.values()]
+        ).with_columns(words=pl.col("text").str.split(" ").list.len())
+        least = limit or int(texts["words"].median())
+        chosen = select("dsir", problem).join(texts, on="doc_id", maintain_order="left")
+        long = (texts["words"] >= least).sum()
+        assert 0 < long < 120
+        assert (chosen["words"][:long] >= least).all()
+        assert (chosen["words"][long:] < least).all()
+        assert chosen["reason"][119] == f"fewer than {least} words"
 
 
 @settings(max_examples=30, deadline=None)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _SMOOTHING = 1e-8  # what the authors' package adds to a probability before its logarithm
 _NGRAMS = 2
+_MIN_WORDS = 100  # the authors' default
 
 
 def dsir(problem: SelectionProblem) -> pl.DataFrame:
@@ -23,9 +24,10 @@ def dsir(problem: SelectionProblem) -> pl.DataFrame:
 
     Features (hashed unigrams and bigrams) are counted by the authors' package `data-selection`. The score is the
     negative of log weight plus Gumbel noise, so that the lowest scores are a draw without replacement by weight.
+    Weights are sums over n-grams, so short documents crowd in; as in the package they are kept back (step 2 here).
 
     Raises:
-        InputError: texts are missing, or no candidate has the words asked for.
+        InputError: texts are missing.
     """
     texts = problem.target_texts
     if texts is None or not problem.documents:
@@ -48,17 +50,18 @@ def dsir(problem: SelectionProblem) -> pl.DataFrame:
         words = (ngrams + 1) // _NGRAMS
         frames.append(pl.DataFrame({"doc_id": shard.get_column("doc_id"), "weight": weights, "words": words}))
     weighted = pl.concat(frames).unique("doc_id").sort("doc_id")
-    noise = np.random.default_rng(problem.seed).gumbel(size=weighted.height)
-    ranking = weighted.filter(pl.lit(pl.Series(weighted["words"] >= settings.min_tokens)))
-    if not ranking.height:
-        raise InputError(
-            f"selection.dsir.min_tokens is {settings.min_tokens}, but no candidate has that many words: lower it"
-        )
-    noise = noise[(weighted["words"] >= settings.min_tokens).to_numpy()]
-    return ranking.select(
+    limit = settings.min_tokens
+    if limit is None:
+        limit = min(_MIN_WORDS, int(np.median(weighted.get_column("words").to_numpy())))
+    noise = pl.Series(np.random.default_rng(problem.seed).gumbel(size=weighted.height))
+    short = pl.col("words") < limit
+    return weighted.select(
         "doc_id",
-        score=-(problem.sign * pl.col("weight") + pl.Series(noise)),
-        reason=pl.format("log importance weight {}", pl.col("weight").round(3)),
+        score=-(problem.sign * pl.col("weight") + noise),
+        step=pl.when(short).then(2).otherwise(1).cast(pl.Int32),
+        reason=pl.when(short)
+        .then(pl.format("fewer than {} words", pl.lit(limit)))
+        .otherwise(pl.format("log importance weight {}", pl.col("weight").round(3))),
     )
 
 
