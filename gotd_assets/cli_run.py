@@ -14,14 +14,21 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from gotd_assets.errors import GotdError
-from gotd_assets.settings import load_project, settings_path
+from gotd_assets.settings import Settings, load_project, settings_path
 
 if TYPE_CHECKING:
     import dagster as dg
 
 _SOURCE_STATIONS = ("raw_candidates", "candidate_embeddings")
 _POOL_STATIONS = ("candidate_pool",)
-_TARGET_STATIONS = ("target_documents", "target_embeddings", "target_sketch", "ot_potentials", "candidate_scores")
+_TARGET_STATIONS = (
+    "target_documents",
+    "target_embeddings",
+    "target_sketch",
+    "domain_relevance",
+    "ot_potentials",
+    "candidate_scores",
+)
 _SELECTION_STATIONS = ("selected_subset", "pre_fine_tuned_model")
 _REPORT_STATIONS = ("evaluation_report",)
 _LAUNCHER = "gotd/launcher"
@@ -58,9 +65,7 @@ def run(targets: list[str] | None, console: Console) -> None:
 
     definitions = dg.Definitions.merge(defs(), dg.Definitions(loggers={"console": _terminal_logger(console)}))
     job = definitions.resolve_implicit_global_asset_job_def()
-    stages = list(
-        _stages([source.name for source in project.settings.sources], names, project.settings.selection.methods)
-    )
+    stages = list(_stages(project.settings, names))
     with _alone(project.home), dg.DagsterInstance.get() as instance:
         _end_killed_runs(instance)
         for number, stage in enumerate(stages, 1):
@@ -68,13 +73,18 @@ def run(targets: list[str] | None, console: Console) -> None:
             _execute(job, instance, stage)
 
 
-def _stages(sources: list[str], targets: list[str], methods: list[str]) -> Iterator[_Stage]:
-    for source in sources:
-        yield _Stage(f"read and embed source {source}", _SOURCE_STATIONS, source)
+def _stages(settings: Settings, targets: list[str]) -> Iterator[_Stage]:
+    for source in settings.sources:
+        yield _Stage(f"read and embed source {source.name}", _SOURCE_STATIONS, source.name)
     yield _Stage("find duplicates across sources", _POOL_STATIONS, None)
+    away = settings.selection.away_target
+    scored = [] if away is None else [away]
+    if away is not None:
+        yield _Stage(f"target {away}: transport and scores", _TARGET_STATIONS, away)
     for target in targets:
-        yield _Stage(f"target {target}: transport and scores", _TARGET_STATIONS, target)
-        for method in methods:
+        if target not in scored:
+            yield _Stage(f"target {target}: transport and scores", _TARGET_STATIONS, target)
+        for method in settings.selection.methods:
             title = f"target {target}: select by {method} and pre-fine-tune"
             yield _Stage(title, _SELECTION_STATIONS, {"target": target, "method": method})
         yield _Stage(f"target {target}: evaluation", _REPORT_STATIONS, target)

@@ -4,12 +4,23 @@ Nested fields are reached with two underscores: `GOTD_TRANSPORT__EPSILON=0.05` o
 paths are relative to the folder that holds gotd.yaml. `docs/settings.md` is generated from the descriptions here.
 """
 
+import dataclasses
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gotd_assets.errors import SettingsError
@@ -163,27 +174,173 @@ class TransportSettings(_Section):
     device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1'.")
 
 
+_BUDGET = re.compile(r"(?P<number>\d[\d_]*(?:\.\d+)?)\s*(?P<thousands>[kKmM]?)\s*(?P<unit>%|tokens)?", re.ASCII)
+_MULTIPLES = {"": 1, "k": 1_000, "m": 1_000_000}
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """How much to select.
+
+    Attributes:
+        kind: what `amount` counts; 'until-zero' takes every candidate that still helps.
+        amount: documents, share in (0, 1], or tokens; 0 for 'until-zero'.
+    """
+
+    kind: Literal["documents", "share", "tokens", "until-zero"]
+    amount: float
+
+    @classmethod
+    def parse(cls, value: int | str) -> Self:
+        """Read 1000, '1000', '2%', '50k tokens' or 'until-zero'.
+
+        Raises:
+            ValueError: it is none of these.
+        """
+        text = str(value).strip()
+        if text == "until-zero":
+            return cls("until-zero", 0)
+        found = _BUDGET.fullmatch(text)
+        amount = float(found["number"]) * _MULTIPLES[found["thousands"].lower()] if found else 0.0
+        unit = found["unit"] if found else None
+        if found is None or amount <= 0 or (unit == "%" and (found["thousands"] or amount > 100)):
+            raise ValueError(
+                f"{text!r} is no budget: write a number of documents (1000), a share of the candidates ('2%'), a number "
+                "of tokens ('50k tokens', '1.5M tokens') or 'until-zero'"
+            )
+        if unit == "%":
+            return cls("share", amount / 100)
+        if amount != int(amount):
+            raise ValueError(f"{text!r} is no budget: {unit or 'documents'} come in whole numbers")
+        return cls("tokens" if unit == "tokens" else "documents", amount)
+
+
+def canonical_budget(value: int | str) -> int | str:
+    """`value` checked; a number of documents becomes an integer, so that 8 and '8' make the same selection.
+
+    Raises:
+        ValueError: it is no budget.
+    """
+    budget = Budget.parse(value)
+    return int(budget.amount) if budget.kind == "documents" else str(value).strip()
+
+
+METHOD_NAMES = (
+    "gotd",
+    "gotd-away",
+    "gotd-debiased",
+    "gotd-toward-and-away",
+    "gotd-rounds",
+    "random",
+    "all-domains",
+    "dapt",
+    "tapt-c",
+    "dsir",
+    "tsds",
+)
+
+
+class DsirSettings(_Section):
+    """Data selection by importance resampling (Xie et al. 2023)."""
+
+    buckets: int = Field(10_000, ge=2, description="Buckets that unigrams and bigrams are hashed into.")
+    min_tokens: int | None = Field(
+        None,
+        ge=0,
+        description="Documents of fewer words come last: the sum of log ratios favours short ones. By default 100, as in the "
+        "authors' package, or the candidates' median number of words if that is less.",
+    )
+
+
+class TsdsSettings(_Section):
+    """Task-specific data selection by optimal transport with nearest neighbours (Liu et al. 2024)."""
+
+    alpha: float = Field(
+        0.5, gt=0, lt=1, description="Weight of alignment with the target against spreading the selection out."
+    )
+    scale: float = Field(5.0, gt=0, description="The paper's C: a constant of the size of a typical distance.")
+    sigma: float = Field(
+        0.75, ge=0, description="Width of the kernel that counts near-duplicates, in units of distance; 0 turns it off."
+    )
+    neighbours: int = Field(5000, ge=2, description="Nearest candidates of a target document that it may draw on.")
+    density_neighbours: int = Field(1000, ge=1, description="Neighbours that enter a candidate's kernel density.")
+
+
 class SelectionSettings(_Section):
     """What is chosen."""
 
     methods: list[Name] = Field(
         default_factory=lambda: ["gotd", "random"],
         min_length=1,
-        description="Selection methods to run, each its own partition.",
+        description="Selection methods to run, each its own partition: " + ", ".join(METHOD_NAMES) + ".",
     )
-    budget: int = Field(1000, ge=1, description="Documents to select.")
+    budget: Annotated[int | str, AfterValidator(canonical_budget)] = Field(
+        1000,
+        description="What to select: documents (1000), a share of the candidates ('2%'), tokens ('50k tokens', estimated "
+        "by characters_per_token) or 'until-zero' (every candidate whose calibrated score is negative).",
+    )
+    characters_per_token: float = Field(
+        4.0, gt=0, description="A budget in tokens counts a document's characters divided by this, rounded up."
+    )
     seed: int = Field(0, ge=0, description="Seed of methods that draw at random.")
     mixing: float = Field(
         0.2,
         gt=0,
         lt=1,
-        description="λ of the effective distribution λ·selection + (1−λ)·pool whose OT distance is reported.",
+        description="λ of the effective distribution λ·selection + (1−λ)·pool: what 'gotd-rounds' works towards, and whose "
+        "OT distance is reported.",
     )
+    worth_mixings: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        default_factory=lambda: [0.05, 0.2, 0.5],
+        min_length=1,
+        description="Further λ for which the report shows the OT distance of the effective distribution.",
+    )
+    stability_resamples: int = Field(
+        2,
+        ge=0,
+        description="Bootstrap samples of the target that a selection is compared over, each a solve of its own; 0 for none.",
+    )
+    nearest_sources: int | None = Field(
+        None,
+        ge=1,
+        description="Select only from this many sources, the nearest to the target by OT distance; all if unset.",
+    )
+    relevance_sample: int = Field(
+        10_000, ge=1, description="Documents of a source that its OT distance to the target is measured on."
+    )
+    rounds: int = Field(
+        10, ge=1, description="Steps of 'gotd-rounds', after each of which the transport is solved again."
+    )
+    rounds_similarity: float = Field(
+        0.95,
+        gt=0,
+        le=1,
+        description="'gotd-rounds' passes over a candidate whose cosine similarity to one chosen is above this for "
+        "others that help at least half as much; 1 turns it off.",
+    )
+    away_target: Name | None = Field(
+        None, description="Target to stay away from by 'gotd-toward-and-away'; one of `targets`."
+    )
+    away_weight: float = Field(
+        1.0, gt=0, description="What the score against away_target counts, beside 1 for the target's own."
+    )
+    dsir: DsirSettings = Field(default=DsirSettings(), description="Method 'dsir'.")
+    tsds: TsdsSettings = Field(default=TsdsSettings(), description="Method 'tsds'.")
+
+    @field_validator("methods")
+    @classmethod
+    def _methods_exist(cls, methods: list[str]) -> list[str]:
+        for name in methods:
+            if name not in METHOD_NAMES:
+                raise ValueError(f"there is no method {name!r}; known are: {', '.join(METHOD_NAMES)}")
+        return methods
 
     @model_validator(mode="after")
     def _methods_are_distinct(self) -> Self:
         if len(set(self.methods)) != len(self.methods):
             raise ValueError(f"methods must differ from each other, got {self.methods}")
+        if "gotd-toward-and-away" in self.methods and self.away_target is None:
+            raise ValueError("method 'gotd-toward-and-away' needs away_target: name the target to stay away from")
         return self
 
 
@@ -265,6 +422,26 @@ class Settings(BaseSettings):
             for position, name in enumerate(names):
                 if name in names[:position]:
                     raise ValueError(f"{section}[{position}].name {name!r} is used twice: give each its own name")
+        return self
+
+    @model_validator(mode="after")
+    def _targets_suit_the_methods(self) -> Self:
+        names = [target.name for target in self.targets]
+        away = self.selection.away_target
+        if away is not None and away not in names:
+            raise ValueError(f"selection.away_target: there is no target {away!r}; declared are: {', '.join(names)}")
+        nearest = self.selection.nearest_sources
+        if nearest is not None and nearest > len(self.sources):
+            raise ValueError(
+                f"selection.nearest_sources is {nearest}, but there are only {len(self.sources)} sources: lower it, or leave "
+                "it out to keep all"
+            )
+        for target in self.targets:
+            if target.direction == "away" and "tsds" in self.selection.methods:
+                raise ValueError(
+                    f"selection.methods: 'tsds' aligns with a target and cannot stay away from one, but target "
+                    f"{target.name!r} has direction 'away': drop 'tsds', or declare {target.name!r} in a project of its own"
+                )
         return self
 
     def source(self, name: str) -> SourceSettings:

@@ -19,7 +19,12 @@ def build_jobs(partitions: Partitions) -> list[Any]:
         dg.define_asset_job(
             "rescore_target",
             dg.AssetSelection.assets(
-                "target_documents", "target_embeddings", "target_sketch", "ot_potentials", "candidate_scores"
+                "target_documents",
+                "target_embeddings",
+                "target_sketch",
+                "domain_relevance",
+                "ot_potentials",
+                "candidate_scores",
             ),
             description="Read one target, solve the transport problem and score every candidate.",
             partitions_def=partitions.targets,

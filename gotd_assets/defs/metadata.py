@@ -101,6 +101,18 @@ def scores(artifact: Artifact) -> Metadata:
     }
 
 
+def relevance(artifact: Artifact) -> Metadata:
+    """The sources from the nearest to the farthest."""
+    from gotd_assets.defs import plots
+
+    frame = pl.read_parquet(artifact.file("sources.parquet"))
+    distances = dict(frame.select("source", "distance").iter_rows())
+    return figures(artifact) | {
+        "sources": table(frame),
+        "distances": picture("OT distance to the target", plots.bars(distances, "OT distance to the target")),
+    }
+
+
 def selection(artifact: Artifact) -> Metadata:
     """The best documents, and where they come from."""
     from gotd_assets.defs import plots
@@ -111,6 +123,14 @@ def selection(artifact: Artifact) -> Metadata:
     shown = figures(artifact) | {"dagster/row_count": frame.height, "best": table(best)}
     if isinstance(per_source, Mapping):
         shown["sources"] = picture("documents per source", plots.bars(per_source, "documents selected"))
+    summary: Mapping[str, Any] = artifact.manifest.summary
+    curve, clusters = summary.get("budget_curve"), summary.get("cluster_shares")
+    if curve:
+        shown["budget_curve"] = picture(
+            "sum of gradients by budget", plots.budget_curves({"selection": _points(curve)})
+        )
+    if clusters:
+        shown["target_clusters_served"] = table(pl.DataFrame(clusters))
     return shown | {
         "parquet": dg.MetadataValue.path(artifact.file("subset.parquet")),
         "jsonl": dg.MetadataValue.path(artifact.file("subset.jsonl")),
@@ -138,7 +158,16 @@ def sketch(artifact: Artifact) -> Metadata:
 
 def report(artifact: Artifact) -> Metadata:
     """The report itself."""
-    return {"report": dg.MetadataValue.md(artifact.file("report.md").read_text(encoding="utf-8"))} | figures(artifact)
+    from gotd_assets.defs import plots
+
+    content: dict[str, Any] = json.loads(artifact.file("report.json").read_text(encoding="utf-8"))
+    curves = {method["method"]: method["budget_curve"] for method in content["methods"] if method.get("budget_curve")}
+    shown = {"report": dg.MetadataValue.md(artifact.file("report.md").read_text(encoding="utf-8"))} | figures(artifact)
+    return shown | ({"budget_curves": picture("sum of gradients", plots.budget_curves(curves))} if curves else {})
+
+
+def _points(value: Any) -> list[list[float]]:
+    return [[float(x), float(y)] for x, y in value]
 
 
 def _pairs(key: str, value: str, mapping: Mapping[str, Json]) -> dg.MetadataValue[Any]:

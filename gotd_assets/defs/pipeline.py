@@ -5,6 +5,7 @@ import dagster as dg
 from gotd_assets.defs.assets.candidate_embeddings import candidate_embeddings
 from gotd_assets.defs.assets.candidate_pool import candidate_pool
 from gotd_assets.defs.assets.candidate_scores import candidate_scores
+from gotd_assets.defs.assets.domain_relevance import domain_relevance
 from gotd_assets.defs.assets.evaluation_report import evaluation_report
 from gotd_assets.defs.assets.ot_potentials import ot_potentials
 from gotd_assets.defs.assets.pre_fine_tuned_model import pre_fine_tuned_model
@@ -26,6 +27,7 @@ STATIONS = (
     target_documents,
     target_embeddings,
     target_sketch,
+    domain_relevance,
     ot_potentials,
     candidate_scores,
     selected_subset,

@@ -59,6 +59,21 @@ def curve(points: Sequence[Sequence[float]], x: str, y: str) -> bytes:
     return _png(figure)
 
 
+def budget_curves(lines: Mapping[str, Sequence[Sequence[float]]]) -> bytes:
+    """Sum of the gradients of the first k documents, one line per name; lower is better, falling means it still helps."""
+    figure, axes = _canvas()
+    for name, points in lines.items():
+        colour = _COLOUR if len(lines) == 1 else None
+        axes.plot([point[0] for point in points], [point[1] for point in points], marker=".", label=name, color=colour)
+    axes.axhline(0.0, color="black", linewidth=0.8)
+    axes.set_xscale("log")
+    axes.set_xlabel("documents, best first")
+    axes.set_ylabel("sum of gradients")
+    if len(lines) > 1:
+        axes.legend(fontsize=7, frameon=False)
+    return _png(figure)
+
+
 def _canvas() -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure as MatplotlibFigure
 

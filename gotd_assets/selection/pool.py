@@ -78,6 +78,22 @@ class Pool(Sequence[PoolShard]):
         """The vectors alone, as a re-readable sequence of (n, D) arrays: a source for the transport room."""
         return PoolVectors(self)
 
+    def take(self, rows: npt.NDArray[np.integer[Any]]) -> Vectors:
+        """Vectors (n, D) float32 at `rows` (n,), counted in pool order."""
+        order = np.argsort(rows, kind="stable")
+        ascending, parts, start = rows[order], [], 0
+        for shard, kept in zip(self._shards, self._kept, strict=True):
+            begin, end = np.searchsorted(ascending, (start, start + len(kept)))
+            if end > begin:
+                _, vectors, position = shard
+                local = kept[ascending[begin:end] - start]
+                parts.append(np.asarray(vectors[position].vectors[local], dtype=np.float32))
+            start += len(kept)
+        found = np.concatenate(parts)
+        result = np.empty_like(found)
+        result[order] = found
+        return result
+
     def doc_ids(self) -> pl.DataFrame:
         """`doc_id` and `source` of every candidate, in pool order."""
         frames = [

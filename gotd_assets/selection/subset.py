@@ -9,6 +9,21 @@ import numpy.typing as npt
 import polars as pl
 
 from gotd_assets.corpus import scan_documents
+from gotd_assets.embedding import open_vectors
+from gotd_assets.selection.pool import vectors_of
+
+
+def open_target(documents: Path, embeddings: Path) -> tuple[pl.DataFrame, npt.NDArray[np.float32]]:
+    """The target's documents that have a vector (doc_id, text) and, row by row, their vectors (M, D).
+
+    Args:
+        documents: folder of the target's documents, without the held-out ones.
+        embeddings: folder of their vectors.
+    """
+    shards = open_vectors(embeddings)
+    target = scan_documents(documents).select("doc_id", "text").collect()
+    target = target.filter(pl.col("doc_id").is_in(shards.all_doc_ids().implode()))
+    return target, vectors_of(target.get_column("doc_id"), shards)
 
 
 def with_nearest_target(

@@ -15,6 +15,17 @@ if TYPE_CHECKING:
 
 _EXAMPLES = 10
 _WIDTH = 150
+_FIGURES = {
+    "cut_score": "score of the last document",
+    "selectable_helping": "candidates that help (calibrated gradient below 0)",
+    "selected_helping": "of these selected",
+    "mean_gradient": "mean gradient of the selection",
+    "mean_nearest_distance": "mean distance to the nearest other (1 − cosine)",
+    "near_duplicate_share": "near-duplicates (cosine above .95)",
+    "target_clusters_covered": "target clusters served",
+    "effective_target_clusters": "effective number of target clusters",
+    "bootstrap_overlap": "stays the same under another sample of the target",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +38,8 @@ class MethodOutcome:
         worth: before, after, mixing of the transport cost.
         perplexity: of the pre-fine-tuned model on held-out target text, with its interval.
         training: mlflow_run_id and other facts of the training run.
+        worth_by_mixing: worth for further λ.
+        selection: figures of the selection (diversity, budget curve, how many candidates help).
     """
 
     method: str
@@ -34,6 +47,8 @@ class MethodOutcome:
     worth: Mapping[str, Json]
     perplexity: Mapping[str, Json]
     training: Mapping[str, Any]
+    worth_by_mixing: Sequence[Mapping[str, Json]] = ()
+    selection: Mapping[str, Json] = dataclasses.field(default_factory=dict)
 
 
 def write_report(
@@ -75,6 +90,9 @@ def _outcome(outcome: MethodOutcome, pool: Mapping[str, int]) -> dict[str, Any]:
         "method": outcome.method,
         "documents": outcome.subset.height,
         "worth": dict(outcome.worth),
+        "worth_by_mixing": [dict(worth) for worth in outcome.worth_by_mixing],
+        "budget_curve": outcome.selection.get("budget_curve", []),
+        "figures": {key: outcome.selection[key] for key in _FIGURES if outcome.selection.get(key) is not None},
         "perplexity": dict(outcome.perplexity),
         "mlflow_run_id": outcome.training["mlflow_run_id"],
         "per_source": {source: counts.get(source, 0) for source in pool},
@@ -113,6 +131,7 @@ def _markdown(content: Mapping[str, Any]) -> str:
             ),
         ],
     )
+    lines += _evidence(methods)
     for m in methods[:1]:
         lines += [f"## Best documents by {m['method']}", ""]
         lines += _table(
@@ -123,6 +142,28 @@ def _markdown(content: Mapping[str, Any]) -> str:
             ],
         )
     return "\n".join(lines)
+
+
+def _evidence(methods: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the selections are worth before any training: transport cost by λ, diversity, stability."""
+    lines = ["## Before any training", ""]
+    by_mixing = {worth["mixing"]: None for m in methods for worth in m["worth_by_mixing"]}
+    if by_mixing:
+        after = {(m["method"], worth["mixing"]): worth["after"] for m in methods for worth in m["worth_by_mixing"]}
+        before = methods[0]["worth"]["before"]
+        lines += [f"OT cost from λ·selection + (1−λ)·pool to the target; from the pool alone it is {before:.5f}.", ""]
+        rows = [[f"{mixing:g}", *(f"{after[m['method'], mixing]:.5f}" for m in methods)] for mixing in by_mixing]
+        lines += _table(["λ", *(m["method"] for m in methods)], rows)
+    rows = [
+        [label, *(_figure(m["figures"].get(key)) for m in methods)]
+        for key, label in _FIGURES.items()
+        if any(key in m["figures"] for m in methods)
+    ]
+    return lines + _table(["", *(m["method"] for m in methods)], rows) if rows or by_mixing else []
+
+
+def _figure(value: Any) -> str:
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 def _perplexity(figures: Mapping[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ GRAPH = {
     "target_documents": ("target", []),
     "target_embeddings": ("target", ["target_documents"]),
     "target_sketch": ("target", ["target_embeddings"]),
+    "domain_relevance": ("transport", ["candidate_embeddings", "candidate_pool", "target_sketch"]),
     "ot_potentials": ("transport", ["candidate_embeddings", "candidate_pool", "target_sketch"]),
     "candidate_scores": (
         "transport",
@@ -28,6 +29,8 @@ GRAPH = {
             "candidate_embeddings",
             "candidate_pool",
             "candidate_scores",
+            "domain_relevance",
+            "ot_potentials",
             "raw_candidates",
             "target_documents",
             "target_embeddings",

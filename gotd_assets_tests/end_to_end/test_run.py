@@ -104,6 +104,31 @@ def test_lineage_knows_why_and_from_what(finished: tuple[Path, str]) -> None:
     assert gotd(folder, "verify").returncode == 0
 
 
+def test_explain_says_why_and_what_would_have_to_change(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    subset = pl.read_parquet(current(folder, "selected_subset", "film/gotd").file("subset.parquet"))
+    scores = pl.read_parquet(current(folder, "candidate_scores", "film").file("scores.parquet")).sort("score", "doc_id")
+
+    def explained(doc_id: str, *more: str) -> str:
+        shown = gotd(folder, "explain", doc_id, "--target", "film", *more)
+        assert shown.returncode == 0, shown.stdout + shown.stderr
+        return " ".join(shown.stdout.split())
+
+    best = explained(subset["doc_id"][0][:12])
+    assert "selected by gotd: number 1 of 8" in best
+    assert "number 1 of 112 by score, better than 100.00%" in best
+    ninth = explained(scores["doc_id"][8])
+    assert "not selected by gotd, which took 8" in ninth
+    assert f"score of the last one selected: {scores['score'][7]:.6g}" in ninth
+    assert "it would need a budget of 9 documents instead of 8" in ninth
+    drawn = pl.read_parquet(current(folder, "selected_subset", "film/random").file("subset.parquet"))
+    not_drawn = scores.filter(~pl.col("doc_id").is_in(drawn["doc_id"].implode()))["doc_id"][-1]
+    assert "random does not go by this score alone" in explained(not_drawn, "--method", "random")
+    unknown = gotd(folder, "explain", "0" * 32, "--target", "film")
+    assert unknown.returncode == 1
+    assert "no source holds a document" in " ".join(unknown.stderr.split())
+
+
 def test_a_second_run_does_nothing_and_keeps_every_byte(finished: tuple[Path, str]) -> None:
     folder, _ = finished
     before = current(folder, "selected_subset", "film/gotd")

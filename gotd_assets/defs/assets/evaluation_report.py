@@ -38,8 +38,9 @@ def evaluation_report(declared: Project, partitions: Partitions) -> dg.AssetsDef
     def evaluation_report(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult[None]:
         """Every method side by side for one target.
 
-        Transport cost from the effective distribution to the target, share of each source, and perplexity on held-out
-        target text of the base model and of the model trained on each selection.
+        Transport cost from the effective distribution to the target for several λ, diversity and stability of the
+        selections, share of each source, and perplexity on held-out target text of the base model and of the model
+        trained on each selection.
         """
         target = context.partition_key
         station = Station(context, project, target)
@@ -55,7 +56,7 @@ def evaluation_report(declared: Project, partitions: Partitions) -> dg.AssetsDef
             import polars as pl
 
             from gotd_assets.selection.pool import Pool
-            from gotd_assets.selection.worth import worth_of
+            from gotd_assets.selection.worth import worth_over
             from gotd_assets.training import evaluate_perplexity
             from gotd_assets.training.report import MethodOutcome, write_report
             from gotd_assets.transport import Potentials
@@ -75,11 +76,24 @@ def evaluation_report(declared: Project, partitions: Partitions) -> dg.AssetsDef
             outcomes = []
             for method in methods:
                 subset = pl.read_parquet(subsets[method].file("subset.parquet"))
-                worth = worth_of(subset.get_column("doc_id"), candidates, solved, settings.selection.mixing)
+                worth, *others = worth_over(
+                    subset.get_column("doc_id"),
+                    candidates,
+                    solved,
+                    [settings.selection.mixing, *settings.selection.worth_mixings],
+                )
                 station.log(f"{method}: transport cost {worth.before:.5f} → {worth.after:.5f}", always=True)
                 training = json.loads(models[method].file("training.json").read_text(encoding="utf-8"))
                 outcomes.append(
-                    MethodOutcome(method, subset, worth.as_summary(), perplexities[method].as_summary(), training)
+                    MethodOutcome(
+                        method,
+                        subset,
+                        worth.as_summary(),
+                        perplexities[method].as_summary(),
+                        training,
+                        worth_by_mixing=[other.as_summary() for other in others],
+                        selection=subsets[method].manifest.summary,
+                    )
                 )
             per_source = candidates.doc_ids().group_by("source", maintain_order=True).len()
             writer.summary.update(
@@ -91,6 +105,7 @@ def evaluation_report(declared: Project, partitions: Partitions) -> dg.AssetsDef
         return station.make(
             {
                 "mixing": settings.selection.mixing,
+                "worth_mixings": settings.selection.worth_mixings,
                 "documents": settings.training.evaluation_documents,
                 "methods": methods,
             },

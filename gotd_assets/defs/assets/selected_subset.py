@@ -1,16 +1,18 @@
 """The selection: the documents a model is pre-fine-tuned on."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from gotd_assets.defs import metadata
 from gotd_assets.defs.partitions import Partitions, SelectionKey, every_source
 from gotd_assets.defs.resources import ProjectResource
 from gotd_assets.defs.station import OWNERS, Station
-from gotd_assets.settings import Project
-from gotd_assets.storage import ArtifactWriter
+from gotd_assets.fingerprint import Json
+from gotd_assets.settings import Project, SelectionSettings, canonical_budget
+from gotd_assets.storage import Artifact, ArtifactWriter
 
 
 def selected_subset(declared: Project, partitions: Partitions) -> dg.AssetsDefinition:
@@ -19,8 +21,17 @@ def selected_subset(declared: Project, partitions: Partitions) -> dg.AssetsDefin
     sources = [source.name for source in declared.settings.sources]
 
     class SelectionRun(dg.Config):
-        budget: int = Field(default=defaults.budget, ge=1, description="Documents to select in this run.")
+        budget: str = Field(
+            default=str(defaults.budget),
+            description="What to select in this run: documents ('1000'), a share of the candidates ('2%'), tokens "
+            "('50k tokens') or 'until-zero'.",
+        )
         seed: int = Field(default=defaults.seed, ge=0, description="Seed of methods that draw at random.")
+
+        @field_validator("budget")
+        @classmethod
+        def _budget_is_one(cls, value: str) -> str:
+            return str(canonical_budget(value))
 
     @dg.asset(
         partitions_def=partitions.selections,
@@ -30,6 +41,8 @@ def selected_subset(declared: Project, partitions: Partitions) -> dg.AssetsDefin
             "candidate_pool",
             "target_documents",
             "target_embeddings",
+            "domain_relevance",
+            "ot_potentials",
             "candidate_scores",
         ],
         group_name="selection",
@@ -45,56 +58,108 @@ def selected_subset(declared: Project, partitions: Partitions) -> dg.AssetsDefin
 
         Each comes with its rank, its score and the target document nearest to it.
         """
+        from gotd_assets.selection.methods import method_named
+
         key = SelectionKey.of(context)
         station = Station(context, project, key.artifact_partition)
+        settings = station.project.settings.selection
+        method = method_named(key.method)
         direction = station.project.settings.target(key.target).direction
+        budget = canonical_budget(config.budget)
         raw = station.read_all("raw_candidates", sources)
         embeddings = station.read_all("candidate_embeddings", sources)
         left_out = station.read("candidate_pool").file("left_out.parquet")
         documents = station.read("target_documents", key.target)
         vectors = station.read("target_embeddings", key.target)
         scores = station.read("candidate_scores", key.target)
+        relevance = (
+            station.read("domain_relevance", key.target)
+            if "relevance" in method.needs or settings.nearest_sources is not None
+            else None
+        )
+        potentials = station.read("ot_potentials", key.target)
+        away = settings.away_target if "away_scores" in method.needs else None
+        away_scores = station.read("candidate_scores", away) if away not in (None, key.target) else None
 
         def write(writer: ArtifactWriter) -> None:
             import polars as pl
 
-            from gotd_assets.corpus import scan_documents
-            from gotd_assets.embedding import open_vectors
-            from gotd_assets.selection.methods import SelectionProblem, method_for, select
+            from gotd_assets.selection.methods import SelectionProblem, select
             from gotd_assets.selection.pool import Pool, vectors_of
-            from gotd_assets.selection.subset import with_nearest_target, write_subset
+            from gotd_assets.selection.relevance import relevant_sources
+            from gotd_assets.selection.stability import bootstrap_overlaps
+            from gotd_assets.selection.subset import open_target, with_nearest_target, write_subset
+            from gotd_assets.selection.summary import figures_of
+            from gotd_assets.transport import Potentials
 
-            target = scan_documents(documents.path / "train").select("doc_id", "text").collect()
-            target_shards = open_vectors(vectors.path)
-            target = target.filter(pl.col("doc_id").is_in(target_shards.all_doc_ids().implode()))
+            target, target_vectors = open_target(documents.path / "train", vectors.path)
+            selectable = pl.read_parquet(scores.file("scores.parquet")).join(
+                pl.read_parquet(scores.file("exclusions.parquet")), on="doc_id", how="anti"
+            )
+            distances = _distances(relevance)
+            if distances is not None and settings.nearest_sources is not None:
+                kept = relevant_sources(distances, settings.nearest_sources, away=direction == "away")
+                selectable = selectable.filter(pl.col("source").is_in(kept))
+                station.log(f"selecting from the nearest sources only: {', '.join(kept)}", always=True)
             problem = SelectionProblem(
-                scores=pl.read_parquet(scores.file("scores.parquet")).join(
-                    pl.read_parquet(scores.file("exclusions.parquet")), on="doc_id", how="anti"
-                ),
+                scores=selectable,
                 pool=Pool.open({name: artifact.path for name, artifact in embeddings.items()}, left_out),
-                target=vectors_of(target.get_column("doc_id"), target_shards),
-                budget=config.budget,
+                target=target_vectors,
+                budget=budget,
                 seed=config.seed,
+                direction=direction,
+                settings=settings,
+                documents={name: artifact.path for name, artifact in raw.items()},
+                target_texts=target.get_column("text"),
+                potentials=Potentials.load(potentials.file("potentials.safetensors")),
+                relevance=distances,
+                away_scores=None if away_scores is None else pl.read_parquet(away_scores.file("scores.parquet")),
             )
-            ranking = select(method_for(key.method, direction), problem).join(
-                problem.scores.select("doc_id", "source"), on="doc_id"
-            )
-            ranking = with_nearest_target(
-                ranking, vectors_of(ranking.get_column("doc_id"), problem.pool), problem.target, target
-            )
-            subset = write_subset(ranking, {name: artifact.path for name, artifact in raw.items()}, writer.path)
-            shares = subset.group_by("source").len().sort("source")
-            writer.summary.update(
-                documents=subset.height,
-                characters=int(subset.get_column("text").str.len_chars().sum()),
-                per_source=dict(zip(shares["source"].to_list(), shares["len"].to_list(), strict=True)),
-            )
+            ranking = select(key.method, problem).join(problem.scores.select("doc_id", "source"), on="doc_id")
+            chosen = vectors_of(ranking.get_column("doc_id"), problem.pool)
+            ranking = with_nearest_target(ranking, chosen, problem.target, target)
+            subset = write_subset(ranking, problem.documents, writer.path)
+            writer.summary.update(figures_of(subset, chosen, problem))
+            if method.resampled and settings.stability_resamples:
+                overlaps = bootstrap_overlaps(
+                    key.method,
+                    problem,
+                    subset.get_column("doc_id"),
+                    station.project.settings.transport.sketch,
+                    settings.stability_resamples,
+                    progress=station.log,
+                )
+                writer.summary["bootstrap_overlap"] = sum(overlaps) / len(overlaps)
 
         return station.make(
-            {"method": key.method, "direction": direction, **config.model_dump()},
+            {
+                "method": key.method,
+                "direction": direction,
+                "budget": budget,
+                "seed": config.seed,
+                **_parameters(settings, method.settings, budget),
+            },
             lambda writer, _scratch: write(writer),
             metadata.selection,
             lambda artifact, record: dataclasses.replace(record, members=artifact.file("subset.parquet")),
         )
 
     return selected_subset
+
+
+def _parameters(settings: SelectionSettings, names: tuple[str, ...], budget: int | str) -> dict[str, Json]:
+    """The settings that shape this selection, and no others: changing DSIR's leaves GOT-D's selection as it is."""
+    shaping = {*names}
+    if str(budget).endswith("tokens"):
+        shaping.add("characters_per_token")
+    if settings.nearest_sources is not None:
+        shaping.add("nearest_sources")
+    return settings.model_dump(mode="json", include=shaping)
+
+
+def _distances(relevance: Artifact | None) -> Mapping[str, float] | None:
+    if relevance is None:
+        return None
+    import polars as pl
+
+    return dict(pl.read_parquet(relevance.file("sources.parquet")).select("source", "distance").iter_rows())

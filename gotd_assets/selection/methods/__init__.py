@@ -1,0 +1,108 @@
+"""Selection methods: from a scored pool to a ranking, all behind one protocol.
+
+A method looks at a `SelectionProblem` and returns a frame with `doc_id` and `score` (the lower the better), where it
+has one a `reason` in a few words, and where it goes in steps the `step` of each document. Steps come one after the
+other, scores within a step from low to high, and ties break by `doc_id`, so that the same problem gives the same
+ranking on every machine.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal, Protocol, TypeAlias
+
+import polars as pl
+
+from gotd_assets.errors import InputError
+from gotd_assets.selection.budget import Allowance
+from gotd_assets.selection.methods.draws import all_domains, dapt, random
+from gotd_assets.selection.methods.gradient import gotd, gotd_away, gotd_debiased, gotd_toward_and_away
+from gotd_assets.selection.methods.neighbours import nearest_neighbours
+from gotd_assets.selection.methods.resampling import dsir
+from gotd_assets.selection.methods.rounds import gotd_rounds
+from gotd_assets.selection.methods.tsds import tsds
+from gotd_assets.selection.problem import SelectionProblem
+from gotd_assets.settings import Budget
+
+__all__ = ["METHODS", "Method", "Rank", "SelectionProblem", "method_named", "select"]
+
+Need: TypeAlias = Literal["potentials", "relevance", "texts", "away_scores"]
+
+
+class Rank(Protocol):
+    """The work of a method."""
+
+    def __call__(self, problem: SelectionProblem) -> pl.DataFrame:
+        """Rank the candidates of `problem.scores`: doc_id, score, and perhaps reason and step."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A way to select.
+
+    Attributes:
+        rank: the work.
+        needs: parts of the problem it reads beyond scores, vectors, budget and seed.
+        settings: fields of `selection` in gotd.yaml that shape its result.
+        calibrated: whether a score below zero says that the document helps, so that 'until-zero' goes by it; for the
+            others 'until-zero' takes as many documents as for 'gotd'.
+        resampled: whether its stability under bootstrap samples of the target is measured: it goes by the target's
+            vectors, draws nothing at random, and is cheap to run again.
+    """
+
+    rank: Rank
+    needs: frozenset[Need] = frozenset()
+    settings: tuple[str, ...] = ()
+    calibrated: bool = False
+    resampled: bool = False
+
+
+METHODS: Mapping[str, Method] = {
+    "gotd": Method(gotd, calibrated=True, resampled=True),
+    "gotd-away": Method(gotd_away, calibrated=True, resampled=True),
+    "gotd-debiased": Method(gotd_debiased, frozenset({"potentials"}), calibrated=True, resampled=True),
+    "gotd-toward-and-away": Method(
+        gotd_toward_and_away,
+        frozenset({"away_scores"}),
+        ("away_target", "away_weight"),
+        calibrated=True,
+        resampled=True,
+    ),
+    "gotd-rounds": Method(gotd_rounds, frozenset({"potentials"}), ("rounds", "mixing", "rounds_similarity")),
+    "random": Method(random),
+    "all-domains": Method(all_domains),
+    "dapt": Method(dapt, frozenset({"relevance"})),
+    "tapt-c": Method(nearest_neighbours, resampled=True),
+    "dsir": Method(dsir, frozenset({"texts"}), ("dsir",)),
+    "tsds": Method(tsds, settings=("tsds",)),
+}
+
+
+def method_named(name: str) -> Method:
+    """The method registered as `name`.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in METHODS:
+        raise InputError(f"selection.methods: there is no method {name!r}; known are: {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+def select(name: str, problem: SelectionProblem) -> pl.DataFrame:
+    """What method `name` selects within the budget: doc_id, score, rank (from 1), perhaps reason and step; best first.
+
+    Raises:
+        InputError: the method is unknown, or the budget exceeds the candidates that may be selected.
+    """
+    method = method_named(name)
+    until_zero = method.calibrated and Budget.parse(problem.budget).kind == "until-zero"
+    allowance = None if until_zero else Allowance.of(problem)
+    ranked = method.rank(problem)
+    ranking = ranked.sort([column for column in ("step", "score", "doc_id") if column in ranked.columns])
+    chosen = ranking.filter(pl.col("score") < 0) if allowance is None else allowance.take(ranking)
+    if not chosen.height:
+        raise InputError(
+            f"method {name!r} selects nothing within selection.budget {problem.budget}: no candidate has a negative score, "
+            "or the first is longer than the budget; give a number of documents"
+        )
+    return chosen.with_columns(rank=pl.int_range(1, chosen.height + 1, dtype=pl.Int64))

@@ -1,0 +1,73 @@
+"""GOT-D: one step along the gradient of the transport cost (Kang et al. 2024, Theorem 1), and what derives from it."""
+
+import polars as pl
+
+from gotd_assets.errors import InputError
+from gotd_assets.selection.problem import SelectionProblem
+
+
+def gotd(problem: SelectionProblem) -> pl.DataFrame:
+    """The most negative gradients of the transport cost; away from a target, the most positive ones."""
+    return problem.scores.select("doc_id", pl.col("score") * problem.sign)
+
+
+def gotd_away(problem: SelectionProblem) -> pl.DataFrame:
+    """'Contrast': the most positive gradients, away from a target of unwanted text, however it is declared."""
+    return problem.scores.select("doc_id", -pl.col("score"))
+
+
+def gotd_debiased(problem: SelectionProblem) -> pl.DataFrame:
+    """The gradient of the Sinkhorn divergence: the score less the pool's own self-potential.
+
+    Entropic transport alone draws mass towards the middle of the target; the self-term takes that out (Feydy et al.
+    2019). It costs a self-transport problem on a random sketch of the pool.
+    """
+    import dataclasses
+
+    from gotd_assets.transport.divergence import debiased
+    from gotd_assets.transport.source import prepare, resolve_device
+
+    potentials = problem.potentials
+    if potentials is None:
+        raise InputError("method 'gotd-debiased' needs the solved potentials")
+    if potentials.self_sketch is None:
+        import torch
+
+        source = prepare(
+            problem.pool.vectors,
+            dimension=potentials.sketch.points.shape[1],
+            centre=potentials.sketch.centre,
+            device=resolve_device("auto"),
+            dtype=torch.float32,
+        )
+        potentials = debiased(dataclasses.replace(potentials, self_g=None), source, seed=problem.seed)
+    frames = [
+        pl.DataFrame({"doc_id": shard.doc_ids, "score": potentials.scores(shard.vectors).numpy() * problem.sign})
+        for shard in problem.pool
+    ]
+    return pl.concat(frames).join(problem.scores.select("doc_id"), on="doc_id", how="semi")
+
+
+def gotd_toward_and_away(problem: SelectionProblem) -> pl.DataFrame:
+    """Toward this target and away from another: the difference of the two calibrated scores.
+
+    Both scores are in units of transport cost and zero where a document neither helps nor harms, so their difference
+    is the gradient of OT(·, target) − w·OT(·, away target). For the target to stay away from, it is 'gotd-away'.
+    """
+    if problem.away_scores is None:
+        return gotd_away(problem)
+    both = problem.scores.select("doc_id", "score").join(
+        problem.away_scores.select("doc_id", away="score"), on="doc_id", how="left"
+    )
+    missing = both.get_column("away").null_count()
+    if missing:
+        raise InputError(
+            f"{missing} candidates have no score against {problem.settings.away_target!r}: materialise candidate_scores "
+            "of that target again"
+        )
+    toward, weight = pl.col("score") * problem.sign, problem.settings.away_weight
+    return both.select(
+        "doc_id",
+        score=toward - weight * pl.col("away"),
+        reason=pl.format("toward {}, away {}", toward.round(5), (-pl.col("away")).round(5)),
+    )

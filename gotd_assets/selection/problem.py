@@ -1,0 +1,66 @@
+"""What a selection method may look at."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy.typing as npt
+import polars as pl
+
+from gotd_assets.corpus import iter_documents
+from gotd_assets.selection.pool import Pool
+from gotd_assets.settings import SelectionSettings
+
+if TYPE_CHECKING:
+    from gotd_assets.transport import Potentials
+
+Direction: TypeAlias = Literal["toward", "away"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectionProblem:
+    """Candidates, a target, and how much to select.
+
+    Attributes:
+        scores: candidates that may be selected: doc_id, source, score (calibrated gradient of the transport cost).
+        pool: vectors of every candidate, also of those that may not be selected.
+        target: (M, D) vectors of the target's documents, one row each.
+        budget: documents, '2%', '50k tokens' or 'until-zero' (see `settings.Budget`).
+        seed: for methods that draw.
+        direction: 'away' turns every method round: it selects what is least like the target.
+        settings: of the methods.
+        documents: folder of documents by source, read only by methods that look at text and by budgets in tokens.
+        target_texts: texts of the target's documents, in the order of `target`.
+        potentials: solved between pool and target, for methods that need them.
+        relevance: OT distance of each source to the target, for methods that need it.
+        away_scores: doc_id and score against the target to stay away from, for methods that need it; None also where
+            that target is the problem's own.
+    """
+
+    scores: pl.DataFrame
+    pool: Pool
+    target: npt.NDArray[Any]
+    budget: int | str
+    seed: int
+    direction: Direction = "toward"
+    settings: SelectionSettings = dataclasses.field(default_factory=SelectionSettings)
+    documents: Mapping[str, Path] = dataclasses.field(default_factory=dict)
+    target_texts: pl.Series | None = None
+    potentials: Potentials | None = None
+    relevance: Mapping[str, float] | None = None
+    away_scores: pl.DataFrame | None = None
+
+    @property
+    def sign(self) -> int:
+        """1 toward the target, −1 away from it: what a score in which low means near is multiplied with."""
+        return -1 if self.direction == "away" else 1
+
+    def documents_of_candidates(self, columns: list[str]) -> Iterator[pl.DataFrame]:
+        """doc_id and `columns` of every candidate that may be selected, shard by shard, each document once."""
+        for source, folder in self.documents.items():
+            wanted = self.scores.filter(pl.col("source") == source).select("doc_id")
+            for shard in iter_documents(folder, ["doc_id", *columns]):
+                yield shard.join(wanted, on="doc_id", how="semi", maintain_order="left")

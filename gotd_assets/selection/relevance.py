@@ -1,0 +1,97 @@
+"""The domain relevance test: how far each source is from a target (Kang et al. 2024, §3)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from gotd_assets.errors import InputError
+
+if TYPE_CHECKING:
+    from gotd_assets.selection.pool import Pool
+    from gotd_assets.settings import TransportSettings
+    from gotd_assets.transport import Sketch
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceDistance:
+    """How far one source is from the target.
+
+    Attributes:
+        source: its name.
+        distance: OT cost between a sample of the source and the target sketch (dual value, in units of the cost).
+        gap: how much higher the true value may be.
+        sampled: documents in the sample.
+        candidates: documents of the source in the pool.
+    """
+
+    source: str
+    distance: float
+    gap: float
+    sampled: int
+    candidates: int
+
+
+def source_distances(
+    pool: Pool,
+    sketch: Sketch,
+    transport: TransportSettings,
+    *,
+    sample: int,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> list[SourceDistance]:
+    """OT distance of a random `sample` of every source of `pool` to `sketch`, nearest first.
+
+    A source of fewer documents enters whole; one that has none left (all duplicates) is not listed. Ties go by name.
+    """
+    from gotd_assets.transport import solve
+
+    ids = pool.doc_ids().with_row_index("row")
+    found = []
+    for (source,), rows in ids.group_by("source", maintain_order=True):
+        draw = np.random.default_rng(seed)
+        size = min(sample, rows.height)
+        # By doc_id, so that the same documents are drawn wherever they stand.
+        drawn = rows.sort("doc_id").get_column("row").to_numpy()[draw.permutation(rows.height)[:size]]
+        solved = solve(
+            pool.take(drawn),
+            sketch,
+            cost=transport.cost,
+            epsilon=transport.epsilon,
+            epsilon_scale=transport.epsilon_scale,
+            tolerance=transport.tolerance,
+            max_passes=transport.max_passes,
+            reach=transport.reach,
+            device=transport.device,
+        ).certificate
+        found.append(SourceDistance(str(source), solved.dual_value, solved.gap, size, rows.height))
+        if progress is not None:
+            progress(f"source {source}: OT distance {solved.dual_value:.5g} from {size:,} documents")
+    return sorted(found, key=lambda entry: (entry.distance, entry.source))
+
+
+def relevant_sources(distances: Mapping[str, float], nearest: int | None, *, away: bool = False) -> list[str]:
+    """The `nearest` sources by OT distance (farthest if `away`), all of them if None.
+
+    Raises:
+        InputError: fewer sources than that are known.
+    """
+    if nearest is None:
+        return list(distances)
+    if nearest > len(distances):
+        raise InputError(
+            f"selection.nearest_sources is {nearest}, but only {len(distances)} sources have documents in the pool: "
+            "lower it, or leave it out to keep all"
+        )
+    sign = -1 if away else 1
+    return sorted(distances, key=lambda source: (sign * distances[source], source))[:nearest]
+
+
+def as_frame(distances: list[SourceDistance]) -> pl.DataFrame:
+    """One row per source, nearest first."""
+    return pl.DataFrame([dataclasses.asdict(entry) for entry in distances])

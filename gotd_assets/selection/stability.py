@@ -1,0 +1,72 @@
+"""How much of a selection stays if the target had been another sample of the same task."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from gotd_assets.selection.methods import select
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gotd_assets.selection.problem import SelectionProblem
+    from gotd_assets.settings import SketchSettings
+
+_TOLERANCE = 0.05  # marginal error; the sampling of the target moves scores more than this
+
+
+def bootstrap_overlaps(
+    name: str,
+    problem: SelectionProblem,
+    chosen: pl.Series,
+    sketch: SketchSettings,
+    resamples: int,
+    *,
+    progress: Callable[[str], None] | None = None,
+) -> list[float]:
+    """Share of `chosen` (doc_ids) that method `name` selects again for each of `resamples` bootstrap targets.
+
+    A bootstrap target has as many documents, drawn with replacement; it is sketched anew and the transport problem
+    solved from the potentials of the whole target, to a marginal error of 0.05. The number of documents stays.
+    """
+    from gotd_assets.transport import make_sketch, solve
+
+    potentials = problem.potentials
+    if potentials is None:
+        raise ValueError("bootstrap_overlaps needs a problem with its potentials")
+    overlaps = []
+    for number in range(resamples):
+        rows = np.random.default_rng([problem.seed, number]).integers(0, len(problem.target), len(problem.target))
+        target = problem.target[rows]
+        solved = solve(
+            problem.pool.vectors,
+            make_sketch(
+                target,
+                method=sketch.method,
+                size=sketch.size,
+                tolerance=sketch.tolerance,
+                cost=potentials.cost,
+                seed=number + 1,
+            ),
+            cost=potentials.cost,
+            epsilon=potentials.epsilon,
+            reach=potentials.reach,
+            tolerance=max(_TOLERANCE, potentials.certificate.tolerance),
+            initial=potentials,
+        )
+        scores = pl.concat(
+            pl.DataFrame(
+                {"doc_id": shard.doc_ids, "source": shard.source, "score": solved.scores(shard.vectors).numpy()}
+            )
+            for shard in problem.pool
+        ).join(problem.scores.select("doc_id"), on="doc_id", how="semi")
+        again = dataclasses.replace(problem, scores=scores, target=target, potentials=solved, budget=len(chosen))
+        overlap = float(select(name, again).get_column("doc_id").is_in(chosen.implode()).mean())  # type: ignore[arg-type]
+        overlaps.append(overlap)
+        if progress is not None:
+            progress(f"bootstrap target {number + 1} of {resamples}: {overlap:.1%} of the selection stays")
+    return overlaps
