@@ -66,6 +66,8 @@ class Couplings:
         self._kept: list[list[CoupledBlock]] = [[] for _ in range(workers)]
         self._step, dtype = _plan(source, kernel, epsilon, cache_bytes)
         self._cache = None if dtype is None else torch.empty(source.n_rows, targets, dtype=dtype, device=source.device)
+        # One tensor for all rows: small ones that stay would pin the memory freed between them.
+        self._rows = torch.empty(source.n_rows if self.cached else 0, dtype=torch.float64, device=source.device)
 
     @property
     def cached(self) -> bool:
@@ -95,15 +97,16 @@ class Couplings:
                 out=out,
             )
             if cache is not None:
-                coupled = self._keep(worker, coupled, cache[place])
+                coupled = self._keep(worker, coupled, cache[place], self._rows[place])
             yield coupled
 
-    def _keep(self, worker: int, block: CoupledBlock, place: Tensor) -> CoupledBlock:
-        """Keep `block` with its couplings in `place`; return it with couplings rounded like what is kept."""
+    def _keep(self, worker: int, block: CoupledBlock, couplings: Tensor, rows: Tensor) -> CoupledBlock:
+        """Keep `block` in `couplings` and `rows`; return it with couplings rounded like what is kept."""
+        block = dataclasses.replace(block, rows=rows.copy_(block.rows))
         if self.rounded:
-            place.copy_(block.coupling.mul_(1 / self._step).round_())
+            couplings.copy_(block.coupling.mul_(1 / self._step).round_())
             block = dataclasses.replace(block, step=self._step)
-        self._kept[worker].append(dataclasses.replace(block, coupling=place))
+        self._kept[worker].append(dataclasses.replace(block, coupling=couplings))
         return block
 
     def _restored(self, block: CoupledBlock) -> CoupledBlock:

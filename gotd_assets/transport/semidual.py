@@ -60,9 +60,12 @@ class SemiDual:
         rho: float | None,
         block_rows: int,
         cache_bytes: int,
+        marginal: Tensor | None = None,
     ) -> None:
+        """`marginal` (M,) float64 is the column marginal to reach, if not `target_weights`."""
         self.source = source
         self.b = target_weights
+        self.marginal = target_weights if marginal is None else marginal
         self.epsilon = epsilon
         self.rho = rho
         self.couplings = Couplings(
@@ -115,7 +118,7 @@ class SemiDual:
         curvature = product.double().cpu().neg_()
         curvature.diagonal().add_(column.cpu())
         if self.rho is not None:
-            curvature.diagonal().add_(self.epsilon / self.rho * self.b * torch.exp(-g / self.rho))
+            curvature.diagonal().add_(self.epsilon / self.rho * self.marginal * torch.exp(-g / self.rho))
         return self._evaluation(g, column.cpu(), float(total)), curvature
 
     def _zeros(self, *shape: int) -> Tensor:
@@ -125,7 +128,7 @@ class SemiDual:
         """The next target potential of Sinkhorn's algorithm, which never lowers H."""
         epsilon = self.epsilon if epsilon is None else epsilon
         usable = (self.b > 0) & (column > 0)
-        ratio = torch.where(usable, self._log_b - column.log(), 0.0)
+        ratio = torch.where(usable, self.marginal.log() - column.log(), 0.0)
         # Nothing reaches the points with column 0 (underflow): raise them by as much as can be told.
         ratio = torch.where((self.b > 0) & (column <= 0), 50.0, ratio)
         step = g + epsilon * ratio
@@ -197,10 +200,10 @@ class SemiDual:
 
     def _evaluation(self, g: Tensor, column: Tensor, mean_f: float) -> Evaluation:
         if self.rho is None:
-            wanted, gain = self.b, float((self.b * g).sum())
+            wanted, gain = self.marginal, float((self.marginal * g).sum())
         else:
-            wanted = self.b * torch.exp(-g / self.rho)
-            gain = -self.rho * float((self.b * torch.expm1(-g / self.rho)).sum())
+            wanted = self.marginal * torch.exp(-g / self.rho)
+            gain = -self.rho * float((self.marginal * torch.expm1(-g / self.rho)).sum())
         gradient = wanted - column
         return Evaluation(mean_f + gain, column, gradient, float(gradient.abs().sum()), mean_f)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from gotd_assets.errors import TransportError
 from gotd_assets.transport.ascent import Preconditioner, anneal, ascend
 from gotd_assets.transport.kernel import CostName, Kernel
-from gotd_assets.transport.potentials import Certificate, Potentials
+from gotd_assets.transport.potentials import Certificate, Potentials, soft_c_transform
 from gotd_assets.transport.semidual import Evaluation, SemiDual
 from gotd_assets.transport.sketch import Sketch
 from gotd_assets.transport.source import PreparedSource, Shards, draw_rows, prepare, resolve_device
@@ -80,8 +80,8 @@ def solve(
             beyond it they are recomputed.
         device: 'auto', 'cpu', 'cuda', ….
         dtype: arithmetic of the passes; sums are float64 always.
-        initial: potentials of an earlier solve for a similar target, to start from; their g is carried over to the new
-            sketch by c-transform.
+        initial: potentials of an earlier solve for a similar target, to start from: points that stayed keep their
+            g, new ones get theirs by c-transform.
         reach: distance beyond which the target's mass may stay unserved (unbalanced target marginal), None for never.
         debias: also solve the source's self-potential, so that scores are gradients of the Sinkhorn divergence.
         solver: 'semidual', or 'geomloss' as the reference.
@@ -130,7 +130,7 @@ def solve(
             final, upper_bound = full.rounding(g, full.evaluate(g).column)
             solution = _Solution(g, final, upper_bound, passes + 1, 0, cached=False)
         else:
-            start = None if initial is None else _carried_over(initial, sketch, cost)
+            start = None if initial is None else _carried_over(initial, sketch, problem)
             solution = _climb(
                 problem, start, tolerance=tolerance, max_passes=max_passes, memory=memory_budget_bytes, show=show
             )
@@ -202,7 +202,8 @@ class _Problem:
     mean_cost: float
     workers: Workers
 
-    def oracle(self, measure: PreparedSource, cache_bytes: int) -> SemiDual:
+    def oracle(self, measure: PreparedSource, cache_bytes: int, marginal: Tensor | None = None) -> SemiDual:
+        """The semi-dual of `measure`; the column marginal to reach is `marginal` if not the target's weights."""
         rows = _block_rows(len(self.weights), measure.dtype, measure.device)
         return SemiDual(
             measure,
@@ -213,6 +214,7 @@ class _Problem:
             rho=self.rho,
             block_rows=rows,
             cache_bytes=cache_bytes,
+            marginal=marginal,
         )
 
 
@@ -227,18 +229,19 @@ class _Solution:
 
 
 def _climb(
-    problem: _Problem, start: Tensor | None, *, tolerance: float, max_passes: int, memory: int, show: _Show
+    problem: _Problem, start: _Start | None, *, tolerance: float, max_passes: int, memory: int, show: _Show
 ) -> _Solution:
     """Solve on a subsample, then on the whole source, then certify."""
     full = problem.oracle(problem.source, memory)
     whole = problem.sample is problem.source
-    small = full if whole else problem.oracle(problem.sample, _SUBSAMPLE_BYTES * 2)
+    marginal = None if start is None else start.marginal
+    small = full if whole else problem.oracle(problem.sample, _SUBSAMPLE_BYTES * 2, marginal)
     preconditioner = Preconditioner(small)
     if start is None:
         zero = torch.zeros_like(problem.weights)
         g, small_passes = anneal(small, zero, problem.mean_cost / 2, show("annealing"))
     else:
-        g, small_passes = start, 0
+        g, small_passes = start.g, start.passes
     if start is not None or not whole:
         preconditioner.refresh(g)
     if not whole:
@@ -269,6 +272,58 @@ def _climb(
         final, upper_bound = exact.rounding(ascent.g, ascent.evaluation.column)
         passes += ascent.passes + 1
     return _Solution(ascent.g, final, upper_bound, passes, small_passes + preconditioner.passes, full.couplings.cached)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Start:
+    """Where a warm start begins.
+
+    Attributes:
+        g: (M,) float64.
+        marginal: (M,) float64, the column marginal that the subsample should reach: the target's weights times what the
+            solved earlier problem has on the subsample instead of its own. The subsample then errs in what changed only.
+        passes: over the subsample, to find this.
+    """
+
+    g: Tensor
+    marginal: Tensor
+    passes: int
+
+
+def _carried_over(initial: Potentials, sketch: Sketch, problem: _Problem) -> _Start:
+    """The start that potentials of an earlier target give.
+
+    Points that stayed keep their potential; at new ones it is the soft c-transform of the earlier source potential, taken
+    over the subsample.
+    """
+    cost, old = problem.kernel.cost, initial.sketch
+    if initial.cost != cost or old.points.shape[1] != sketch.points.shape[1]:
+        raise TransportError("the initial potentials were solved with another cost or dimension: start without them")
+    distance, nearest = torch.cdist(sketch.points.double(), old.points.double()).min(dim=1)
+    stayed = distance <= 1e-6 * old.points.norm(dim=1).max()
+    g, marginal, passes = initial.g[nearest].clone(), problem.weights.clone(), 0
+    device = problem.source.device
+    if not bool(stayed.all()):
+        rows = problem.sample.take(torch.arange(problem.sample.n_rows)).double() + problem.source.centre.to(device)
+        points = rows.float().cpu()
+        f = dataclasses.replace(initial, self_sketch=None, self_g=None).soft_c_transform(points)
+        g[~stayed] = soft_c_transform(
+            sketch.points[~stayed], f, Sketch(points, problem.sample.weights, "random", None), cost, problem.epsilon
+        )
+        passes += 1
+    same_epsilon = abs(initial.epsilon / problem.epsilon - 1) < 1e-6
+    if problem.sample is not problem.source and same_epsilon and bool(stayed.any()):
+        centred = old.points.to(device, torch.float64) - problem.source.centre.to(device)
+        before = dataclasses.replace(
+            problem, kernel=Kernel(cost, centred.to(problem.source.dtype)), weights=old.weights
+        ).oracle(problem.sample, 0)
+        evaluation = before.evaluate(initial.g)
+        wanted = evaluation.column + evaluation.gradient
+        ratio = torch.where(wanted > 0, evaluation.column / wanted.clamp_min(1e-300), 1.0).clamp(0.1, 10.0)
+        marginal[stayed] *= ratio[nearest[stayed]]
+        marginal /= marginal.sum()
+        passes += 1
+    return _Start(g, marginal, passes)
 
 
 def _rho(reach: float | None, cost: CostName) -> float | None:
@@ -313,11 +368,3 @@ def _typical_costs(sample: PreparedSource, kernel: Kernel) -> tuple[float, float
     rows = sample.take(indices)
     costs = kernel.source_part(rows)[:, None] - kernel.coupling(rows) + kernel.target_part().to(rows)
     return float(costs.double().mean().clamp_min(1e-12)), float(costs.flatten().median().clamp_min(1e-12))
-
-
-def _carried_over(initial: Potentials, sketch: Sketch, cost: CostName) -> Tensor:
-    """The potential of an earlier target at the points of a new one: that of the nearest earlier point."""
-    if initial.cost != cost or initial.sketch.points.shape[1] != sketch.points.shape[1]:
-        raise TransportError("the initial potentials were solved with another cost or dimension: start without them")
-    nearest = torch.cdist(sketch.points, initial.sketch.points).argmin(dim=1)
-    return initial.g[nearest].clone()
