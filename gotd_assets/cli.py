@@ -90,6 +90,21 @@ def demo() -> None:
         show(project, target.name, _console)
 
 
+@app.command()
+def gc(
+    *,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove them; without this they are only listed.")] = False,
+    older_than: Annotated[float, typer.Option(min=0, help="Days; younger artifacts stay.")] = 7,
+) -> None:
+    """List artifacts that no current artifact and no trained model was made from, and remove them if told to.
+
+    Lineage keeps the record of what is removed, checksums included; `gotd verify` reports it as removed, not as damage.
+    """
+    from gotd_assets.cli_gc import collect
+
+    collect(load_project(), delete=delete, older_than=older_than, console=_console)
+
+
 @app.command("settings-reference")
 def settings_reference(
     path: Annotated[Path, typer.Argument(help="File to write.")],

@@ -194,6 +194,33 @@ class ArtifactStore:
         found = [read_artifact(path.parent) for path in manifests]
         return sorted(found, key=lambda artifact: artifact.manifest.created_at)
 
+    def all_versions(self) -> list[Artifact]:
+        """Every complete version of every artifact."""
+        found = []
+        for folder, folders, files in os.walk(self.root):
+            if MANIFEST in files:
+                found.append(read_artifact(Path(folder)))
+                folders.clear()
+        return found
+
+    def remove(self, artifact: Artifact) -> None:
+        """Remove one version for good; killed half-way, the rest goes with the next sweep.
+
+        Raises:
+            ArtifactError: it is the current version of its key.
+        """
+        base = self.root / artifact.key.relative_path
+        with contextlib.suppress(FileNotFoundError):
+            if (base / "CURRENT").read_text(encoding="ascii").strip() == artifact.version:
+                raise ArtifactError(f"{artifact.key} version {artifact.version} is current and cannot be removed")
+        temporary_root = self.root.parent / "tmp"
+        temporary_root.mkdir(parents=True, exist_ok=True)
+        with _TemporaryDirectory.create(temporary_root) as directory:
+            artifact.path.rename(directory / artifact.version)
+        for pointer in (base / "runs").glob("*"):
+            if pointer.read_text(encoding="ascii").strip() == artifact.version:
+                pointer.unlink(missing_ok=True)
+
     def scratch(self, key: ArtifactKey, version: str) -> Path:
         """A directory that survives a crash of the step, for checkpoints."""
         path = self.root.parent / "scratch" / key.relative_path / version
