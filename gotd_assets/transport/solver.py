@@ -238,11 +238,10 @@ def _climb(
     small = full if whole else problem.oracle(problem.sample, _SUBSAMPLE_BYTES * 2, marginal)
     preconditioner = Preconditioner(small)
     if start is None:
-        zero = torch.zeros_like(problem.weights)
-        g, small_passes = anneal(small, zero, problem.mean_cost / 2, show("annealing"))
-    else:
-        g, small_passes = start.g, start.passes
-    if start is not None or not whole:
+        start = _Start(torch.zeros_like(problem.weights), problem.mean_cost / 2, problem.weights, 0)
+    g, small_passes = anneal(small, start.g, start.epsilon, show("annealing"))
+    small_passes += start.passes
+    if not whole:
         preconditioner.refresh(g)
     if not whole:
         ascent = ascend(
@@ -280,12 +279,14 @@ class _Start:
 
     Attributes:
         g: (M,) float64.
+        epsilon: where annealing begins.
         marginal: (M,) float64, the column marginal that the subsample should reach: the target's weights times what the
             solved earlier problem has on the subsample instead of its own. The subsample then errs in what changed only.
         passes: over the subsample, to find this.
     """
 
     g: Tensor
+    epsilon: float
     marginal: Tensor
     passes: int
 
@@ -323,7 +324,7 @@ def _carried_over(initial: Potentials, sketch: Sketch, problem: _Problem) -> _St
         marginal[stayed] *= ratio[nearest[stayed]]
         marginal /= marginal.sum()
         passes += 1
-    return _Start(g, marginal, passes)
+    return _Start(g, problem.epsilon, marginal, passes)
 
 
 def _rho(reach: float | None, cost: CostName) -> float | None:
