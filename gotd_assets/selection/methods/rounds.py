@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from gotd_assets.selection.problem import SelectionProblem
+    from gotd_assets.transport import Potentials
 
 
 _BLOCK = 2048
 _GIVES_WAY = 0.5
+_CHOSEN = {"row": pl.UInt32, "doc_id": pl.String, "score": pl.Float64, "step": pl.Int32}
 
 
 def gotd_rounds(problem: SelectionProblem) -> pl.DataFrame:
@@ -28,54 +30,120 @@ def gotd_rounds(problem: SelectionProblem) -> pl.DataFrame:
     already has the weight it will have in the effective distribution at the end. Where target mass is served, the
     gradient rises, and the next round looks elsewhere; one step cannot know, which is why single-step selections at
     extreme ratios are all alike. Where many copies of one document lie at the very middle of a topic, transport itself
-    asks for more of them: near-duplicates of what is chosen give way to candidates that help at least half as much. `score` is the calibrated gradient at the time of choosing, `step` the round.
+    asks for more of them: near-duplicates of what is chosen give way to candidates that help at least half as much.
+
+    What was taken early may be dispensable in the end: documents whose gradient at the final distribution is highest
+    are exchanged for candidates with a lower one, as in pairwise Frank–Wolfe, while the transport cost falls (at most
+    as many solves as rounds; not for budgets in tokens). `score` is the calibrated gradient at the time of choosing,
+    `step` the round.
 
     Raises:
         InputError: the potentials are missing.
     """
-    import torch
-
-    from gotd_assets.transport import solve
-    from gotd_assets.transport.source import prepare, resolve_device
-
-    potentials = problem.potentials
-    if potentials is None:
+    if problem.potentials is None:
         raise InputError("method 'gotd-rounds' needs the solved potentials")
-    potentials = dataclasses.replace(potentials, self_sketch=None, self_g=None)
     allowance = Allowance.of(problem)
-    rounds = (
-        problem.settings.rounds if allowance.lengths is not None else min(problem.settings.rounds, allowance.amount)
-    )
-    source = prepare(
-        problem.pool.vectors,
-        dimension=potentials.sketch.points.shape[1],
-        centre=potentials.sketch.centre,
-        device=resolve_device("auto"),
-        dtype=torch.float32,
-    )
-    candidates = problem.pool.doc_ids().with_row_index("row").join(problem.scores, on="doc_id", how="semi")
-    chosen = pl.DataFrame(schema={"row": pl.UInt32, "doc_id": pl.String, "score": pl.Float64, "step": pl.Int32})
+    counted = allowance.lengths is None
+    rounds = min(problem.settings.rounds, allowance.amount) if counted else problem.settings.rounds
+    measure = _Measure(problem, problem.potentials)
+    potentials = dataclasses.replace(problem.potentials, self_sketch=None, self_g=None)
+    chosen = pl.DataFrame(schema=_CHOSEN)
     for number in range(1, rounds + 1):
         if number > 1:
-            weights = _effective(source.n_rows, chosen, problem.settings.mixing * (number - 1) / rounds)
-            potentials = solve(
-                dataclasses.replace(source, weights=torch.from_numpy(weights)),
-                potentials.sketch,
-                cost=potentials.cost,
-                epsilon=potentials.epsilon,
-                reach=potentials.reach,
-                tolerance=potentials.certificate.tolerance,
-                initial=potentials,
-            )
-        gradient = np.concatenate([potentials.scores(shard.vectors).numpy() for shard in problem.pool])
-        ranking = (
-            candidates.with_columns(score=pl.Series(gradient).gather(candidates["row"]) * problem.sign)
-            .join(chosen, on="doc_id", how="anti")
-            .sort("score", "doc_id")
-            .select("row", "doc_id", "score", step=pl.lit(number, dtype=pl.Int32))
-        )
+            potentials = measure.solve(chosen, problem.settings.mixing * (number - 1) / rounds, potentials)
+        ranking = measure.ranking(potentials, number).join(chosen, on="doc_id", how="anti", maintain_order="left")
         chosen = pl.concat([chosen, _take(problem, allowance, ranking, number / rounds, chosen)])
-    return chosen.select("doc_id", "score", "step", reason=pl.format("round {} of {}", "step", pl.lit(rounds)))
+    if counted and rounds > 1:
+        chosen = _exchange(problem, measure, chosen, rounds, potentials)
+    return chosen.select(
+        "doc_id",
+        "score",
+        "step",
+        reason=pl.when(pl.col("step") > rounds)
+        .then(pl.lit("exchanged for one that helps less in the end"))
+        .otherwise(pl.format("round {} of {}", "step", pl.lit(rounds))),
+    )
+
+
+class _Measure:
+    """The effective distribution as the source of transport problems, and the candidates by gradient there."""
+
+    def __init__(self, problem: SelectionProblem, potentials: Potentials) -> None:
+        import torch
+
+        from gotd_assets.transport.source import prepare, resolve_device
+
+        self._problem = problem
+        sketch = potentials.sketch
+        self._source = prepare(
+            problem.pool.vectors,
+            dimension=sketch.points.shape[1],
+            centre=sketch.centre,
+            device=resolve_device("auto"),
+            dtype=torch.float32,
+        )
+        self._candidates = problem.pool.doc_ids().with_row_index("row").join(problem.scores, on="doc_id", how="semi")
+
+    def solve(self, chosen: pl.DataFrame, mass: float, initial: Potentials) -> Potentials:
+        """Potentials of mass·chosen + (1 − mass)·pool, from `initial`."""
+        import torch
+
+        from gotd_assets.transport import solve
+
+        n = self._source.n_rows
+        weights = np.full(n, (1 - mass) / n)
+        weights[chosen["row"].to_numpy()] += mass / max(1, chosen.height)
+        return solve(
+            dataclasses.replace(self._source, weights=torch.from_numpy(weights)),
+            initial.sketch,
+            cost=initial.cost,
+            epsilon=initial.epsilon,
+            reach=initial.reach,
+            tolerance=initial.certificate.tolerance,
+            initial=initial,
+        )
+
+    def ranking(self, potentials: Potentials, step: int) -> pl.DataFrame:
+        """Every candidate by its gradient, best first: row in the pool, doc_id, score, step."""
+        gradient = np.concatenate([potentials.scores(shard.vectors).numpy() for shard in self._problem.pool])
+        scores = pl.Series(gradient).gather(self._candidates["row"]) * self._problem.sign
+        return (
+            self._candidates.with_columns(score=scores, step=pl.lit(step, dtype=pl.Int32))
+            .sort("score", "doc_id")
+            .select(*_CHOSEN)
+        )
+
+
+def _exchange(
+    problem: SelectionProblem, measure: _Measure, chosen: pl.DataFrame, rounds: int, potentials: Potentials
+) -> pl.DataFrame:
+    """`chosen` with its least useful documents exchanged while that lowers (away: raises) the transport cost."""
+    mixing, limit = problem.settings.mixing, problem.settings.rounds_similarity
+    current = measure.solve(chosen, mixing, potentials)
+    pairs = -(-chosen.height // rounds)
+    for _ in range(rounds):
+        ranking = measure.ranking(current, rounds + 1)
+        worst = ranking.join(chosen, on="doc_id", how="semi", maintain_order="left").reverse().head(pairs)
+        kept = chosen.join(worst, on="doc_id", how="anti", maintain_order="left")
+        incoming = ranking.head(chosen.height + _BLOCK).join(chosen, on="doc_id", how="anti", maintain_order="left")
+        if limit < 1:
+            free = _apart(_directions(problem, incoming), _directions(problem, kept), limit)
+            incoming = incoming.filter(pl.Series(free))
+        incoming = incoming.head(worst.height)
+        better = incoming["score"] < worst["score"].head(incoming.height)
+        incoming = incoming.filter(better)
+        if not incoming.height:
+            break
+        outgoing = worst.head(incoming.height)
+        candidate = pl.concat([chosen.join(outgoing, on="doc_id", how="anti", maintain_order="left"), incoming])
+        solved = measure.solve(candidate, mixing, current)
+        if problem.sign * (solved.certificate.dual_value - current.certificate.dual_value) < 0:
+            chosen, current = candidate, solved
+        elif pairs > 1:
+            pairs = -(-pairs // 4)
+        else:
+            break
+    return chosen
 
 
 def _take(
@@ -122,10 +190,3 @@ def _directions(problem: SelectionProblem, rows: pl.DataFrame) -> npt.NDArray[An
     vectors = problem.pool.take(rows["row"].to_numpy())
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.where(norms > 0, norms, 1)
-
-
-def _effective(n: int, chosen: pl.DataFrame, mass: float) -> npt.NDArray[Any]:
-    """Weights (n,) of mass·chosen + (1 − mass)·uniform."""
-    weights = np.full(n, (1 - mass) / n)
-    weights[chosen["row"].to_numpy()] += mass / max(1, chosen.height)
-    return weights
