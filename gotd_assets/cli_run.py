@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fcntl
 import logging
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from gotd_assets.errors import GotdError
+from gotd_assets.launcher import alone
 from gotd_assets.settings import load_project, settings_path
 
 if TYPE_CHECKING:
@@ -24,7 +22,7 @@ _POOL_STATIONS = ("candidate_pool",)
 _TARGET_STATIONS = ("target_documents", "target_embeddings", "target_sketch", "ot_potentials", "candidate_scores")
 _SELECTION_STATIONS = ("selected_subset", "pre_fine_tuned_model")
 _REPORT_STATIONS = ("evaluation_report",)
-_LAUNCHER = "gotd/launcher"
+_LAUNCHED_BY = "gotd run"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +30,12 @@ class _Stage:
     title: str
     assets: tuple[str, ...]
     partition: str | dict[str, str] | None
+    target: str | None = None
+
+    @property
+    def artifact_partition(self) -> str | None:
+        """The partition as artifacts name it."""
+        return "/".join(self.partition.values()) if isinstance(self.partition, dict) else self.partition
 
 
 def run(targets: list[str] | None, console: Console) -> None:
@@ -55,17 +59,33 @@ def run(targets: list[str] | None, console: Console) -> None:
     for library in ("mlflow", "alembic"):
         logging.getLogger(library).setLevel(logging.WARNING)
     from gotd_assets.definitions import defs
+    from gotd_assets.defs.partitions import Partitions
 
     definitions = dg.Definitions.merge(defs(), dg.Definitions(loggers={"console": _terminal_logger(console)}))
     job = definitions.resolve_implicit_global_asset_job_def()
     stages = list(
         _stages([source.name for source in project.settings.sources], names, project.settings.selection.methods)
     )
-    with _alone(project.home), dg.DagsterInstance.get() as instance:
+    for problem in project.problems:
+        console.print(f"[yellow]warning:[/] {problem}", highlight=False)
+    failures: dict[str | None, GotdError] = {}
+    with alone(project.home), dg.DagsterInstance.get() as instance:
         _end_killed_runs(instance)
+        Partitions.of(project.settings).register(instance, project.settings)
         for number, stage in enumerate(stages, 1):
+            if stage.target in failures:
+                continue
             console.rule(f"[bold]{number}/{len(stages)}[/] {stage.title}", align="left")
-            _execute(job, instance, stage)
+            try:
+                _execute(job, instance, stage)
+            except GotdError as error:
+                # Every target needs the candidates; no target needs another.
+                if stage.target is None:
+                    raise
+                failures[stage.target] = error
+                console.print(f"[bold red]target {stage.target} failed[/]; the others go on", highlight=False)
+    if failures:
+        raise GotdError("\n".join(str(error) for error in failures.values()))
 
 
 def _stages(sources: list[str], targets: list[str], methods: list[str]) -> Iterator[_Stage]:
@@ -73,15 +93,17 @@ def _stages(sources: list[str], targets: list[str], methods: list[str]) -> Itera
         yield _Stage(f"read and embed source {source}", _SOURCE_STATIONS, source)
     yield _Stage("find duplicates across sources", _POOL_STATIONS, None)
     for target in targets:
-        yield _Stage(f"target {target}: transport and scores", _TARGET_STATIONS, target)
+        yield _Stage(f"target {target}: transport and scores", _TARGET_STATIONS, target, target)
         for method in methods:
             title = f"target {target}: select by {method} and pre-fine-tune"
-            yield _Stage(title, _SELECTION_STATIONS, {"target": target, "method": method})
-        yield _Stage(f"target {target}: evaluation", _REPORT_STATIONS, target)
+            yield _Stage(title, _SELECTION_STATIONS, {"target": target, "method": method}, target)
+        yield _Stage(f"target {target}: evaluation", _REPORT_STATIONS, target, target)
 
 
 def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, stage: _Stage) -> None:
     import dagster as dg
+
+    from gotd_assets.defs import tags
 
     partition = dg.MultiPartitionKey(stage.partition) if isinstance(stage.partition, dict) else stage.partition
     result = job.execute_in_process(
@@ -89,7 +111,7 @@ def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, stage: _Stage)
         partition_key=partition,
         asset_selection=[dg.AssetKey(asset) for asset in stage.assets],
         run_config={"loggers": {"console": {}}},
-        tags={_LAUNCHER: "gotd run"},
+        tags={tags.LAUNCHER: _LAUNCHED_BY, **tags.of_partition(stage.assets[0], stage.artifact_partition)},
         raise_on_error=False,
     )
     if result.success:
@@ -103,18 +125,6 @@ def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, stage: _Stage)
     raise GotdError(f"run {result.run_id} failed before any step; see it in the Dagster UI")
 
 
-@contextlib.contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Let one `gotd run` work in a home at a time; the lock of a killed one is free."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "run.lock").open("w", encoding="ascii") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise GotdError(f"another `gotd run` is working in {home}: wait for it, or stop it") from error
-        yield
-
-
 def _end_killed_runs(instance: dg.DagsterInstance) -> None:
     """Mark runs of ours that are still open as failed, and free the pool slots that their steps hold.
 
@@ -122,8 +132,10 @@ def _end_killed_runs(instance: dg.DagsterInstance) -> None:
     """
     import dagster as dg
 
+    from gotd_assets.defs import tags
+
     running = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-    for run in instance.get_runs(filters=dg.RunsFilter(statuses=running, tags={_LAUNCHER: "gotd run"})):
+    for run in instance.get_runs(filters=dg.RunsFilter(statuses=running, tags={tags.LAUNCHER: _LAUNCHED_BY})):
         instance.report_run_failed(run, "the process of this run was killed")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 

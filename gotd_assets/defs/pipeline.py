@@ -13,10 +13,11 @@ from gotd_assets.defs.assets.selected_subset import selected_subset
 from gotd_assets.defs.assets.target_documents import target_documents
 from gotd_assets.defs.assets.target_embeddings import target_embeddings
 from gotd_assets.defs.assets.target_sketch import target_sketch
-from gotd_assets.defs.automation import train_when_selected
+from gotd_assets.defs.automation import build_automation
 from gotd_assets.defs.jobs import build_jobs
 from gotd_assets.defs.partitions import Partitions
 from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.defs.sensors import build_sensors
 from gotd_assets.settings import load_project, settings_path
 
 STATIONS = (
@@ -48,7 +49,7 @@ def pipeline() -> dg.Definitions:
     return dg.Definitions(
         assets=[station(project, partitions) for station in STATIONS],
         jobs=build_jobs(partitions),
-        sensors=[train_when_selected],
+        sensors=[*build_sensors(project, partitions), build_automation(project.settings)],
         resources={"project": ProjectResource(settings_file=str(path))},
         executor=EXECUTOR,
     )

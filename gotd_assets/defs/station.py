@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from gotd_assets.defs import tags
 from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.errors import ArtifactError
 from gotd_assets.fingerprint import Json
 from gotd_assets.storage import Artifact, ArtifactKey, ArtifactStore, ArtifactWriter, artifact_version
 
@@ -35,12 +37,22 @@ class Station:
         self.key = ArtifactKey(context.asset_key.path[-1], partition)
         self._inputs: dict[str, str] = {}
         self._last_line = 0.0
+        tags.add(context, tags.of_partition(self.key.asset, partition))
 
     def read(self, asset: str, partition: str | None = None) -> Artifact:
         """The current artifact of `asset`; its version becomes an input of what this station makes."""
         artifact = self.store.current(ArtifactKey(asset, partition), self.run_id)
         self._inputs[str(artifact.key)] = artifact.version
+        if asset == "selected_subset" and partition == self.key.partition:
+            tags.add(self.context, {tags.SELECTION_VERSION: artifact.version})
         return artifact
+
+    def standing(self) -> Artifact | None:
+        """What this station made before and is current until now; it is not an input."""
+        try:
+            return self.store.current(self.key)
+        except ArtifactError:
+            return None
 
     def read_all(self, asset: str, partitions: Iterable[str]) -> dict[str, Artifact]:
         """The current artifacts of `asset` by partition, in the order given."""
@@ -104,6 +116,8 @@ class Station:
             materialisation = record(artifact, materialisation)
         self.resource.lineage().record(materialisation)
         self.store.publish(artifact, self.run_id)
+        if self.key.asset == "selected_subset":
+            tags.add(self.context, {tags.SELECTION_VERSION: artifact.version})
         return dg.MaterializeResult(
             data_version=dg.DataVersion(artifact.version),
             metadata={

@@ -42,16 +42,26 @@ def ot_potentials(declared: Project, partitions: Partitions) -> dg.AssetsDefinit
         pool = station.read("candidate_pool")
         embeddings = station.read_all("candidate_embeddings", sources)
         sketch = station.read("target_sketch", context.partition_key)
+        # Where the solve starts is no input: the version, and so reuse, does not depend on it.
+        previous = station.standing()
+        warm = station.project.settings.watch.warm_start and transport.solver == "semidual"
 
         def write(writer: ArtifactWriter) -> None:
             from gotd_assets.selection.pool import Pool
             from gotd_assets.transport import Sketch, solve
+            from gotd_assets.watch.warm_start import earlier_potentials
 
+            points = Sketch.load(sketch.path / "sketch.safetensors")
+            earlier = earlier_potentials(previous, points, transport.cost) if warm else None
+            if earlier is not None and previous is not None:
+                station.log(f"starting from the potentials of version {previous.version}", always=True)
+                writer.summary["started_from"] = previous.version
             potentials = solve(
                 Pool.open(
                     {name: artifact.path for name, artifact in embeddings.items()}, pool.file("left_out.parquet")
                 ).vectors,
-                Sketch.load(sketch.path / "sketch.safetensors"),
+                points,
+                initial=earlier,
                 cost=transport.cost,
                 epsilon=transport.epsilon,
                 epsilon_scale=transport.epsilon_scale,

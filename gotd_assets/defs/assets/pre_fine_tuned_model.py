@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from gotd_assets.defs import metadata
-from gotd_assets.defs.automation import ON_NEW_DATA
+from gotd_assets.defs.automation import ON_NEW_SELECTION
 from gotd_assets.defs.partitions import Partitions, SelectionKey
 from gotd_assets.defs.resources import ProjectResource
 from gotd_assets.defs.station import OWNERS, Station
@@ -33,7 +33,7 @@ def pre_fine_tuned_model(declared: Project, partitions: Partitions) -> dg.Assets
         owners=OWNERS,
         code_version="2",
         pool="compute",
-        automation_condition=ON_NEW_DATA,
+        automation_condition=ON_NEW_SELECTION,
     )
     def pre_fine_tuned_model(
         context: dg.AssetExecutionContext, config: TrainingRun, project: ProjectResource

@@ -6,6 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from gotd_assets.defs import metadata
+from gotd_assets.defs.automation import ON_NEW_SCORES
 from gotd_assets.defs.partitions import Partitions, SelectionKey, every_source
 from gotd_assets.defs.resources import ProjectResource
 from gotd_assets.defs.station import OWNERS, Station
@@ -37,6 +38,7 @@ def selected_subset(declared: Project, partitions: Partitions) -> dg.AssetsDefin
         owners=OWNERS,
         code_version="1",
         pool="compute",
+        automation_condition=ON_NEW_SCORES,
     )
     def selected_subset(
         context: dg.AssetExecutionContext, config: SelectionRun, project: ProjectResource
