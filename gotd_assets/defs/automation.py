@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from gotd_assets.defs.partitions import SelectionKey
 from gotd_assets.settings import Settings, load_project
 from gotd_assets.storage import ArtifactStore
 from gotd_assets.watch.training import worth_training
@@ -42,8 +43,7 @@ class WorthTraining(dg.AutomationCondition[dg.AssetKey]):
         worth = {
             key
             for key in context.candidate_subset.expensively_compute_partition_keys()
-            if isinstance(key, dg.MultiPartitionKey)
-            and worth_training(store, "{target}/{method}".format(**key.keys_by_dimension), below).train
+            if worth_training(store, SelectionKey.parse(key).artifact_partition, below).train
         }
         return dg.AutomationResult(context, context.candidate_subset.compute_intersection_with_partition_keys(worth))
 

@@ -67,6 +67,12 @@ class SelectionKey:
             raise TypeError(f"expected a partition of targets × methods, got {key!r}")
         return cls(**key.keys_by_dimension)
 
+    @classmethod
+    def parse(cls, key: str) -> Self:
+        """The key that Dagster writes as text: 'method|target', in the order of the dimensions' names."""
+        method, target = key.split("|")
+        return cls(target, method)
+
     @property
     def artifact_partition(self) -> str:
         """The partition under which artifacts of this selection are stored."""

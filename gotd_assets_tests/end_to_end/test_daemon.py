@@ -116,7 +116,7 @@ def test_changes_survive_a_restart_and_a_failing_target_stops_nobody(project: Pa
             project,
             lambda: [r for r in runs(project, "rescore_target") if r.is_failure],
         )
-    write_jsonl(project / "targets" / "film" / "two.jsonl", sentences("film", 6, 2))
+    write_jsonl(project / "targets" / "film" / "two.jsonl", sentences("sport", 60, 2))
     with daemon(project):
         wait_for("new potentials", project, lambda: current(project, "ot_potentials", "film") != before)
         wait_for(
