@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from gotd_assets.defs import tags
+from gotd_assets.defs.checks.check import Check
+from gotd_assets.defs.checks.registry import CHECKS
 from gotd_assets.defs.resources import ProjectResource
-from gotd_assets.errors import ArtifactError
+from gotd_assets.errors import ArtifactError, CheckError, GotdError
 from gotd_assets.fingerprint import Json
+from gotd_assets.quality import Finding
 from gotd_assets.storage import Artifact, ArtifactKey, ArtifactStore, ArtifactWriter, artifact_version
 
 if TYPE_CHECKING:
@@ -105,6 +108,7 @@ class Station:
             self.store.discard_scratch(self.key, version)
         else:
             self.log(f"{self.key} version {version} stands already; nothing to do", always=True)
+        checked = self._check(artifact)
         materialisation = Materialisation.of(
             artifact,
             run_id=self.run_id,
@@ -120,6 +124,16 @@ class Station:
             tags.add(self.context, {tags.SELECTION_VERSION: artifact.version})
         return dg.MaterializeResult(
             data_version=dg.DataVersion(artifact.version),
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name=check.name,
+                    passed=finding.passed,
+                    severity=_severity(check),
+                    description=finding.sentence,
+                    metadata=self._figures(finding),
+                )
+                for check, finding in checked
+            ],
             metadata={
                 "version": artifact.version,
                 "reused": reused,
@@ -128,6 +142,46 @@ class Station:
                 **describe(artifact),
             },
         )
+
+    def _check(self, artifact: Artifact) -> list[tuple[Check, Finding]]:
+        """Evaluate every check of the artifact.
+
+        Raises:
+            CheckError: a blocking one failed. The artifact stays on disk, but is neither published nor counted as
+                materialised, so that no step reads it, in this run or in another.
+        """
+        found = [(check, self._evaluated(check, artifact)) for check in CHECKS.get(self.key.asset, ())]
+        blocked = [(check, finding) for check, finding in found if check.blocking and not finding.passed]
+        for check, finding in found:
+            if not finding.passed:
+                self.context.log.warning(f"check {check.name} failed: {finding.sentence}")
+        if not blocked:
+            return found
+        for check, finding in found:
+            self.context.log_event(
+                dg.AssetCheckEvaluation(
+                    asset_key=self.context.asset_key,
+                    check_name=check.name,
+                    passed=finding.passed,
+                    severity=_severity(check),
+                    description=finding.sentence,
+                    metadata=self._figures(finding),
+                    blocking=check.blocking,
+                )
+            )
+        sentences = "; ".join(f"{check.name}: {finding.sentence}" for check, finding in blocked)
+        raise CheckError(f"{self.key} version {artifact.version} is held back by its checks. {sentences}")
+
+    def _evaluated(self, check: Check, artifact: Artifact) -> Finding:
+        try:
+            return check.evaluate(self, artifact)
+        except (GotdError, OSError) as error:
+            return Finding(passed=False, sentence=f"could not be checked: {error}")
+
+    def _figures(self, finding: Finding) -> dict[str, dg.MetadataValue[Any]]:
+        partition = {"partition": self.key.partition} if self.key.partition else {}
+        figures = {key: value for key, value in finding.figures.items() if value == value}  # noqa: PLR0124 - not NaN
+        return _as_metadata({**partition, **figures})
 
     def source_files(self, checksums: Mapping[str, str]) -> list[SourceFile]:
         """The user's files by name, with size, for lineage."""
@@ -148,6 +202,24 @@ class Station:
         if version is None:
             raise RuntimeError(f"asset {self.context.asset_key.to_user_string()} declares no code version")
         return version
+
+
+def _severity(check: Check) -> dg.AssetCheckSeverity:
+    return dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN
+
+
+def _as_metadata(figures: Mapping[str, float | int | str]) -> dict[str, dg.MetadataValue[Any]]:
+    return {key: _metadata_value(value) for key, value in figures.items()}
+
+
+def _metadata_value(value: float | str) -> dg.MetadataValue[Any]:
+    match value:
+        case int():
+            return dg.MetadataValue.int(value)
+        case float():
+            return dg.MetadataValue.float(value)
+        case _:
+            return dg.MetadataValue.text(value)
 
 
 _PACKAGES = (

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gotd_assets.quality.finding import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from gotd_assets.fingerprint import Json
@@ -73,7 +74,7 @@ def quarantine_rate(summary: Mapping[str, Json], limit: float) -> Finding:
     if rate <= limit:
         return Finding(passed=True, sentence=f"{rate:.2%} of {read:,} records are quarantined", figures=figures)
     reasons = summary.get("quarantined_by_reason")
-    listed = ", ".join(f"{count} × {why}" for why, count in reasons.items()) if hasattr(reasons, "items") else ""
+    listed = ", ".join(f"{count} × {why}" for why, count in reasons.items()) if isinstance(reasons, Mapping) else ""
     return Finding(
         passed=False,
         sentence=f"{rate:.1%} of {read:,} records are quarantined, more than checks.max_quarantine_rate ({limit:.1%}): "

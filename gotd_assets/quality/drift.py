@@ -27,7 +27,8 @@ def drift(
     one that was seen; p is the share of splits, the seen one included, with a divergence as large.
 
     Args:
-        old, new: (n, D) and (m, D).
+        old: (n, D), what there was.
+        new: (m, D), what there is.
         permutations: splits drawn at random.
         seed: of sampling and splits.
     """
@@ -57,9 +58,7 @@ def drift(
     return max(seen, 0.0), as_large / len(values)
 
 
-def target_drift(
-    old: npt.NDArray[Any] | None, new: npt.NDArray[Any], *, p_value: float, permutations: int
-) -> Finding:
+def target_drift(old: npt.NDArray[Any] | None, new: npt.NDArray[Any], *, p_value: float, permutations: int) -> Finding:
     """Whether a target is still the one last selected for.
 
     Args:

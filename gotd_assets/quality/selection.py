@@ -17,7 +17,7 @@ _SHOWN = 3
 
 
 def members(subset: Path, budget: int) -> Finding:
-    """Whether the Parquet file `subset` holds `budget` distinct documents with text, ranked 1, 2, …"""
+    """Whether the Parquet file `subset` holds `budget` distinct documents with text, ranked from 1 without gaps."""
     import polars as pl
 
     frame = pl.read_parquet(subset)

@@ -36,7 +36,9 @@ def loss_did_not_diverge(curve: Sequence[tuple[int, float]], limit: float) -> Fi
     )
 
 
-def records_agree(recorded: Mapping[str, str], lineage: Mapping[str, str], tracking: Mapping[str, str] | None) -> Finding:
+def records_agree(
+    recorded: Mapping[str, str], lineage: Mapping[str, str], tracking: Mapping[str, str] | None
+) -> Finding:
     """Whether the model's own record, lineage and MLflow name the same run and the same selection.
 
     Args:
@@ -56,5 +58,7 @@ def records_agree(recorded: Mapping[str, str], lineage: Mapping[str, str], track
     if tracking is not None and tracking.get("status") != "FINISHED":
         problems.append(f"the MLflow run is {tracking.get('status')}, not FINISHED")
     return Finding(
-        not problems, "; ".join(problems) if problems else "MLflow, lineage and the model's record agree", dict(recorded)
+        not problems,
+        "; ".join(problems) if problems else "MLflow, lineage and the model's record agree",
+        dict(recorded),
     )

@@ -23,7 +23,7 @@ def usable_vectors(folder: Path, normalized: bool, documents: int) -> Finding:
     dimensions = set()
     for shard in open_vectors(folder):
         vectors = np.asarray(shard.vectors, dtype=np.float32)
-        finite = np.isfinite(vectors).all(axis=1)
+        finite = np.asarray(np.isfinite(vectors).all(axis=1))
         norms = np.linalg.norm(np.where(finite[:, None], vectors, 0), axis=1)
         infinite += int((~finite).sum())
         zero += int((finite & (norms == 0)).sum())
@@ -32,7 +32,9 @@ def usable_vectors(folder: Path, normalized: bool, documents: int) -> Finding:
         rows += len(shard.ids)
         dimensions.add(vectors.shape[1])
         if len(shard.ids) != len(vectors):
-            return Finding(passed=False, sentence=f"{len(vectors)} vectors stand beside {len(shard.ids)} ids in a shard")
+            return Finding(
+                passed=False, sentence=f"{len(vectors)} vectors stand beside {len(shard.ids)} ids in a shard"
+            )
     wrong = {
         f"{infinite} vectors hold NaN or an infinity": infinite,
         f"{zero} vectors are zero": zero,

@@ -4,6 +4,7 @@ import dagster as dg
 from pydantic import Field
 
 from gotd_assets.defs import metadata
+from gotd_assets.defs.checks.registry import check_specs
 from gotd_assets.defs.partitions import Partitions, every_source
 from gotd_assets.defs.resources import ProjectResource
 from gotd_assets.defs.station import OWNERS, Station
@@ -25,6 +26,7 @@ def ot_potentials(declared: Project, partitions: Partitions) -> dg.AssetsDefinit
         deps=[every_source("candidate_embeddings"), "candidate_pool", "target_sketch"],
         group_name="transport",
         kinds={"pytorch"},
+        check_specs=check_specs("ot_potentials"),
         owners=OWNERS,
         code_version="1",
         pool="compute",

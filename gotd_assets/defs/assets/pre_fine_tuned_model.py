@@ -9,6 +9,7 @@ from pydantic import Field
 
 from gotd_assets.defs import metadata
 from gotd_assets.defs.automation import ON_NEW_SELECTION
+from gotd_assets.defs.checks.registry import check_specs
 from gotd_assets.defs.partitions import Partitions, SelectionKey
 from gotd_assets.defs.resources import ProjectResource
 from gotd_assets.defs.station import OWNERS, Station
@@ -30,6 +31,7 @@ def pre_fine_tuned_model(declared: Project, partitions: Partitions) -> dg.Assets
         deps=["selected_subset", "target_documents"],
         group_name="training",
         kinds={"pytorch", "huggingface", "mlflow"},
+        check_specs=check_specs("pre_fine_tuned_model"),
         owners=OWNERS,
         code_version="2",
         pool="compute",

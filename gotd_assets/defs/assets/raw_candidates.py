@@ -5,6 +5,7 @@ import dataclasses
 import dagster as dg
 
 from gotd_assets.defs import metadata
+from gotd_assets.defs.checks.registry import check_specs
 from gotd_assets.defs.partitions import Partitions
 from gotd_assets.defs.resources import ProjectResource
 from gotd_assets.defs.station import OWNERS, Station
@@ -19,6 +20,7 @@ def raw_candidates(declared: Project, partitions: Partitions) -> dg.AssetsDefini
         partitions_def=partitions.sources,
         group_name="candidates",
         kinds={"polars", "parquet"},
+        check_specs=check_specs("raw_candidates"),
         owners=OWNERS,
         code_version="1",
     )

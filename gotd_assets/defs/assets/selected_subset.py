@@ -7,6 +7,7 @@ from pydantic import Field
 
 from gotd_assets.defs import metadata
 from gotd_assets.defs.automation import ON_NEW_SCORES
+from gotd_assets.defs.checks.registry import check_specs
 from gotd_assets.defs.partitions import Partitions, SelectionKey, every_source
 from gotd_assets.defs.resources import ProjectResource
 from gotd_assets.defs.station import OWNERS, Station
@@ -35,6 +36,7 @@ def selected_subset(declared: Project, partitions: Partitions) -> dg.AssetsDefin
         ],
         group_name="selection",
         kinds={"polars", "parquet"},
+        check_specs=check_specs("selected_subset"),
         owners=OWNERS,
         code_version="1",
         pool="compute",

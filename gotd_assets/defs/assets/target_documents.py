@@ -5,6 +5,7 @@ import dataclasses
 import dagster as dg
 
 from gotd_assets.defs import metadata
+from gotd_assets.defs.checks.registry import check_specs
 from gotd_assets.defs.partitions import Partitions
 from gotd_assets.defs.resources import ProjectResource
 from gotd_assets.defs.station import OWNERS, Station
@@ -19,6 +20,7 @@ def target_documents(declared: Project, partitions: Partitions) -> dg.AssetsDefi
         partitions_def=partitions.targets,
         group_name="target",
         kinds={"polars", "parquet"},
+        check_specs=check_specs("target_documents"),
         owners=OWNERS,
         code_version="1",
     )

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from gotd_assets.defs.checks.registry import check_specs
 from gotd_assets.defs.embed import embed
 from gotd_assets.defs.partitions import Partitions
 from gotd_assets.defs.resources import ProjectResource
@@ -18,6 +19,7 @@ def target_embeddings(declared: Project, partitions: Partitions) -> dg.AssetsDef
         deps=["target_documents"],
         group_name="target",
         kinds={"pytorch", "huggingface"},
+        check_specs=check_specs("target_embeddings"),
         owners=OWNERS,
         code_version="1",
         pool="compute",

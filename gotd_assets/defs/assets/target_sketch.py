@@ -3,6 +3,7 @@
 import dagster as dg
 
 from gotd_assets.defs import metadata
+from gotd_assets.defs.checks.registry import check_specs
 from gotd_assets.defs.partitions import Partitions
 from gotd_assets.defs.resources import ProjectResource
 from gotd_assets.defs.station import OWNERS, Station
@@ -19,6 +20,7 @@ def target_sketch(declared: Project, partitions: Partitions) -> dg.AssetsDefinit
         deps=["target_embeddings"],
         group_name="target",
         kinds={"pytorch", "numpy"},
+        check_specs=check_specs("target_sketch"),
         owners=OWNERS,
         code_version="1",
         pool="compute",
