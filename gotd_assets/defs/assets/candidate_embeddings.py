@@ -6,7 +6,7 @@ from gotd_assets.defs.checks.registry import check_specs
 from gotd_assets.defs.embed import embed
 from gotd_assets.defs.partitions import Partitions
 from gotd_assets.defs.resources import ProjectResource
-from gotd_assets.defs.station import OWNERS, Station
+from gotd_assets.defs.station import OWNERS, Made, Station
 from gotd_assets.settings import Project
 
 
@@ -24,7 +24,7 @@ def candidate_embeddings(declared: Project, partitions: Partitions) -> dg.Assets
         code_version="1",
         pool="compute",
     )
-    def candidate_embeddings(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult[None]:
+    def candidate_embeddings(context: dg.AssetExecutionContext, project: ProjectResource) -> Made:
         """Sentence vectors of one source's documents.
 
         Vectors are kept by `doc_id` and encoder version, so only documents never seen before pass through the

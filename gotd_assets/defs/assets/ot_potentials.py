@@ -7,7 +7,7 @@ from gotd_assets.defs import metadata
 from gotd_assets.defs.checks.registry import check_specs
 from gotd_assets.defs.partitions import Partitions, every_source
 from gotd_assets.defs.resources import ProjectResource
-from gotd_assets.defs.station import OWNERS, Station
+from gotd_assets.defs.station import OWNERS, Made, Station
 from gotd_assets.settings import Project
 from gotd_assets.storage import ArtifactWriter
 
@@ -31,9 +31,7 @@ def ot_potentials(declared: Project, partitions: Partitions) -> dg.AssetsDefinit
         code_version="1",
         pool="compute",
     )
-    def ot_potentials(
-        context: dg.AssetExecutionContext, config: TransportRun, project: ProjectResource
-    ) -> dg.MaterializeResult[None]:
+    def ot_potentials(context: dg.AssetExecutionContext, config: TransportRun, project: ProjectResource) -> Made:
         """Dual potentials of the entropic transport problem between pool and target.
 
         One number per sketch point. The certificate says how far the plan is from optimal: the dual value bounds the

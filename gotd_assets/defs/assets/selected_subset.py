@@ -10,7 +10,7 @@ from gotd_assets.defs.automation import ON_NEW_SCORES
 from gotd_assets.defs.checks.registry import check_specs
 from gotd_assets.defs.partitions import Partitions, SelectionKey, every_source
 from gotd_assets.defs.resources import ProjectResource
-from gotd_assets.defs.station import OWNERS, Station
+from gotd_assets.defs.station import OWNERS, Made, Station
 from gotd_assets.settings import Project
 from gotd_assets.storage import ArtifactWriter
 
@@ -42,9 +42,7 @@ def selected_subset(declared: Project, partitions: Partitions) -> dg.AssetsDefin
         pool="compute",
         automation_condition=ON_NEW_SCORES,
     )
-    def selected_subset(
-        context: dg.AssetExecutionContext, config: SelectionRun, project: ProjectResource
-    ) -> dg.MaterializeResult[None]:
+    def selected_subset(context: dg.AssetExecutionContext, config: SelectionRun, project: ProjectResource) -> Made:
         """The documents chosen for one target by one method, best first, as Parquet and JSONL.
 
         Each comes with its rank, its score and the target document nearest to it.

@@ -8,7 +8,7 @@ from gotd_assets.defs import metadata
 from gotd_assets.defs.checks.registry import check_specs
 from gotd_assets.defs.partitions import Partitions
 from gotd_assets.defs.resources import ProjectResource
-from gotd_assets.defs.station import OWNERS, Station
+from gotd_assets.defs.station import OWNERS, Made, Station
 from gotd_assets.settings import Project
 
 
@@ -24,7 +24,7 @@ def target_documents(declared: Project, partitions: Partitions) -> dg.AssetsDefi
         owners=OWNERS,
         code_version="1",
     )
-    def target_documents(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult[None]:
+    def target_documents(context: dg.AssetExecutionContext, project: ProjectResource) -> Made:
         """A small sample of the task that models are to be prepared for.
 
         The held-out part is split off here, whole documents at a time, before anything is selected, so that no
