@@ -75,7 +75,7 @@ def run(targets: list[str] | None, console: Console, *, dry_run: bool = False) -
     for problem in project.problems:
         console.print(f"[yellow]warning:[/] {problem}", highlight=False)
     if dry_run:
-        _plan(project, path, job, stages, console)
+        _plan(project, job, stages, console)
         return
     with alone(project.home), dg.DagsterInstance.get() as instance:
         _end_killed_runs(instance)
@@ -105,7 +105,7 @@ def _run_stages(
         raise GotdError("\n".join(str(error) for error in failures.values()))
 
 
-def _plan(project: Project, path: Path, job: dg.JobDefinition, stages: list[_Stage], console: Console) -> None:
+def _plan(project: Project, job: dg.JobDefinition, stages: list[_Stage], console: Console) -> None:
     """Go through the stages with stations that only plan, on an instance that is thrown away."""
     import tempfile
 
@@ -113,15 +113,13 @@ def _plan(project: Project, path: Path, job: dg.JobDefinition, stages: list[_Sta
     from rich.table import Table
 
     from gotd_assets.defs.partitions import Partitions
-    from gotd_assets.defs.resources import ProjectResource
     from gotd_assets.planning import Plan
 
     with tempfile.TemporaryDirectory(prefix="gotd-plan-") as folder, dg.DagsterInstance.ephemeral() as instance:
         plan = Plan(Path(folder) / "plan.json")
         Partitions.of(project.settings).register(instance, project.settings)
-        resource = ProjectResource(settings_file=str(path), plan=str(plan.path))
         for stage in stages:
-            _execute(job, instance, stage, None, console, resources={"project": resource})
+            _execute(job, instance, stage, None, console, plan=plan.path)
         entries = plan.entries()
     table = Table("artifact", "verdict", "why")
     for entry in entries:
@@ -149,7 +147,7 @@ def _execute(  # noqa: PLR0917
     stage: _Stage,
     notify: NotifySettings | None,
     console: Console,
-    resources: dict[str, object] | None = None,
+    plan: Path | None = None,
 ) -> None:
     """Run one stage and tell who is to be told.
 
@@ -160,15 +158,18 @@ def _execute(  # noqa: PLR0917
 
     from gotd_assets.defs import tags
 
+    planning: dict[str, object] = {}
+    if plan is not None:
+        config = {"settings_file": str(settings_path()), "plan": str(plan)}
+        planning = {"resources": {"project": {"config": config}}}
     partition = dg.MultiPartitionKey(stage.partition) if isinstance(stage.partition, dict) else stage.partition
     result = job.execute_in_process(
         instance=instance,
         partition_key=partition,
         asset_selection=[dg.AssetKey(asset) for asset in stage.assets],
-        run_config={"loggers": {"console": {}}},
+        run_config={"loggers": {"console": {}}} | planning,
         tags={tags.LAUNCHER: _LAUNCHED_BY, **tags.of_partition(stage.assets[0], stage.artifact_partition)},
         raise_on_error=False,
-        resources=resources,
     )
     error = None if result.success else _error_of(result)
     run = instance.get_run_by_id(result.run_id)
