@@ -22,6 +22,7 @@ class Notification:
         target: target it worked for.
         method: selection method.
         selection_version: selection that it made or trained on.
+        model_version: model that it made.
         reason: why it was started.
         error: what went wrong.
     """
@@ -34,6 +35,7 @@ class Notification:
     target: str | None = None
     method: str | None = None
     selection_version: str | None = None
+    model_version: str | None = None
     reason: str | None = None
     error: str | None = None
 

@@ -7,9 +7,6 @@ from gotd_assets.defs.resources import ProjectResource
 from gotd_assets.notify import Notification, send
 from gotd_assets.settings import NotifySettings, Project
 
-_MODEL = dg.AssetKey("pre_fine_tuned_model")
-_TRAINING_JOB = "select_and_train"
-
 
 def build_notifiers(declared: Project) -> list[dg.SensorDefinition]:
     """The sensors, if there is a webhook. Runs of `gotd run` are told of by itself, as it may have no daemon."""
@@ -48,6 +45,7 @@ def notification(run: dg.DagsterRun, notify: NotifySettings, error: str | None =
         target=run.tags.get(tags.TARGET),
         method=run.tags.get(tags.METHOD),
         selection_version=run.tags.get(tags.SELECTION_VERSION),
+        model_version=run.tags.get(tags.MODEL_VERSION),
         reason=run.tags.get(tags.REASON),
         error=error,
     )
@@ -56,5 +54,5 @@ def notification(run: dg.DagsterRun, notify: NotifySettings, error: str | None =
 def worth_telling(run: dg.DagsterRun, notify: NotifySettings) -> bool:
     """Whether the success of `run` is to be told."""
     if notify.success == "models":
-        return run.job_name == _TRAINING_JOB or _MODEL in (run.asset_selection or ())
+        return tags.MODEL_VERSION in run.tags
     return notify.success == "all"

@@ -134,6 +134,8 @@ class Station:
         self.store.publish(artifact, self.run_id)
         if self.key.asset == "selected_subset":
             tags.add(self.context, {tags.SELECTION_VERSION: artifact.version})
+        if self.key.asset == "pre_fine_tuned_model" and not reused:
+            tags.add(self.context, {tags.MODEL_VERSION: artifact.version})
         return dg.MaterializeResult(
             data_version=dg.DataVersion(artifact.version),
             check_results=[

@@ -8,6 +8,7 @@ TARGET = "gotd/target"
 METHOD = "gotd/method"
 SOURCE = "gotd/source"
 SELECTION_VERSION = "gotd/selection_version"
+MODEL_VERSION = "gotd/model_version"
 REASON = "gotd/reason"
 LAUNCHER = "gotd/launcher"
 

@@ -91,6 +91,7 @@ def test_warnings_let_the_run_go_on_and_the_records_agree(tmp_path, monkeypatch)
     assert potentials.manifest.summary["started_from"]
 
 
+@pytest.mark.slow
 def test_raising_the_limit_is_enough(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     make_project(tmp_path, checks={"max_loss_growth": 0.01}, selection={"budget": 8, "methods": ["gotd"]})

@@ -16,6 +16,7 @@ import pytest
 from gotd_assets.storage import Artifact, ArtifactKey, ArtifactStore
 from gotd_assets.watch.standing import standing
 from gotd_assets_tests.end_to_end.project import environment, gotd, make_project, sentences, write_jsonl
+from gotd_assets_tests.test_notify import Hook, hook  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.slow
 _PATIENCE = 200
@@ -106,7 +107,12 @@ def test_a_target_dropped_into_the_folder_is_selected_for_and_trained_on(project
     assert current(project, "pre_fine_tuned_model", "film/gotd") == film
 
 
-def test_changes_survive_a_restart_and_a_failing_target_stops_nobody(project: Path) -> None:
+def test_changes_survive_a_restart_and_a_failing_target_stops_nobody(
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    hook: Hook,  # noqa: F811
+) -> None:
+    monkeypatch.setenv("GOTD_NOTIFY__WEBHOOK", hook.url)
     before = current(project, "ot_potentials", "film")
     assert before is not None
     with daemon(project):
@@ -116,6 +122,8 @@ def test_changes_survive_a_restart_and_a_failing_target_stops_nobody(project: Pa
             project,
             lambda: [r for r in runs(project, "rescore_target") if r.is_failure],
         )
+        wait_for("the news of it", project, lambda: hook.told)
+    (project / "targets" / "broken.jsonl").unlink()
     write_jsonl(project / "targets" / "film" / "two.jsonl", sentences("sport", 60, 2))
     with daemon(project):
         wait_for("new potentials", project, lambda: current(project, "ot_potentials", "film") != before)
@@ -130,10 +138,14 @@ def test_changes_survive_a_restart_and_a_failing_target_stops_nobody(project: Pa
                 and model.manifest.inputs["selected_subset[film/gotd]"] == selection.version
             ),
         )
+        wait_for("the news of the model", project, lambda: any(told["event"] == "success" for told in hook.told))
     after = current(project, "ot_potentials", "film")
     assert after is not None
     assert after.manifest.summary["started_from"] == before.version
     assert sorted(run.tags["gotd/target"] for run in runs(project, "rescore_target")) == ["broken", "film"]
+    assert {(told["event"], told["target"]) for told in hook.told} == {("failure", "broken"), ("success", "film")}
+    with dg.DagsterInstance.from_config(str(project)) as instance:
+        assert list(instance.get_dynamic_partitions("gotd_targets")) == ["film"]
 
 
 def test_new_candidates_ask_for_a_selection_only_if_they_can_change_it(project: Path) -> None:

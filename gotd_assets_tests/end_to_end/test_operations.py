@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from gotd_assets.storage import ArtifactKey, ArtifactStore
 from gotd_assets_tests.end_to_end.project import gotd, make_project, sentences, write_jsonl
@@ -16,6 +17,7 @@ def tree(folder: Path) -> set[str]:
     return {str(path) for path in (folder / ".gotd" / "artifacts").rglob("*")}
 
 
+@pytest.mark.slow
 def test_a_dry_run_tells_what_and_why_and_makes_nothing(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
@@ -71,6 +73,8 @@ def test_failures_and_new_models_are_told_and_runs_are_tagged(tmp_path, monkeypa
     assert "60 documents to embed, about" in done.stdout
     assert "hours on this machine" in done.stdout
     assert store.current(ArtifactKey("candidate_embeddings", "news")).manifest.summary["estimated_documents"] == 60
+    assert gotd(tmp_path, "run").returncode == 0
+    assert len(hook.told) == 1
     write_jsonl(tmp_path / "data" / "target.jsonl", [])
     assert gotd(tmp_path, "run").returncode == 1
     failure = hook.told[-1]
