@@ -23,11 +23,15 @@ _console = Console()
 @app.command()
 def run(
     target: Annotated[list[str] | None, typer.Option(help="Only this target; may be given several times.")] = None,
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what would be made, and why; make nothing.")
+    ] = False,
 ) -> None:
     """Materialise everything that is missing or stale, in order, without a daemon."""
     from gotd_assets.cli_run import run as run_project
 
-    run_project(target, _console)
+    run_project(target, _console, dry_run=dry_run)
 
 
 @app.command()

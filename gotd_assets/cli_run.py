@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fcntl
 import logging
 import os
 from collections.abc import Iterator
@@ -14,10 +12,13 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from gotd_assets.errors import GotdError
+from gotd_assets.launcher import alone
 from gotd_assets.settings import Settings, load_project, settings_path
 
 if TYPE_CHECKING:
     import dagster as dg
+
+    from gotd_assets.settings import NotifySettings, Project
 
 _SOURCE_STATIONS = ("raw_candidates", "candidate_embeddings")
 _POOL_STATIONS = ("candidate_pool",)
@@ -31,7 +32,7 @@ _TARGET_STATIONS = (
 )
 _SELECTION_STATIONS = ("selected_subset", "pre_fine_tuned_model")
 _REPORT_STATIONS = ("evaluation_report",)
-_LAUNCHER = "gotd/launcher"
+_LAUNCHED_BY = "gotd run"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,12 +40,19 @@ class _Stage:
     title: str
     assets: tuple[str, ...]
     partition: str | dict[str, str] | None
+    target: str | None = None
+
+    @property
+    def artifact_partition(self) -> str | None:
+        """The partition as artifacts name it."""
+        return "/".join(self.partition.values()) if isinstance(self.partition, dict) else self.partition
 
 
-def run(targets: list[str] | None, console: Console) -> None:
+def run(targets: list[str] | None, console: Console, *, dry_run: bool = False) -> None:
     """Materialise every asset for `targets` (all by default), one Dagster run per partition, recorded in the instance.
 
-    Stations find what stands already by version, so a second run does next to nothing.
+    Stations find what stands already by version, so a second run does next to nothing. One target's failure does not
+    stop the others. A dry run goes the same way, but its stations only work out versions, and it is recorded nowhere.
 
     Raises:
         SettingsError: the settings are wrong or name no such target.
@@ -63,14 +71,67 @@ def run(targets: list[str] | None, console: Console) -> None:
         logging.getLogger(library).setLevel(logging.WARNING)
     from gotd_assets.definitions import defs
 
-    definitions = dg.Definitions.merge(defs(), dg.Definitions(loggers={"console": _terminal_logger(console)}))
-    job = definitions.resolve_implicit_global_asset_job_def()
+    # A dry run says what it found at the end.
+    logger = _terminal_logger(None if dry_run else console)
+    job = dg.Definitions.merge(
+        defs(), dg.Definitions(loggers={"console": logger})
+    ).resolve_implicit_global_asset_job_def()
     stages = list(_stages(project.settings, names))
-    with _alone(project.home), dg.DagsterInstance.get() as instance:
+    for problem in project.problems:
+        console.print(f"[yellow]warning:[/] {problem}", highlight=False)
+    if dry_run:
+        _plan(project, job, stages, console)
+        return
+    with alone(project.home), dg.DagsterInstance.get() as instance:
         _end_killed_runs(instance)
-        for number, stage in enumerate(stages, 1):
-            console.rule(f"[bold]{number}/{len(stages)}[/] {stage.title}", align="left")
-            _execute(job, instance, stage)
+        _run_stages(project, job, instance, stages, console)
+
+
+def _run_stages(
+    project: Project, job: dg.JobDefinition, instance: dg.DagsterInstance, stages: list[_Stage], console: Console
+) -> None:
+    from gotd_assets.defs.partitions import Partitions
+
+    Partitions.of(project.settings).register(instance, project.settings)
+    failures: dict[str | None, GotdError] = {}
+    for number, stage in enumerate(stages, 1):
+        if stage.target in failures:
+            continue
+        console.rule(f"[bold]{number}/{len(stages)}[/] {stage.title}", align="left")
+        try:
+            _execute(job, instance, stage, project.settings.notify, console)
+        except GotdError as error:
+            # Every target needs the candidates; no target needs another.
+            if stage.target is None:
+                raise
+            failures[stage.target] = error
+            console.print(f"[bold red]target {stage.target} failed[/]", highlight=False)
+    if failures:
+        raise GotdError("\n".join(str(error) for error in failures.values()))
+
+
+def _plan(project: Project, job: dg.JobDefinition, stages: list[_Stage], console: Console) -> None:
+    """Go through the stages with stations that only plan, on an instance that is thrown away."""
+    import tempfile
+
+    import dagster as dg
+    from rich.table import Table
+
+    from gotd_assets.defs.partitions import Partitions
+    from gotd_assets.planning import Plan
+
+    with tempfile.TemporaryDirectory(prefix="gotd-plan-") as folder, dg.DagsterInstance.ephemeral() as instance:
+        plan = Plan(Path(folder) / "plan.json")
+        Partitions.of(project.settings).register(instance, project.settings)
+        for stage in stages:
+            _execute(job, instance, stage, None, console, plan=plan.path)
+        entries = plan.entries()
+    table = Table("artifact", "verdict", "why")
+    for entry in entries:
+        table.add_row(entry.name.replace("[", "\\["), entry.verdict, "\n".join(entry.reasons).replace("[", "\\["))
+    console.print(table)
+    made = sum(entry.verdict == "would be made" for entry in entries)
+    console.print(f"{made} of {len(entries)} artifacts would be made; nothing was", highlight=False)
 
 
 def _stages(settings: Settings, targets: list[str]) -> Iterator[_Stage]:
@@ -83,46 +144,69 @@ def _stages(settings: Settings, targets: list[str]) -> Iterator[_Stage]:
         yield _Stage(f"target {away}: transport and scores", _TARGET_STATIONS, away)
     for target in targets:
         if target not in scored:
-            yield _Stage(f"target {target}: transport and scores", _TARGET_STATIONS, target)
+            yield _Stage(f"target {target}: transport and scores", _TARGET_STATIONS, target, target)
         for method in settings.selection.methods:
             title = f"target {target}: select by {method} and pre-fine-tune"
-            yield _Stage(title, _SELECTION_STATIONS, {"target": target, "method": method})
-        yield _Stage(f"target {target}: evaluation", _REPORT_STATIONS, target)
+            yield _Stage(title, _SELECTION_STATIONS, {"target": target, "method": method}, target)
+        yield _Stage(f"target {target}: evaluation", _REPORT_STATIONS, target, target)
 
 
-def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, stage: _Stage) -> None:
+def _execute(  # noqa: PLR0917
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    stage: _Stage,
+    notify: NotifySettings | None,
+    console: Console,
+    plan: Path | None = None,
+) -> None:
+    """Run one stage and tell who is to be told.
+
+    Raises:
+        GotdError: it failed.
+    """
     import dagster as dg
 
+    from gotd_assets.defs import tags
+
+    planning: dict[str, object] = {}
+    if plan is not None:
+        config = {"settings_file": str(settings_path()), "plan": str(plan)}
+        planning = {"resources": {"project": {"config": config}}}
     partition = dg.MultiPartitionKey(stage.partition) if isinstance(stage.partition, dict) else stage.partition
     result = job.execute_in_process(
         instance=instance,
         partition_key=partition,
         asset_selection=[dg.AssetKey(asset) for asset in stage.assets],
-        run_config={"loggers": {"console": {}}},
-        tags={_LAUNCHER: "gotd run"},
+        run_config={"loggers": {"console": {}}} | planning,
+        tags={tags.LAUNCHER: _LAUNCHED_BY, **tags.of_partition(stage.assets[0], stage.artifact_partition)},
         raise_on_error=False,
     )
-    if result.success:
-        return
+    error = None if result.success else _error_of(result)
+    run = instance.get_run_by_id(result.run_id)
+    if notify is not None and run is not None:
+        _tell(run, notify, error, console)
+    if error is not None:
+        raise GotdError(error)
+
+
+def _error_of(result: dg.ExecuteInProcessResult) -> str:
     for event in result.all_events:
         if event.is_step_failure:
             error = event.step_failure_data.error
             cause = error.cause if error is not None and error.cause is not None else error
             message = cause.message.strip() if cause is not None else "unknown error"
-            raise GotdError(f"{event.step_key} failed in run {result.run_id}:\n{message}")
-    raise GotdError(f"run {result.run_id} failed before any step; see it in the Dagster UI")
+            return f"{event.step_key} failed in run {result.run_id}:\n{message}"
+    return f"run {result.run_id} failed before any step; see it in the Dagster UI"
 
 
-@contextlib.contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Let one `gotd run` work in a home at a time; the lock of a killed one is free."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "run.lock").open("w", encoding="ascii") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise GotdError(f"another `gotd run` is working in {home}: wait for it, or stop it") from error
-        yield
+def _tell(run: dg.DagsterRun, notify: NotifySettings, error: str | None, console: Console) -> None:
+    from gotd_assets.defs.notifications import notification, worth_telling
+    from gotd_assets.notify import send
+
+    if error is not None or worth_telling(run, notify):
+        problem = send(notify, notification(run, notify, error))
+        if problem is not None:
+            console.print(f"[yellow]warning:[/] {problem}", highlight=False)
 
 
 def _end_killed_runs(instance: dg.DagsterInstance) -> None:
@@ -132,13 +216,15 @@ def _end_killed_runs(instance: dg.DagsterInstance) -> None:
     """
     import dagster as dg
 
+    from gotd_assets.defs import tags
+
     running = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-    for run in instance.get_runs(filters=dg.RunsFilter(statuses=running, tags={_LAUNCHER: "gotd run"})):
+    for run in instance.get_runs(filters=dg.RunsFilter(statuses=running, tags={tags.LAUNCHER: _LAUNCHED_BY})):
         instance.report_run_failed(run, "the process of this run was killed")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
-def _terminal_logger(console: Console) -> dg.LoggerDefinition:
+def _terminal_logger(console: Console | None) -> dg.LoggerDefinition:
     """A Dagster logger that shows what stations say, and none of the orchestrator's own events."""
     import dagster as dg
 
@@ -148,7 +234,7 @@ def _terminal_logger(console: Console) -> dg.LoggerDefinition:
         logger.setLevel(logging.INFO)
         logger.propagate = False
         logger.handlers.clear()
-        logger.addHandler(_ConsoleHandler(console))
+        logger.addHandler(logging.NullHandler() if console is None else _ConsoleHandler(console))
         return logger
 
     return terminal

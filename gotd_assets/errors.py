@@ -4,6 +4,7 @@ GotdError
 ├── SettingsError      gotd.yaml or GOTD_* environment variables do not describe a project
 ├── InputError         a file, record or model the user gave cannot be used
 ├── ArtifactError      an artifact is missing, or what is on disk is not what was recorded
+├── CheckError         an artifact was made but fails a blocking check, so nothing may read it
 ├── TransportError     the optimal transport problem is malformed (NaN, empty, shapes)
 ├── TrainingError      pre-fine-tuning or evaluation cannot go on
 └── LineageError       the lineage store cannot be opened, read or written
@@ -24,6 +25,10 @@ class InputError(GotdError):
 
 class ArtifactError(GotdError):
     """An artifact is missing, incomplete or altered."""
+
+
+class CheckError(GotdError):
+    """An artifact fails a blocking check; the message says which, and what to do."""
 
 
 class TransportError(GotdError, ValueError):

@@ -9,6 +9,7 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -16,6 +17,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SecretStr,
     StringConstraints,
     ValidationError,
     field_validator,
@@ -24,6 +26,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gotd_assets.errors import SettingsError
+from gotd_assets.targets_folder import look_into
 
 SETTINGS_FILE_VARIABLE = "GOTD_SETTINGS"
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
@@ -86,6 +89,25 @@ class TargetSettings(TextInputSettings):
         description="'toward' selects what brings the pool closer to the target, 'away' what takes it farther.",
     )
     holdout: HoldoutSettings = Field(default=HoldoutSettings(), description="What is kept for evaluation.")
+
+
+class TargetsFolderSettings(_Section):
+    """A folder whose subfolders and files are targets by themselves, named as they are."""
+
+    path: Path | None = Field(
+        None,
+        description="Folder in which every subfolder and every file is a target; new ones are taken up while it runs.",
+    )
+    format: TextFormat = Field("auto", description="File format of all of them.")
+    fields: FieldSettings = Field(default=FieldSettings(), description="Which fields to read.")
+    filter: str | None = Field(None, description="SQL condition on a record's fields.")
+    direction: Literal["toward", "away"] = Field("toward", description="As for a declared target.")
+    holdout: HoldoutSettings = Field(default=HoldoutSettings(), description="What is kept for evaluation.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_path_alone_will_do(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str | Path) else value
 
 
 class PreparationSettings(_Section):
@@ -382,6 +404,82 @@ class TrackingSettings(_Section):
     ui_url: str = Field("http://127.0.0.1:5000", description="Address of the MLflow UI, for links from Dagster.")
 
 
+class WatchSettings(_Section):
+    """What the sensors look for while the daemon runs."""
+
+    interval_seconds: int = Field(30, ge=1, description="Seconds between two looks at files and artifacts.")
+    debounce_seconds: float = Field(
+        30, ge=0, description="Files must have been still for this long before anything starts."
+    )
+    retrain_below_overlap: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Train again only if the share of documents that a new selection has in common with the one last "
+        "trained on is below this; 1 trains on every change of the documents.",
+    )
+    warm_start: bool = Field(
+        True, description="Start a solve from the target's previous potentials: fewer passes, the same tolerance."
+    )
+
+
+class CheckSettings(_Section):
+    """Limits beyond which an asset check fails. Checks marked 'blocks' keep the data out of whatever comes next."""
+
+    min_documents: int = Field(1, ge=1, description="Documents a source must have (blocks).")
+    max_quarantine_rate: float = Field(
+        0.1, ge=0, le=1, description="Share of records that may be quarantined (blocks)."
+    )
+    max_marginal_error: float = Field(
+        0.1, gt=0, description="Marginal error ‖Pᵀ1−b‖₁ beyond which scores are not used (blocks)."
+    )
+    max_relative_gap: float = Field(
+        0.25, gt=0, description="Duality gap as a share of the upper bound on the transport cost (warns)."
+    )
+    max_contaminated: int = Field(
+        0, ge=0, description="Selected documents that may equal held-out text, exactly or nearly (blocks)."
+    )
+    max_source_share: float = Field(0.95, gt=0, le=1, description="Share of a selection from one source (warns).")
+    drift_p_value: float = Field(
+        0.01, gt=0, lt=1, description="A target whose drift is less likely than this by chance has drifted (warns)."
+    )
+    drift_permutations: int = Field(200, ge=20, description="Permutations behind the p-value of drift.")
+    max_loss_growth: float = Field(
+        1.5, gt=0, description="Last training loss over first, beyond which training diverged (blocks)."
+    )
+
+
+class NotifySettings(_Section):
+    """Who is told of failures and new models, by a POST of JSON."""
+
+    webhook: SecretStr | None = Field(
+        None, description="http(s) address to POST to; give it as GOTD_NOTIFY__WEBHOOK to keep it out of the file."
+    )
+    success: Literal["models", "all", "none"] = Field(
+        "models", description="Successful runs to tell of: those that made a model, all, or none. Failures always are."
+    )
+    ui_url: str = Field("http://127.0.0.1:3000", description="Address of the Dagster UI, for links.")
+    timeout_seconds: float = Field(5.0, gt=0, le=60, description="How long a POST may take.")
+
+    @field_validator("webhook")
+    @classmethod
+    def _speaks_http(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            address = urlsplit(value.get_secret_value())
+            if address.scheme not in ("http", "https") or not address.netloc:
+                raise ValueError("expected an address that starts with http:// or https://")
+        return value
+
+
+class EstimateSettings(_Section):
+    """When a step says beforehand how long it will take."""
+
+    min_documents: int = Field(
+        1000, ge=1, description="Documents to embed from which a timed sample is taken and its estimate logged."
+    )
+    sample_documents: int = Field(64, ge=1, description="Documents in the timed sample.")
+
+
 class Settings(BaseSettings):
     """Everything a project says about itself."""
 
@@ -391,7 +489,12 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path(".gotd"), description="Folder for everything this project writes.")
     sources: list[SourceSettings] = Field(min_length=1, description="Where candidates come from.")
-    targets: list[TargetSettings] = Field(min_length=1, description="What models are to be prepared for.")
+    targets: list[TargetSettings] = Field(
+        default_factory=list, description="What models are to be prepared for; needed unless there is a targets_folder."
+    )
+    targets_folder: TargetsFolderSettings = Field(
+        default=TargetsFolderSettings(), description="A folder of targets; its path alone will do."
+    )
     preparation: PreparationSettings = Field(default=PreparationSettings(), description="From records to documents.")
     duplicates: DuplicateSettings = Field(default=DuplicateSettings(), description="Which documents count as the same.")
     encoder: EncoderSettings = Field(description="The model that turns text into vectors.")
@@ -399,6 +502,12 @@ class Settings(BaseSettings):
     selection: SelectionSettings = Field(default=SelectionSettings(), description="What is chosen.")
     training: TrainingSettings = Field(description="Pre-fine-tuning.")
     tracking: TrackingSettings = Field(default=TrackingSettings(), description="Where runs are recorded.")
+    watch: WatchSettings = Field(default=WatchSettings(), description="What the sensors look for.")
+    checks: CheckSettings = Field(default=CheckSettings(), description="Limits of the asset checks.")
+    notify: NotifySettings = Field(default=NotifySettings(), description="Who is told of failures and new models.")
+    estimates: EstimateSettings = Field(
+        default=EstimateSettings(), description="When a step says beforehand how long it will take."
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -412,6 +521,12 @@ class Settings(BaseSettings):
         """The environment wins over the file, whose content comes as keyword arguments."""
         del settings_cls, dotenv_settings, file_secret_settings
         return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _has_targets(self) -> Self:
+        if not self.targets and self.targets_folder.path is None:
+            raise ValueError("targets: name at least one target, or a targets_folder in which they appear")
+        return self
 
     @model_validator(mode="after")
     def _names_are_distinct(self) -> Self:
@@ -462,10 +577,17 @@ class Settings(BaseSettings):
 
 
 class Project(_Section):
-    """Settings together with the folder they are relative to."""
+    """Settings together with the folder they are relative to.
+
+    Attributes:
+        root: the folder of gotd.yaml.
+        settings: what gotd.yaml says; its targets include those that stand in the targets folder now.
+        problems: what in the targets folder cannot be a target, and why.
+    """
 
     root: Path
     settings: Settings
+    problems: tuple[str, ...] = ()
 
     @property
     def home(self) -> Path:
@@ -523,7 +645,18 @@ def load_project(path: Path | None = None) -> Project:
             f"  {_field_path(item['loc'])}: {item['msg']} (got {_shorten(item['input'])})" for item in error.errors()
         ]
         raise SettingsError(f"{path.name}: {len(lines)} wrong setting(s)\n" + "\n".join(lines)) from error
-    return Project(root=path.parent.resolve(), settings=settings)
+    return _with_folder_targets(Project(root=path.parent.resolve(), settings=settings))
+
+
+def _with_folder_targets(project: Project) -> Project:
+    folder = project.settings.targets_folder
+    if folder.path is None:
+        return project
+    found, problems = look_into(project.resolve(folder.path), {target.name for target in project.settings.targets})
+    shared = {name: getattr(folder, name) for name in type(folder).model_fields if name != "path"}
+    targets = [TargetSettings(name=name, path=path, **shared) for name, path in found.items()]
+    settings = project.settings.model_copy(update={"targets": [*project.settings.targets, *targets]})
+    return project.model_copy(update={"settings": settings, "problems": tuple(problems)})
 
 
 def _field_path(location: tuple[int | str, ...]) -> str:

@@ -7,6 +7,8 @@ import dagster as dg
 
 from gotd_assets.settings import Settings
 
+TARGETS = "gotd_targets"
+
 
 @dataclasses.dataclass(frozen=True)
 class Partitions:
@@ -14,18 +16,22 @@ class Partitions:
 
     Attributes:
         sources: one partition per source of candidates.
-        targets: one partition per target.
+        targets: one partition per target; dynamic if there is a targets folder, in which they come and go.
         selections: one partition per target and selection method.
     """
 
     sources: dg.StaticPartitionsDefinition
-    targets: dg.StaticPartitionsDefinition
+    targets: dg.StaticPartitionsDefinition | dg.DynamicPartitionsDefinition
     selections: dg.MultiPartitionsDefinition
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """The partitions that `settings` declares."""
-        targets = dg.StaticPartitionsDefinition([target.name for target in settings.targets])
+        targets: dg.StaticPartitionsDefinition | dg.DynamicPartitionsDefinition
+        if settings.targets_folder.path is None:
+            targets = dg.StaticPartitionsDefinition([target.name for target in settings.targets])
+        else:
+            targets = dg.DynamicPartitionsDefinition(name=TARGETS)
         return cls(
             sources=dg.StaticPartitionsDefinition([source.name for source in settings.sources]),
             targets=targets,
@@ -33,6 +39,17 @@ class Partitions:
                 {"target": targets, "method": dg.StaticPartitionsDefinition(settings.selection.methods)}
             ),
         )
+
+    def registered(self, instance: dg.DagsterInstance) -> list[str] | None:
+        """Targets that `instance` knows, None if they cannot change while it runs."""
+        if isinstance(self.targets, dg.DynamicPartitionsDefinition):
+            return list(instance.get_dynamic_partitions(TARGETS))
+        return None
+
+    def register(self, instance: dg.DagsterInstance, settings: Settings) -> None:
+        """Make `instance` know every target there is now, for runs without a daemon."""
+        if isinstance(self.targets, dg.DynamicPartitionsDefinition):
+            instance.add_dynamic_partitions(TARGETS, [target.name for target in settings.targets])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +66,12 @@ class SelectionKey:
         if not isinstance(key, dg.MultiPartitionKey):
             raise TypeError(f"expected a partition of targets × methods, got {key!r}")
         return cls(**key.keys_by_dimension)
+
+    @classmethod
+    def parse(cls, key: str) -> Self:
+        """The key that Dagster writes as text: 'method|target', in the order of the dimensions' names."""
+        method, target = key.split("|")
+        return cls(target, method)
 
     @property
     def artifact_partition(self) -> str:

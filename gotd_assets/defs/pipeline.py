@@ -14,10 +14,13 @@ from gotd_assets.defs.assets.selected_subset import selected_subset
 from gotd_assets.defs.assets.target_documents import target_documents
 from gotd_assets.defs.assets.target_embeddings import target_embeddings
 from gotd_assets.defs.assets.target_sketch import target_sketch
-from gotd_assets.defs.automation import train_when_selected
+from gotd_assets.defs.automation import build_automation
+from gotd_assets.defs.checks.records import records_of_training_agree
 from gotd_assets.defs.jobs import build_jobs
+from gotd_assets.defs.notifications import build_notifiers
 from gotd_assets.defs.partitions import Partitions
 from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.defs.sensors import build_sensors
 from gotd_assets.settings import load_project, settings_path
 
 STATIONS = (
@@ -49,8 +52,9 @@ def pipeline() -> dg.Definitions:
     partitions = Partitions.of(project.settings)
     return dg.Definitions(
         assets=[station(project, partitions) for station in STATIONS],
+        asset_checks=[records_of_training_agree()],
         jobs=build_jobs(partitions),
-        sensors=[train_when_selected],
+        sensors=[*build_sensors(project, partitions), build_automation(project.settings), *build_notifiers(project)],
         resources={"project": ProjectResource(settings_file=str(path))},
         executor=EXECUTOR,
     )

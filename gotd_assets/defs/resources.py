@@ -14,6 +14,7 @@ class ProjectResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The project: its settings, its artifacts and its lineage."""
 
     settings_file: str = Field(description="Absolute path of gotd.yaml.")
+    plan: str = Field(default="", description="File that a dry run writes its plan to; empty: make things.")
 
     def load(self) -> Project:
         """Settings and the folder they are relative to."""

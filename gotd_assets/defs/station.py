@@ -7,18 +7,31 @@ import importlib.metadata
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 
+from gotd_assets.defs import tags
+from gotd_assets.defs.checks.check import Check
+from gotd_assets.defs.checks.registry import CHECKS
 from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.errors import ArtifactError, CheckError, GotdError
 from gotd_assets.fingerprint import Json
+from gotd_assets.planning import Plan, Planned
+from gotd_assets.quality import Finding
 from gotd_assets.storage import Artifact, ArtifactKey, ArtifactStore, ArtifactWriter, artifact_version
 
 if TYPE_CHECKING:
+    from gotd_assets.embedding.estimate import EmbeddingEstimate
     from gotd_assets.lineage import Materialisation, SourceFile
     from gotd_assets.settings import Project
+    from gotd_assets.training.forecast import TrainingEstimate
 
+# Dagster takes the plain class for "the asset and its checks"; with a parameter it would mean one output alone.
+if TYPE_CHECKING:
+    Made: TypeAlias = dg.MaterializeResult[None]
+else:
+    Made = dg.MaterializeResult
 OWNERS = ["team:data-selection"]
 SECONDS_BETWEEN_LOG_LINES = 5.0
 
@@ -32,15 +45,27 @@ class Station:
         self.project: Project = resource.load()
         self.store = ArtifactStore(self.project.home / "artifacts")
         self.run_id = context.run.run_id
+        self.plan = Plan(Path(resource.plan)) if resource.plan else None
         self.key = ArtifactKey(context.asset_key.path[-1], partition)
         self._inputs: dict[str, str] = {}
         self._last_line = 0.0
+        tags.add(context, tags.of_partition(self.key.asset, partition))
 
     def read(self, asset: str, partition: str | None = None) -> Artifact:
         """The current artifact of `asset`; its version becomes an input of what this station makes."""
-        artifact = self.store.current(ArtifactKey(asset, partition), self.run_id)
+        key = ArtifactKey(asset, partition)
+        artifact = self.plan.read(self.store, key) if self.plan else self.store.current(key, self.run_id)
         self._inputs[str(artifact.key)] = artifact.version
+        if asset == "selected_subset" and partition == self.key.partition:
+            tags.add(self.context, {tags.SELECTION_VERSION: artifact.version})
         return artifact
+
+    def standing(self) -> Artifact | None:
+        """What this station made before and is current until now; it is not an input."""
+        try:
+            return self.store.current(self.key)
+        except ArtifactError:
+            return None
 
     def read_all(self, asset: str, partitions: Iterable[str]) -> dict[str, Artifact]:
         """The current artifacts of `asset` by partition, in the order given."""
@@ -76,6 +101,8 @@ class Station:
         from gotd_assets.lineage import Materialisation
 
         code_version = self._code_version()
+        if self.plan is not None:
+            return self._planned(self.plan.add(self.store, self.key, code_version, self._inputs, parameters))
         version = artifact_version(self.key.asset, code_version, self._inputs, parameters)
         artifact = self.store.find(self.key, version)
         reused = artifact is not None
@@ -93,6 +120,7 @@ class Station:
             self.store.discard_scratch(self.key, version)
         else:
             self.log(f"{self.key} version {version} stands already; nothing to do", always=True)
+        checked = self._check(artifact)
         materialisation = Materialisation.of(
             artifact,
             run_id=self.run_id,
@@ -104,8 +132,22 @@ class Station:
             materialisation = record(artifact, materialisation)
         self.resource.lineage().record(materialisation)
         self.store.publish(artifact, self.run_id)
+        if self.key.asset == "selected_subset":
+            tags.add(self.context, {tags.SELECTION_VERSION: artifact.version})
+        if self.key.asset == "pre_fine_tuned_model" and not reused:
+            tags.add(self.context, {tags.MODEL_VERSION: artifact.version})
         return dg.MaterializeResult(
             data_version=dg.DataVersion(artifact.version),
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name=check.name,
+                    passed=finding.passed,
+                    severity=_severity(check),
+                    description=finding.sentence,
+                    metadata=self._figures(finding),
+                )
+                for check, finding in checked
+            ],
             metadata={
                 "version": artifact.version,
                 "reused": reused,
@@ -115,6 +157,55 @@ class Station:
             },
         )
 
+    def _planned(self, entry: Planned) -> dg.MaterializeResult[None]:
+        """In a dry run: say what would be done; the instance that sees this result is thrown away."""
+        reasons = f": {'; '.join(entry.reasons)}" if entry.reasons else ""
+        self.log(f"{entry.verdict}{reasons}", always=True)
+        checks = CHECKS.get(self.key.asset, ())
+        return dg.MaterializeResult(
+            check_results=[dg.AssetCheckResult(check_name=check.name, passed=True) for check in checks]
+        )
+
+    def _check(self, artifact: Artifact) -> list[tuple[Check, Finding]]:
+        """Evaluate every check of the artifact.
+
+        Raises:
+            CheckError: a blocking one failed. The artifact stays on disk, but is neither published nor counted as
+                materialised, so that no step reads it, in this run or in another.
+        """
+        found = [(check, self._evaluated(check, artifact)) for check in CHECKS.get(self.key.asset, ())]
+        blocked = [(check, finding) for check, finding in found if check.blocking and not finding.passed]
+        for check, finding in found:
+            if not finding.passed:
+                self.context.log.warning(f"check {check.name} failed: {finding.sentence}")
+        if not blocked:
+            return found
+        for check, finding in found:
+            self.context.log_event(
+                dg.AssetCheckEvaluation(
+                    asset_key=self.context.asset_key,
+                    check_name=check.name,
+                    passed=finding.passed,
+                    severity=_severity(check),
+                    description=finding.sentence,
+                    metadata=self._figures(finding),
+                    blocking=check.blocking,
+                )
+            )
+        sentences = "; ".join(f"{check.name}: {finding.sentence}" for check, finding in blocked)
+        raise CheckError(f"{self.key} version {artifact.version} is held back by its checks. {sentences}")
+
+    def _evaluated(self, check: Check, artifact: Artifact) -> Finding:
+        try:
+            return check.evaluate(self, artifact)
+        except (GotdError, OSError) as error:
+            return Finding(passed=False, sentence=f"could not be checked: {error}")
+
+    def _figures(self, finding: Finding) -> dict[str, dg.MetadataValue[Any]]:
+        partition = {"partition": self.key.partition} if self.key.partition else {}
+        figures = {key: value for key, value in finding.figures.items() if value == value}  # noqa: PLR0124 - not NaN
+        return _as_metadata({**partition, **figures})
+
     def source_files(self, checksums: Mapping[str, str]) -> list[SourceFile]:
         """The user's files by name, with size, for lineage."""
         from gotd_assets.lineage import SourceFile
@@ -123,6 +214,12 @@ class Station:
             SourceFile(name, (self.project.root / name).stat().st_size, checksum)
             for name, checksum in checksums.items()
         ]
+
+    def announce(self, estimate: EmbeddingEstimate | TrainingEstimate | None, writer: ArtifactWriter) -> None:
+        """Say how long a step will take, in the log and in the artifact's summary."""
+        if estimate is not None:
+            self.log(str(estimate), always=True)
+            writer.summary.update(estimate.as_summary())
 
     @property
     def show(self) -> Callable[[object], None]:
@@ -134,6 +231,24 @@ class Station:
         if version is None:
             raise RuntimeError(f"asset {self.context.asset_key.to_user_string()} declares no code version")
         return version
+
+
+def _severity(check: Check) -> dg.AssetCheckSeverity:
+    return dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN
+
+
+def _as_metadata(figures: Mapping[str, float | int | str]) -> dict[str, dg.MetadataValue[Any]]:
+    return {key: _metadata_value(value) for key, value in figures.items()}
+
+
+def _metadata_value(value: float | str) -> dg.MetadataValue[Any]:
+    match value:
+        case int():
+            return dg.MetadataValue.int(value)
+        case float():
+            return dg.MetadataValue.float(value)
+        case _:
+            return dg.MetadataValue.text(value)
 
 
 _PACKAGES = (

@@ -86,7 +86,7 @@ def prepare_tracking(context: TrackingContext) -> str:
             if found is None:
                 found = _created_experiment(client, context)
         except MlflowException as error:
-            raise TrainingError(f"tracking.uri {context.uri!r} cannot be used: {error}") from error
+            raise _unusable(context.uri, error) from error
     if found.lifecycle_stage == "deleted":
         raise TrainingError(
             f"the MLflow experiment {context.experiment!r} was deleted: restore it with "
@@ -204,39 +204,87 @@ def tracked_run(context: TrackingContext, scratch: Path, parameters: Mapping[str
     experiment_id = prepare_tracking(context)
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-    client = _client_class()(tracking_uri=context.uri)
-    run_id = _interrupted_run(client, scratch)
-    resumed = run_id is not None
-    if run_id is None:
-        run_id = _new_run(client, context, experiment_id, parameters)
-        write_atomically(scratch / _RUN_ID_FILE, run_id)
-    else:
-        client.update_run(run_id, status="RUNNING")
-        client.set_tag(run_id, "gotd.resumed", "true")
-        if "gotd.error" in client.get_run(run_id).data.tags:
-            client.delete_tag(run_id, "gotd.error")
-    run = TrackedRun(client, context, experiment_id, run_id)
-    monitor = SystemMetricsMonitor(
-        run_id, sampling_interval=_SYSTEM_METRICS_SECONDS, resume_logging=resumed, tracking_uri=context.uri
-    )
-    monitor.start()
-    status = "FAILED"
-    try:
-        yield run
-        run.flush()
-        status = "FINISHED"
-    except Exception as error:
-        client.set_tag(run_id, "gotd.error", f"{type(error).__name__}: {error}"[:5000])
-        raise
-    except BaseException:
-        status = "KILLED"
-        raise
-    finally:
-        monitor.finish()
-        if status != "FINISHED":
+    with _told(context.uri):
+        client = _client_class()(tracking_uri=context.uri)
+        run_id = _interrupted_run(client, scratch)
+        resumed = run_id is not None
+        if run_id is None:
+            run_id = _new_run(client, context, experiment_id, parameters)
+            write_atomically(scratch / _RUN_ID_FILE, run_id)
+        else:
+            client.update_run(run_id, status="RUNNING")
+            client.set_tag(run_id, "gotd.resumed", "true")
+            if "gotd.error" in client.get_run(run_id).data.tags:
+                client.delete_tag(run_id, "gotd.error")
+        run = TrackedRun(client, context, experiment_id, run_id)
+        monitor = SystemMetricsMonitor(
+            run_id, sampling_interval=_SYSTEM_METRICS_SECONDS, resume_logging=resumed, tracking_uri=context.uri
+        )
+        monitor.start()
+        status = "FAILED"
+        try:
+            yield run
+            run.flush()
+            status = "FINISHED"
+        except Exception as error:
+            # A server that does not answer must not hide what went wrong.
             with contextlib.suppress(Exception):
-                run.flush()
-        client.set_terminated(run_id, status)
+                client.set_tag(run_id, "gotd.error", f"{type(error).__name__}: {error}"[:5000])
+            raise
+        except BaseException:
+            status = "KILLED"
+            raise
+        finally:
+            monitor.finish()
+            if status != "FINISHED":
+                with contextlib.suppress(Exception):
+                    run.flush()
+                with contextlib.suppress(Exception):
+                    client.set_terminated(run_id, status)
+            else:
+                client.set_terminated(run_id, status)
+
+
+@contextlib.contextmanager
+def _told(uri: str) -> Iterator[None]:
+    """Turn what MLflow raises into a sentence for people."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        raise _unusable(uri, error) from error
+
+
+def recorded_run(uri: str, run_id: str) -> dict[str, str] | None:
+    """What MLflow says of run `run_id`: mlflow_run_id, selection_version, status. None if it has no such run.
+
+    Raises:
+        TrainingError: the tracking server or database cannot be used.
+    """
+    client_of = _client_class()
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = client_of(tracking_uri=uri).get_run(run_id)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise _unusable(uri, error) from error
+    if run.info.lifecycle_stage == "deleted":
+        return None
+    return {
+        "mlflow_run_id": run.info.run_id,
+        "selection_version": run.data.tags.get("gotd.selection_version", ""),
+        "status": run.info.status,
+    }
+
+
+def _unusable(uri: str, error: Exception) -> TrainingError:
+    return TrainingError(
+        f"tracking.uri {uri!r} cannot be used: {error}. Start the tracking server, or correct tracking.uri, and "
+        "materialise the model again: the training goes on from its last checkpoint"
+    )
 
 
 def _new_run(

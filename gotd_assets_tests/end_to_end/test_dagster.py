@@ -9,6 +9,7 @@ import pytest
 
 from gotd_assets.storage import ArtifactKey, ArtifactStore
 from gotd_assets_tests.end_to_end.project import REPOSITORY, environment, make_project
+from gotd_assets_tests.watch.artifacts import publish
 
 GRAPH = {
     "raw_candidates": ("candidates", []),
@@ -74,7 +75,10 @@ def test_the_graph(definitions: dg.Definitions) -> None:
     dg.Definitions.validate_loadable(definitions)
 
 
-def test_a_new_selection_is_trained_on_without_a_human_and_the_same_one_is_not(definitions: dg.Definitions) -> None:
+def test_a_new_selection_is_trained_on_without_a_human_and_the_same_one_is_not(
+    definitions: dg.Definitions, tmp_path: Path
+) -> None:
+    store = ArtifactStore(tmp_path / ".gotd" / "artifacts")
     with dg.instance_for_test() as instance:
         key = dg.MultiPartitionKey({"target": "film", "method": "gotd"})
 
@@ -92,17 +96,53 @@ def test_a_new_selection_is_trained_on_without_a_human_and_the_same_one_is_not(d
         first, cursor = requested(None)
         assert first == set()
         materialised("target_documents", "film", "t1")
+        publish(store, "selected_subset", "film/gotd", "s1", documents=["a", "b"])
         materialised("selected_subset", key, "s1")
         second, cursor = requested(cursor)
         assert second == {key}
+        publish(store, "pre_fine_tuned_model", "film/gotd", "m1", inputs={"selected_subset[film/gotd]": "s1"})
         materialised("pre_fine_tuned_model", key, "m1")
         _, cursor = requested(cursor)
         materialised("selected_subset", key, "s1")
         unchanged, cursor = requested(cursor)
         assert unchanged == set()
+        publish(store, "selected_subset", "film/gotd", "s2", documents=["a", "c"])
         materialised("selected_subset", key, "s2")
         changed, _ = requested(cursor)
         assert changed == {key}
+
+
+def test_a_selection_that_hardly_differs_is_not_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOTD_SETTINGS", str(make_project(tmp_path, watch={"retrain_below_overlap": 0.7})))
+    from gotd_assets.definitions import defs
+
+    definitions = defs()
+    store = ArtifactStore(tmp_path / ".gotd" / "artifacts")
+    key = dg.MultiPartitionKey({"target": "film", "method": "gotd"})
+    publish(store, "selected_subset", "film/gotd", "s1", documents=["a", "b", "c", "d"])
+    publish(store, "pre_fine_tuned_model", "film/gotd", "m1", inputs={"selected_subset[film/gotd]": "s1"})
+
+    with dg.instance_for_test() as instance:
+
+        def selected(version: str, cursor: object) -> tuple[set[str], object]:
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization("selected_subset", partition=key, tags={"dagster/data_version": version})
+            )
+            result = dg.evaluate_automation_conditions(
+                definitions, instance, asset_selection=dg.AssetSelection.assets("pre_fine_tuned_model"), cursor=cursor
+            )
+            return set(result.get_requested_partitions(dg.AssetKey("pre_fine_tuned_model"))), result.cursor
+
+        for asset in ("pre_fine_tuned_model", "target_documents"):
+            partition = key if asset == "pre_fine_tuned_model" else "film"
+            instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=partition))
+        _, cursor = selected("s1", None)
+        publish(store, "selected_subset", "film/gotd", "s2", documents=["a", "b", "c", "e"])
+        alike, cursor = selected("s2", cursor)
+        publish(store, "selected_subset", "film/gotd", "s3", documents=["a", "b", "e", "f"])
+        different, _ = selected("s3", cursor)
+    assert alike == set()
+    assert different == {key}
 
 
 def test_the_code_location_loads_no_heavy_library(tmp_path: Path) -> None:

@@ -2,10 +2,11 @@
 
 import dagster as dg
 
+from gotd_assets.defs.checks.registry import check_specs
 from gotd_assets.defs.embed import embed
 from gotd_assets.defs.partitions import Partitions
 from gotd_assets.defs.resources import ProjectResource
-from gotd_assets.defs.station import OWNERS, Station
+from gotd_assets.defs.station import OWNERS, Made, Station
 from gotd_assets.settings import Project
 
 
@@ -18,11 +19,12 @@ def candidate_embeddings(declared: Project, partitions: Partitions) -> dg.Assets
         deps=["raw_candidates"],
         group_name="candidates",
         kinds={"pytorch", "huggingface"},
+        check_specs=check_specs("candidate_embeddings"),
         owners=OWNERS,
         code_version="1",
         pool="compute",
     )
-    def candidate_embeddings(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult[None]:
+    def candidate_embeddings(context: dg.AssetExecutionContext, project: ProjectResource) -> Made:
         """Sentence vectors of one source's documents.
 
         Vectors are kept by `doc_id` and encoder version, so only documents never seen before pass through the

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from gotd_assets.defs import metadata
+from gotd_assets.defs.automation import ON_NEW_CANDIDATES
 from gotd_assets.defs.partitions import Partitions
 from gotd_assets.defs.resources import ProjectResource
 from gotd_assets.defs.station import OWNERS, Station
@@ -21,6 +22,7 @@ def candidate_pool(declared: Project, partitions: Partitions) -> dg.AssetsDefini
         kinds={"polars", "parquet"},
         owners=OWNERS,
         code_version="1",
+        automation_condition=ON_NEW_CANDIDATES,
     )
     def candidate_pool(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult[None]:
         """Which documents are duplicates of which, across all sources.

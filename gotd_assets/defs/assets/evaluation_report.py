@@ -5,7 +5,7 @@ import json
 import dagster as dg
 
 from gotd_assets.defs import metadata
-from gotd_assets.defs.automation import ON_NEW_DATA
+from gotd_assets.defs.automation import ON_NEW_MODEL
 from gotd_assets.defs.partitions import Partitions, every_source
 from gotd_assets.defs.resources import ProjectResource
 from gotd_assets.defs.station import OWNERS, Station
@@ -33,7 +33,7 @@ def evaluation_report(declared: Project, partitions: Partitions) -> dg.AssetsDef
         owners=OWNERS,
         code_version="1",
         pool="compute",
-        automation_condition=ON_NEW_DATA,
+        automation_condition=ON_NEW_MODEL,
     )
     def evaluation_report(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult[None]:
         """Every method side by side for one target.

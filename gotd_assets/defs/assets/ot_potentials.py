@@ -4,9 +4,10 @@ import dagster as dg
 from pydantic import Field
 
 from gotd_assets.defs import metadata
+from gotd_assets.defs.checks.registry import check_specs
 from gotd_assets.defs.partitions import Partitions, every_source
 from gotd_assets.defs.resources import ProjectResource
-from gotd_assets.defs.station import OWNERS, Station
+from gotd_assets.defs.station import OWNERS, Made, Station
 from gotd_assets.settings import Project
 from gotd_assets.storage import ArtifactWriter
 
@@ -25,13 +26,12 @@ def ot_potentials(declared: Project, partitions: Partitions) -> dg.AssetsDefinit
         deps=[every_source("candidate_embeddings"), "candidate_pool", "target_sketch"],
         group_name="transport",
         kinds={"pytorch"},
+        check_specs=check_specs("ot_potentials"),
         owners=OWNERS,
         code_version="1",
         pool="compute",
     )
-    def ot_potentials(
-        context: dg.AssetExecutionContext, config: TransportRun, project: ProjectResource
-    ) -> dg.MaterializeResult[None]:
+    def ot_potentials(context: dg.AssetExecutionContext, config: TransportRun, project: ProjectResource) -> Made:
         """Dual potentials of the entropic transport problem between pool and target.
 
         One number per sketch point. The certificate says how far the plan is from optimal: the dual value bounds the
@@ -42,16 +42,26 @@ def ot_potentials(declared: Project, partitions: Partitions) -> dg.AssetsDefinit
         pool = station.read("candidate_pool")
         embeddings = station.read_all("candidate_embeddings", sources)
         sketch = station.read("target_sketch", context.partition_key)
+        # Where the solve starts is no input: the version, and so reuse, does not depend on it.
+        previous = station.standing()
+        warm = station.project.settings.watch.warm_start and transport.solver == "semidual"
 
         def write(writer: ArtifactWriter) -> None:
             from gotd_assets.selection.pool import Pool
             from gotd_assets.transport import Sketch, solve
+            from gotd_assets.watch.warm_start import earlier_potentials
 
+            points = Sketch.load(sketch.path / "sketch.safetensors")
+            earlier = earlier_potentials(previous, points, transport.cost) if warm else None
+            if earlier is not None and previous is not None:
+                station.log(f"starting from the potentials of version {previous.version}", always=True)
+                writer.summary["started_from"] = previous.version
             potentials = solve(
                 Pool.open(
                     {name: artifact.path for name, artifact in embeddings.items()}, pool.file("left_out.parquet")
                 ).vectors,
-                Sketch.load(sketch.path / "sketch.safetensors"),
+                points,
+                initial=earlier,
                 cost=transport.cost,
                 epsilon=transport.epsilon,
                 epsilon_scale=transport.epsilon_scale,

@@ -8,10 +8,11 @@ import dagster as dg
 from pydantic import Field
 
 from gotd_assets.defs import metadata
-from gotd_assets.defs.automation import ON_NEW_DATA
+from gotd_assets.defs.automation import ON_NEW_SELECTION
+from gotd_assets.defs.checks.registry import check_specs
 from gotd_assets.defs.partitions import Partitions, SelectionKey
 from gotd_assets.defs.resources import ProjectResource
-from gotd_assets.defs.station import OWNERS, Station
+from gotd_assets.defs.station import OWNERS, Made, Station
 from gotd_assets.settings import Project
 from gotd_assets.storage import Artifact, ArtifactWriter
 
@@ -30,14 +31,13 @@ def pre_fine_tuned_model(declared: Project, partitions: Partitions) -> dg.Assets
         deps=["selected_subset", "target_documents"],
         group_name="training",
         kinds={"pytorch", "huggingface", "mlflow"},
+        check_specs=check_specs("pre_fine_tuned_model"),
         owners=OWNERS,
         code_version="2",
         pool="compute",
-        automation_condition=ON_NEW_DATA,
+        automation_condition=ON_NEW_SELECTION,
     )
-    def pre_fine_tuned_model(
-        context: dg.AssetExecutionContext, config: TrainingRun, project: ProjectResource
-    ) -> dg.MaterializeResult[None]:
+    def pre_fine_tuned_model(context: dg.AssetExecutionContext, config: TrainingRun, project: ProjectResource) -> Made:
         """Stage I of the paper: unsupervised, light training of the base model on the selected documents.
 
         Recorded as a run in MLflow, with the selection as its dataset. Starts by itself when a selection changes.
@@ -67,6 +67,16 @@ def pre_fine_tuned_model(declared: Project, partitions: Partitions) -> dg.Assets
         )
 
         def write(writer: ArtifactWriter, scratch: Path) -> None:
+            from gotd_assets.training.forecast import Forecast
+
+            forecast = Forecast()
+
+            def show(progress: object) -> None:
+                station.announce(forecast.take(progress), writer)
+                station.show(progress)
+
+            documents = subset.manifest.summary["documents"]
+            station.log(f"{documents} documents, {training.epochs:g} epoch(s)", always=True)
             report = pre_fine_tune(
                 subset.file("subset.parquet"),
                 training,
@@ -76,7 +86,7 @@ def pre_fine_tuned_model(declared: Project, partitions: Partitions) -> dg.Assets
                 scratch=scratch,
                 tracking=dataclasses.replace(tracking, model_location=str(writer.final_path / "model")),
                 heldout=target.path / "heldout",
-                progress=station.show,
+                progress=show,
             )
             writer.summary.update(report.as_summary())
 

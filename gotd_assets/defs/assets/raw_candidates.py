@@ -5,9 +5,10 @@ import dataclasses
 import dagster as dg
 
 from gotd_assets.defs import metadata
+from gotd_assets.defs.checks.registry import check_specs
 from gotd_assets.defs.partitions import Partitions
 from gotd_assets.defs.resources import ProjectResource
-from gotd_assets.defs.station import OWNERS, Station
+from gotd_assets.defs.station import OWNERS, Made, Station
 from gotd_assets.settings import Project
 
 
@@ -19,10 +20,11 @@ def raw_candidates(declared: Project, partitions: Partitions) -> dg.AssetsDefini
         partitions_def=partitions.sources,
         group_name="candidates",
         kinds={"polars", "parquet"},
+        check_specs=check_specs("raw_candidates"),
         owners=OWNERS,
         code_version="1",
     )
-    def raw_candidates(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult[None]:
+    def raw_candidates(context: dg.AssetExecutionContext, project: ProjectResource) -> Made:
         """Documents of one source, ready to be selected.
 
         Every record of the source's files is read, cleaned, cut or joined to chunks and named by `doc_id`, the hash

@@ -7,9 +7,11 @@ import dagster as dg
 from pydantic import Field, field_validator
 
 from gotd_assets.defs import metadata
+from gotd_assets.defs.automation import ON_NEW_SCORES
+from gotd_assets.defs.checks.registry import check_specs
 from gotd_assets.defs.partitions import Partitions, SelectionKey, every_source
 from gotd_assets.defs.resources import ProjectResource
-from gotd_assets.defs.station import OWNERS, Station
+from gotd_assets.defs.station import OWNERS, Made, Station
 from gotd_assets.fingerprint import Json
 from gotd_assets.settings import Project, SelectionSettings, canonical_budget
 from gotd_assets.storage import Artifact, ArtifactWriter
@@ -47,13 +49,13 @@ def selected_subset(declared: Project, partitions: Partitions) -> dg.AssetsDefin
         ],
         group_name="selection",
         kinds={"polars", "parquet"},
+        check_specs=check_specs("selected_subset"),
         owners=OWNERS,
         code_version="1",
         pool="compute",
+        automation_condition=ON_NEW_SCORES,
     )
-    def selected_subset(
-        context: dg.AssetExecutionContext, config: SelectionRun, project: ProjectResource
-    ) -> dg.MaterializeResult[None]:
+    def selected_subset(context: dg.AssetExecutionContext, config: SelectionRun, project: ProjectResource) -> Made:
         """The documents chosen for one target by one method, best first, as Parquet and JSONL.
 
         Each comes with its rank, its score and the target document nearest to it.

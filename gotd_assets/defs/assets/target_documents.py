@@ -5,9 +5,10 @@ import dataclasses
 import dagster as dg
 
 from gotd_assets.defs import metadata
+from gotd_assets.defs.checks.registry import check_specs
 from gotd_assets.defs.partitions import Partitions
 from gotd_assets.defs.resources import ProjectResource
-from gotd_assets.defs.station import OWNERS, Station
+from gotd_assets.defs.station import OWNERS, Made, Station
 from gotd_assets.settings import Project
 
 
@@ -19,10 +20,11 @@ def target_documents(declared: Project, partitions: Partitions) -> dg.AssetsDefi
         partitions_def=partitions.targets,
         group_name="target",
         kinds={"polars", "parquet"},
+        check_specs=check_specs("target_documents"),
         owners=OWNERS,
         code_version="1",
     )
-    def target_documents(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult[None]:
+    def target_documents(context: dg.AssetExecutionContext, project: ProjectResource) -> Made:
         """A small sample of the task that models are to be prepared for.
 
         The held-out part is split off here, whole documents at a time, before anything is selected, so that no

@@ -2,10 +2,11 @@
 
 import dagster as dg
 
+from gotd_assets.defs.checks.registry import check_specs
 from gotd_assets.defs.embed import embed
 from gotd_assets.defs.partitions import Partitions
 from gotd_assets.defs.resources import ProjectResource
-from gotd_assets.defs.station import OWNERS, Station
+from gotd_assets.defs.station import OWNERS, Made, Station
 from gotd_assets.settings import Project
 
 
@@ -18,11 +19,12 @@ def target_embeddings(declared: Project, partitions: Partitions) -> dg.AssetsDef
         deps=["target_documents"],
         group_name="target",
         kinds={"pytorch", "huggingface"},
+        check_specs=check_specs("target_embeddings"),
         owners=OWNERS,
         code_version="1",
         pool="compute",
     )
-    def target_embeddings(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult[None]:
+    def target_embeddings(context: dg.AssetExecutionContext, project: ProjectResource) -> Made:
         """Sentence vectors of the target's documents, without the held-out ones."""
         station = Station(context, project, context.partition_key)
         return embed(station, station.read("target_documents", context.partition_key).path / "train")

@@ -3,9 +3,10 @@
 import dagster as dg
 
 from gotd_assets.defs import metadata
+from gotd_assets.defs.checks.registry import check_specs
 from gotd_assets.defs.partitions import Partitions
 from gotd_assets.defs.resources import ProjectResource
-from gotd_assets.defs.station import OWNERS, Station
+from gotd_assets.defs.station import OWNERS, Made, Station
 from gotd_assets.settings import Project
 from gotd_assets.storage import ArtifactWriter
 
@@ -19,11 +20,12 @@ def target_sketch(declared: Project, partitions: Partitions) -> dg.AssetsDefinit
         deps=["target_embeddings"],
         group_name="target",
         kinds={"pytorch", "numpy"},
+        check_specs=check_specs("target_sketch"),
         owners=OWNERS,
         code_version="1",
         pool="compute",
     )
-    def target_sketch(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult[None]:
+    def target_sketch(context: dg.AssetExecutionContext, project: ProjectResource) -> Made:
         """Weighted points that stand for the target in the transport problem.
 
         The time of a solve grows with their number; the sketching error says what was lost.

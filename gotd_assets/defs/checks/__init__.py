@@ -1,0 +1,1 @@
+"""Asset checks: what each station's artifact must be before anything reads it."""

@@ -1,0 +1,49 @@
+"""Vectors as stored: finite, not zero, one for each document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from gotd_assets.quality.finding import Finding
+
+
+def usable_vectors(folder: Path, normalized: bool, documents: int) -> Finding:
+    """Whether every vector in `folder` (vectors-*.npy, (n, D), and ids-*.npy beside) can be used.
+
+    Args:
+        folder: of an embeddings artifact.
+        normalized: whether vectors must have length 1.
+        documents: how many there must be.
+    """
+    from gotd_assets.embedding import open_vectors
+
+    infinite = zero = not_unit = rows = 0
+    dimensions = set()
+    for shard in open_vectors(folder):
+        vectors = np.asarray(shard.vectors, dtype=np.float32)
+        finite = np.asarray(np.isfinite(vectors).all(axis=1))
+        norms = np.linalg.norm(np.where(finite[:, None], vectors, 0), axis=1)
+        infinite += int((~finite).sum())
+        zero += int((finite & (norms == 0)).sum())
+        # Half precision rounds each of D numbers by at most 2⁻¹¹ of itself, so the norm by no more than that.
+        not_unit += int((finite & (norms > 0) & (np.abs(norms - 1) > 2e-3)).sum()) if normalized else 0
+        rows += len(shard.ids)
+        dimensions.add(vectors.shape[1])
+        if len(shard.ids) != len(vectors):
+            return Finding(
+                passed=False, sentence=f"{len(vectors)} vectors stand beside {len(shard.ids)} ids in a shard"
+            )
+    wrong = {
+        f"{infinite} vectors hold NaN or an infinity": infinite,
+        f"{zero} vectors are zero": zero,
+        f"{not_unit} vectors are not of length 1": not_unit,
+        f"{rows} vectors stand where {documents} were reported": rows != documents,
+        f"vectors have different dimensions: {sorted(dimensions)}": len(dimensions) > 1,
+    }
+    problems = [sentence for sentence, count in wrong.items() if count]
+    figures = {"vectors": rows, "not_finite": infinite, "zero": zero, "not_unit": not_unit}
+    if problems:
+        return Finding(False, "; ".join(problems) + ": check encoder.model, and embed again", figures)
+    return Finding(True, f"{rows:,} vectors, all finite and none zero", figures)

@@ -1,0 +1,190 @@
+"""One look at all sources, or all targets: which runs to start, and why not the others."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import time
+from collections.abc import Collection
+
+from gotd_assets.corpus import content_fingerprint
+from gotd_assets.errors import GotdError
+from gotd_assets.settings import Project, SourceSettings, TargetSettings
+from gotd_assets.storage import ArtifactKey, ArtifactStore
+from gotd_assets.watch.arrivals import Verdict, judge
+from gotd_assets.watch.changes import Memory, Request, State
+from gotd_assets.watch.standing import UnsettledError, content_of, settled_pool, solved_pool, standing_content
+
+# A sensor's tick ends after a minute; what is not judged by then is judged in the next one.
+_JUDGING_SECONDS = 20.0
+_WAITING: dict[State, str] = {
+    "moving": "its files changed; waiting until they are still",
+    "busy": "its files changed while a run reads them; one more run follows",
+    "asked": "a run was started for its files as they are now and has not finished; if it failed, see the run",
+}
+
+
+@dataclasses.dataclass
+class Review:
+    """What one look came to.
+
+    Attributes:
+        requests: runs to start.
+        added: targets to register.
+        removed: targets to retire.
+        notes: sentences on what waits and what cannot be used.
+    """
+
+    requests: list[Request] = dataclasses.field(default_factory=list)
+    added: list[str] = dataclasses.field(default_factory=list)
+    removed: list[str] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+
+def review_sources(project: Project, memory: Memory, busy: Collection[str], now: float) -> Review:
+    """Which sources to read again: those whose files changed since they were read and are still.
+
+    A source that was never read is left to a person: a first run may take days.
+
+    Args:
+        project: settings and folder.
+        memory: of the last look; updated.
+        busy: sources that a run is reading.
+        now: Unix time.
+    """
+    store = ArtifactStore(project.home / "artifacts")
+    review = Review()
+    for source in project.settings.sources:
+        content = _content(source, project, review)
+        stands = standing_content(store, ArtifactKey("raw_candidates", source.name), "file:")
+        if content is None:
+            continue
+        if stands is None:
+            review.notes.append(f"source {source.name}: never read; start with `gotd run` or the job ingest_source")
+            continue
+        debounce = project.settings.watch.debounce_seconds
+        state = memory.look(source.name, content, stands, now=now, debounce=debounce, busy=source.name in busy)
+        if state == "due":
+            review.requests.append(Request(source.name, memory.ask(source.name), "its files changed"))
+        elif state in _WAITING:
+            review.notes.append(f"source {source.name}: {_WAITING[state]}")
+    return review
+
+
+def review_targets(
+    project: Project, memory: Memory, busy: Collection[str], now: float, registered: Collection[str] | None = None
+) -> Review:
+    """Which targets to select for again: those whose files changed, and those that new candidates can change.
+
+    Nothing starts while candidates are being read and embedded. One target's trouble is a note, and the others go on.
+    A declared target that was never selected for is left to a person; one that appears in the targets folder is not.
+
+    Args:
+        project: settings and folder.
+        memory: of the last look; updated.
+        busy: targets that a run is selecting for.
+        now: Unix time.
+        registered: targets that the orchestrator knows, None if they cannot change while it runs.
+    """
+    look = _TargetsLook(project, memory, busy, now)
+    if registered is not None:
+        look.register(registered)
+    deadline = time.monotonic() + _JUDGING_SECONDS
+    for target in project.settings.targets:
+        if look.at_files(target) == "unchanged" and time.monotonic() < deadline:
+            look.at_pool(target)
+    return look.review
+
+
+class _TargetsLook:
+    """One look at all targets."""
+
+    def __init__(self, project: Project, memory: Memory, busy: Collection[str], now: float) -> None:
+        self.project = project
+        self.memory = memory
+        self.busy = busy
+        self.now = now
+        self.store = ArtifactStore(project.home / "artifacts")
+        self.review = Review(notes=list(project.problems))
+        self.sources = [source.name for source in project.settings.sources]
+        folder = project.settings.targets_folder.path
+        self.folder = None if folder is None else project.resolve(folder)
+        self.pool: str | None = None
+        try:
+            self.pool = settled_pool(self.store, self.sources)
+        except UnsettledError as error:
+            self.review.notes.append(f"targets wait: {error}")
+
+    def register(self, registered: Collection[str]) -> None:
+        """Tell which targets came and went."""
+        names = [target.name for target in self.project.settings.targets]
+        self.review.added = [name for name in names if name not in registered]
+        # A folder that is not mounted is no reason to retire what stood in it.
+        if self.folder is None or self.folder.is_dir():
+            self.review.removed = sorted(set(registered) - set(names))
+        when = dt.datetime.fromtimestamp(self.now, dt.UTC).isoformat(timespec="seconds")
+        self.memory.retire(self.review.removed, when)
+        for name in self.review.added:
+            self.memory.retired.pop(name, None)
+
+    def at_files(self, target: TargetSettings) -> State | None:
+        """Ask for a run if the files changed; None if nothing can be asked."""
+        content = _content(target, self.project, self.review)
+        stands = standing_content(self.store, ArtifactKey("target_documents", target.name), "content:")
+        if content is None:
+            return None
+        if stands is None and not self._appeared(target):
+            self.review.notes.append(f"target {target.name}: never selected for; start with `gotd run`")
+            return None
+        debounce = self.project.settings.watch.debounce_seconds
+        state = self.memory.look(
+            target.name, content, stands, now=self.now, debounce=debounce, busy=self._held(target.name)
+        )
+        if state == "due":
+            reason = "its files changed" if stands is not None else "it is new"
+            self.review.requests.append(Request(target.name, self.memory.ask(target.name), reason))
+            # The run solves on the pool as it stands: that needs no run of its own.
+            self._look_at_pool(target.name)
+            self.memory.ask(_pool_sight(target.name))
+        elif state in _WAITING:
+            self.review.notes.append(f"target {target.name}: {_WAITING[state]}")
+        return state
+
+    def at_pool(self, target: TargetSettings) -> None:
+        """Ask for a run if the pool changed in a way that can change the selection; each pool is judged once."""
+        if self.pool is None or self._look_at_pool(target.name) != "due":
+            return
+        run_key = self.memory.ask(_pool_sight(target.name))
+        methods = self.project.settings.selection.methods
+        try:
+            verdict = judge(self.store, target.name, self.sources, methods, target.direction)
+        except (GotdError, OSError) as error:
+            verdict = Verdict(changes=False, reason=f"new candidates could not be judged: {error}")
+        self.review.notes.append(f"target {target.name}: {verdict.reason}")
+        if verdict.changes:
+            self.review.requests.append(Request(target.name, run_key, verdict.reason))
+
+    def _look_at_pool(self, target: str) -> State:
+        pool = self.pool or ""
+        solved = solved_pool(self.store, target)
+        return self.memory.look(_pool_sight(target), pool, solved, now=self.now, debounce=0, busy=self._held(target))
+
+    def _held(self, target: str) -> bool:
+        return self.pool is None or target in self.busy
+
+    def _appeared(self, target: TargetSettings) -> bool:
+        paths = target.path if isinstance(target.path, list) else [target.path]
+        return self.folder is not None and self.project.resolve(paths[0]).parent == self.folder
+
+
+def _pool_sight(target: str) -> str:
+    return f"{target}#pool"
+
+
+def _content(entry: SourceSettings | TargetSettings, project: Project, review: Review) -> str | None:
+    try:
+        checksums = content_fingerprint(entry, project.root, cache=project.home / "cache" / "checksums.json")
+    except (GotdError, OSError) as error:
+        review.notes.append(str(error))
+        return None
+    return content_of(checksums)

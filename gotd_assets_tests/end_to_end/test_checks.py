@@ -1,0 +1,102 @@
+"""Bad data is shown by a failed check, and what would be blocked never reaches a training run."""
+
+import json
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from gotd_assets.storage import ArtifactKey, ArtifactStore
+from gotd_assets.watch.standing import standing
+from gotd_assets_tests.end_to_end.project import gotd, make_project, sentences, write_jsonl
+
+
+def made(folder: Path, asset: str, partition: str | None) -> bool:
+    return standing(ArtifactStore(folder / ".gotd" / "artifacts"), ArtifactKey(asset, partition)) is not None
+
+
+def evaluation(folder: Path, asset: str, check: str) -> dg.AssetCheckEvaluation:
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
+        key = dg.AssetCheckKey(dg.AssetKey(asset), check)
+        (record, *_) = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+        assert record.event is not None
+        found = record.event.asset_check_evaluation
+        assert found is not None
+        return found
+
+
+def spoil_news(folder: Path) -> None:
+    with (folder / "data" / "news.jsonl").open("a") as file:
+        file.write('{"text": 3}\n' * 30)
+
+
+def heldout_text_among_candidates(folder: Path) -> None:
+    mixed = [json.loads(line)["text"] for line in (folder / "data" / "mixed.jsonl").read_text().splitlines()]
+    write_jsonl(folder / "data" / "mixed.jsonl", [*mixed, *sentences("film", 24, 1)])
+
+
+TRAINING = {"model": "model", "max_tokens": 32, "learning_rate": 0.01}
+
+
+@pytest.mark.parametrize(
+    ("asset", "check", "settings", "spoil"),
+    [
+        ("raw_candidates", "quarantine_rate", {}, spoil_news),
+        ("raw_candidates", "schema_and_counts", {"checks": {"min_documents": 1000}}, None),
+        ("ot_potentials", "marginal_error", {"checks": {"max_marginal_error": 1e-9}}, None),
+        (
+            "selected_subset",
+            "no_evaluation_text",
+            {"duplicates": {"contamination": False}},
+            heldout_text_among_candidates,
+        ),
+        ("pre_fine_tuned_model", "loss_did_not_diverge", {"checks": {"max_loss_growth": 0.01}}, None),
+    ],
+    ids=["quarantine", "counts", "marginal error", "evaluation text", "loss"],
+)
+def test_a_blocking_check_holds_back_what_it_finds(tmp_path, monkeypatch, asset, check, settings, spoil) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_project(tmp_path, **settings)
+    if spoil is not None:
+        spoil(tmp_path)
+    done = gotd(tmp_path, "run")
+    assert done.returncode == 1
+    said = " ".join(done.stderr.split())
+    assert "is held back by its checks" in said
+    assert check in said
+    assert "Traceback" not in said
+    assert not evaluation(tmp_path, asset, check).passed
+    partition = {"raw_candidates": "news", "ot_potentials": "film"}.get(asset, "film/gotd")
+    assert not made(tmp_path, asset, partition)
+    assert not made(tmp_path, "pre_fine_tuned_model", "film/gotd")
+
+
+def test_warnings_let_the_run_go_on_and_the_records_agree(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    limits = {"max_source_share": 0.3, "max_relative_gap": 1e-12, "drift_permutations": 100}
+    make_project(tmp_path, checks=limits, selection={"budget": 8, "methods": ["gotd"]})
+    assert gotd(tmp_path, "run").returncode == 0
+    assert not evaluation(tmp_path, "selected_subset", "source_share").passed
+    assert not evaluation(tmp_path, "ot_potentials", "duality_gap").passed
+    assert evaluation(tmp_path, "pre_fine_tuned_model", "records_of_training_agree").passed
+    assert evaluation(tmp_path, "candidate_embeddings", "usable_vectors").passed
+    assert evaluation(tmp_path, "target_sketch", "drift").passed
+    write_jsonl(tmp_path / "data" / "target.jsonl", sentences("news", 24, 4))
+    done = gotd(tmp_path, "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    drifted = evaluation(tmp_path, "target_sketch", "drift")
+    assert not drifted.passed
+    assert "drifted since the last selection" in str(drifted.description)
+    potentials = ArtifactStore(tmp_path / ".gotd" / "artifacts").current(ArtifactKey("ot_potentials", "film"))
+    assert potentials.manifest.summary["started_from"]
+
+
+@pytest.mark.slow
+def test_raising_the_limit_is_enough(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_project(tmp_path, checks={"max_loss_growth": 0.01}, selection={"budget": 8, "methods": ["gotd"]})
+    assert gotd(tmp_path, "run").returncode == 1
+    make_project(tmp_path, selection={"budget": 8, "methods": ["gotd"]})
+    done = gotd(tmp_path, "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "training: step" not in done.stdout
