@@ -1,8 +1,10 @@
-"""Ascent of the semi-dual: L-BFGS preconditioned by curvature, safeguarded by Sinkhorn steps.
+"""Ascent of the semi-dual: Newton steps where couplings are sharp, else L-BFGS preconditioned by a subsample's curvature.
 
-Sinkhorn's algorithm is block ascent of the same function; it is sure and slow, as its rate depends on ε. The Hessian of
-the semi-dual lives in the M numbers of g and its expectation is the same on a random subsample of the source, so a
-subsample's curvature makes full passes converge in a handful. L-BFGS on top learns from the full passes what the subsample got wrong.
+Sinkhorn's algorithm is block ascent of the same function; it is sure and slow, as its rate depends on ε, and remains
+the safeguard. The Hessian of the semi-dual lives in the M numbers of g. At a small ε a row's mass sits on a few targets,
+and the Hessian comes almost free with a pass. At a large one it costs N·M² multiplications, but its expectation is the
+same on a random subsample of the source, so a subsample's curvature makes full passes converge in a handful; L-BFGS on
+top learns from the full passes what the subsample got wrong.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from gotd_assets.transport.semidual import Evaluation, SemiDual
 _MEMORY = 8
 _LONGEST_STEP = 10.0  # in units of ε: farther, the quadratic model says nothing
 _SLOW = 0.6
+_SHARP = 0.9  # share of the mass in each row's few largest entries
 _MOST_REFRESHES = 30
 _CLOSE_ENOUGH = 0.02  # marginal error at which annealing goes on to a smaller ε
 _MOST_STEPS_PER_LEVEL = 20
@@ -35,37 +38,63 @@ class Ascent:
 
 
 class Preconditioner:
-    """ε times the inverse of the negative Hessian at some earlier g, damped; diagonal until the first refresh."""
+    """ε times the inverse of the negative Hessian at some earlier g, damped; diagonal until the first curvature.
+
+    Where couplings are sharp (ε small: a few targets hold a row's mass), the curvature of the measure that is climbed
+    comes along with every evaluation. Otherwise it is taken from the subsample, where a target sees many rows, when
+    asked for.
+    """
 
     def __init__(self, oracle: SemiDual) -> None:
         self._oracle = oracle
+        self._curvature: Tensor | None = None
         self._factor: Tensor | None = None
         self._damping = 1e-2
+        self.sharp = True
         self.passes = 0
         self.refreshes = 0
 
+    def evaluate(self, oracle: SemiDual, g: Tensor) -> Evaluation:
+        """Evaluate `oracle` at `g`; where couplings are sharp, its curvature there is what `apply` then goes by."""
+        if not self.sharp:
+            return oracle.evaluate(g)
+        evaluation, curvature, kept = oracle.sharp_curvature(g)
+        self.sharp = kept >= _SHARP
+        if self.sharp:
+            self._curvature = curvature
+        return evaluation
+
     def refresh(self, g: Tensor) -> None:
-        """Factor the curvature at `g`; one pass over the preconditioner's own source."""
-        _, curvature = self._oracle.curvature(g)
-        self.passes += 1
+        """Take the curvature at `g` from the subsample: one pass, two if couplings turn out not to be sharp."""
         self.refreshes += 1
+        if self.sharp:
+            self.evaluate(self._oracle, g)
+            self.passes += 1
+        if not self.sharp:
+            _, self._curvature = self._oracle.curvature(g)
+            self.passes += 1
+
+    def _factorise(self, curvature: Tensor) -> Tensor:
         b = self._oracle.b
         diagonal = curvature.diagonal()
         diagonal.add_(b.clamp_min(1e-3 / len(b)), alpha=self._damping)
         while True:
+            factor: Tensor
             factor, info = torch.linalg.cholesky_ex(curvature)
             if int(info) == 0:
-                self._factor = factor
-                return
+                return factor
             diagonal.add_(b.clamp_min(1e-3 / len(b)), alpha=self._damping)
             self._damping *= 4
 
     def apply(self, direction: Tensor) -> Tensor:
         """The preconditioned `direction` (M,)."""
+        if self._curvature is not None:
+            self._factor, self._curvature = self._factorise(self._curvature), None
         if self._factor is None:
             b = self._oracle.b
             return self._oracle.epsilon * direction / b.clamp_min(1e-3 / len(b))
-        return self._oracle.epsilon * torch.cholesky_solve(direction[:, None], self._factor)[:, 0]
+        solved = torch.cholesky_solve(direction.to(self._factor.dtype)[:, None], self._factor)[:, 0]
+        return solved.double().mul_(self._oracle.epsilon)
 
     def trust(self, *, more: bool) -> None:
         """Damp less after a full step, more after a rejected one."""
@@ -82,7 +111,7 @@ def ascend(
     report: Callable[[Evaluation, int], None],
 ) -> Ascent:
     """Climb from `g` until the marginal error is at most `tolerance` or `max_passes` were made."""
-    current = oracle.evaluate(g)
+    current = preconditioner.evaluate(oracle, g)
     passes = 1
     report(current, passes)
     best = Ascent(g, current, passes)
@@ -98,7 +127,7 @@ def ascend(
         accepted = False
         for _ in range(3):
             candidate = g + length * direction
-            evaluation = oracle.evaluate(candidate)
+            evaluation = preconditioner.evaluate(oracle, candidate)
             passes += 1
             report(evaluation, passes)
             accepted = _is_ascent(current, evaluation, length * slope)
@@ -109,15 +138,22 @@ def ascend(
         if not accepted:
             memory.clear()
             candidate = oracle.sinkhorn_step(g, current.column)
-            evaluation = oracle.evaluate(candidate)
+            evaluation = preconditioner.evaluate(oracle, candidate)
             passes += 1
             report(evaluation, passes)
-        memory.append((candidate - g, current.gradient - evaluation.gradient))
+        # Pairs of a curvature that is new at every step only disturb it.
+        if not preconditioner.sharp:
+            memory.append((candidate - g, current.gradient - evaluation.gradient))
         slow = evaluation.error > _SLOW * current.error
         g, current = candidate, evaluation
         if current.error < best.evaluation.error:
             best = Ascent(g, current, passes)
-        if slow and current.error > tolerance and preconditioner.refreshes < _MOST_REFRESHES:
+        if (
+            slow
+            and current.error > tolerance
+            and not preconditioner.sharp
+            and preconditioner.refreshes < _MOST_REFRESHES
+        ):
             preconditioner.refresh(g)
             memory.clear()
     return Ascent(best.g, best.evaluation, passes)

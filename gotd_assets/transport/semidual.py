@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +26,9 @@ from gotd_assets.transport.workers import Partial, Workers
 
 # Below this, exp times a row's weight is no longer a normal number, and arithmetic on such is several times slower.
 _LOWEST_EXPONENT = {torch.float32: -60.0, torch.float64: -650.0}
+_LARGE = 5e-3  # of a row's largest entry
+_MOST_LARGE_PER_ROW = 16
+_CURVATURE_ROWS_PER_TARGET = 100
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -117,9 +121,60 @@ class SemiDual:
         column, total, product = self._workers.sum(work)
         curvature = product.double().cpu().neg_()
         curvature.diagonal().add_(column.cpu())
+        return self._evaluation(g, column.cpu(), float(total)), self._with_divergence(g, curvature)
+
+    def sharp_curvature(self, g: Tensor) -> tuple[Evaluation, Tensor, float]:
+        """`curvature` (working precision) from each row's largest entries, and the share of the mass that those carry.
+
+        The rest of a row is taken to be spread like the column marginal, so each row still is a distribution and the
+        matrix a sum of their covariances: positive semi-definite with the null vector 1, like the exact one. It costs a
+        fraction of a pass, where the exact one costs N·M² multiplications. Rows beyond the first hundred per target
+        are left out, and blocks whose rows hold many large entries count as kept not at all.
+        """
+        bias = self.bias(g, self.epsilon)
+        size = len(self.b)
+        every = max(1, self.source.n_rows // (_CURVATURE_ROWS_PER_TARGET * size))
+
+        def work(worker: int) -> Partial:
+            column, total = self._zeros(size), self._zeros()
+            product = torch.zeros(size * size, dtype=self.source.dtype, device=self.source.device)
+            kept_column, rest_column, sums = self._zeros(size), self._zeros(size), self._zeros(3)
+            for number, block in enumerate(self.couplings.blocks(worker)):
+                exponent = block.exponent(bias, self.epsilon)
+                f, kernel_sum = _soft_minimum(exponent, block.rows, self.epsilon)
+                column += torch.mv(exponent.T, (block.weights / kernel_sum).to(exponent.dtype)).double()
+                total += torch.dot(block.weights, f.double())
+                if number % every:
+                    continue
+                places, share, rows, pairs = _large_entries(exponent, kernel_sum)
+                weighted = share * block.weights[rows]
+                rest = torch.ones_like(kernel_sum).index_add_(0, rows, share, alpha=-1.0).clamp_min_(0.0)
+                first, second = pairs
+                product.scatter_add_(
+                    0, places[first] * size + places[second], (weighted[first] * share[second]).to(product.dtype)
+                )
+                kept_column.index_add_(0, places, weighted)
+                rest_column.index_add_(0, places, weighted * rest[rows])
+                sums += torch.stack(
+                    [block.weights.sum(), torch.dot(block.weights, rest), torch.dot(block.weights, rest.square())]
+                )
+            return column, total, product, kept_column, rest_column, sums
+
+        column, total, product, kept_column, rest_column, sums = (part.cpu() for part in self._workers.sum(work))
+        mass, rest, rest_squared = (float(value) for value in sums)
+        curvature = product.view(size, size).neg_()
+        spread = (rest_column + rest_squared / 2 * column).to(curvature.dtype)
+        marginal = column.to(curvature.dtype)
+        curvature.addr_(spread, marginal, alpha=-1.0).addr_(marginal, spread, alpha=-1.0)
+        curvature.diagonal().add_(kept_column + rest * column)
+        curvature /= mass
+        return self._evaluation(g, column, float(total)), self._with_divergence(g, curvature), 1.0 - rest / mass
+
+    def _with_divergence(self, g: Tensor, curvature: Tensor) -> Tensor:
+        """Add what the relaxed marginal's divergence bends."""
         if self.rho is not None:
             curvature.diagonal().add_(self.epsilon / self.rho * self.marginal * torch.exp(-g / self.rho))
-        return self._evaluation(g, column.cpu(), float(total)), curvature
+        return curvature
 
     def _zeros(self, *shape: int) -> Tensor:
         return torch.zeros(shape, dtype=torch.float64, device=self.source.device)
@@ -214,3 +269,26 @@ def _soft_minimum(exponent: Tensor, rows: Tensor, epsilon: float) -> tuple[Tenso
     exponent.sub_(maximum).clamp_min_(_LOWEST_EXPONENT[exponent.dtype]).exp_()
     kernel_sum = exponent.sum(dim=1).double()
     return rows - epsilon * (maximum[:, 0].double() + kernel_sum.log()), kernel_sum
+
+
+def _large_entries(kernel: Tensor, kernel_sum: Tensor) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
+    """The entries of `kernel` (n, M), of row maximum 1, that are not small: columns, shares of the row's sum and rows.
+
+    Also all ordered pairs (first, second) of entries of one row. Nothing if there are too many.
+    """
+    size, device = kernel.shape[1], kernel.device
+    if device.type == "cpu":
+        # Several times faster than PyTorch's nonzero where few are.
+        flat = torch.from_numpy(np.flatnonzero(kernel.numpy() > _LARGE))
+    else:
+        flat = (kernel > _LARGE).flatten().nonzero().flatten()
+    if len(flat) > _MOST_LARGE_PER_ROW * len(kernel):
+        flat = flat[:0]
+    rows, places = flat // size, flat % size
+    share = kernel.flatten()[flat].double() / kernel_sum[rows]
+    in_row = torch.bincount(rows, minlength=len(kernel))
+    partners = in_row[rows]
+    first = torch.repeat_interleave(torch.arange(len(flat), device=device), partners)
+    rank = torch.arange(len(first), device=device) - (partners.cumsum(0) - partners)[first]
+    second = (in_row.cumsum(0) - in_row)[rows[first]] + rank
+    return places, share, rows, (first, second)

@@ -22,6 +22,7 @@ from gotd_assets.transport.workers import Workers
 
 _SUBSAMPLE_BYTES = 256 * 2**20
 _SUBSAMPLE_PER_TARGET = 20
+_SHARP_SUBSAMPLE_TOLERANCE = 2e-2
 _BLOCK_BYTES = 4 * 2**20
 _CUDA_BLOCK_SHARE = 1 / 16
 _Show: TypeAlias = Callable[[str], Callable[[Evaluation, int], None]]
@@ -243,12 +244,12 @@ def _climb(
     small_passes += start.passes
     if not whole:
         preconditioner.refresh(g)
-    if not whole:
         ascent = ascend(
             small,
             g,
             preconditioner,
-            tolerance=max(tolerance / 2, 1e-3),
+            # The subsample's own noise is larger still where few rows make up a target's mass.
+            tolerance=max(tolerance, _SHARP_SUBSAMPLE_TOLERANCE) if preconditioner.sharp else max(tolerance / 2, 1e-3),
             max_passes=max_passes,
             report=show("subsample"),
         )
