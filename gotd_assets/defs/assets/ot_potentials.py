@@ -28,7 +28,7 @@ def ot_potentials(declared: Project, partitions: Partitions) -> dg.AssetsDefinit
         kinds={"pytorch"},
         check_specs=check_specs("ot_potentials"),
         owners=OWNERS,
-        code_version="1",
+        code_version="2",
         pool="compute",
     )
     def ot_potentials(context: dg.AssetExecutionContext, config: TransportRun, project: ProjectResource) -> Made:
