@@ -128,8 +128,9 @@ class SemiDual:
 
         The rest of a row is taken to be spread like the column marginal, so each row still is a distribution and the
         matrix a sum of their covariances: positive semi-definite with the null vector 1, like the exact one. It costs a
-        fraction of a pass, where the exact one costs N·M² multiplications. Rows beyond the first hundred per target
-        are left out, and blocks whose rows hold many large entries count as kept not at all.
+        fraction of a pass, where the exact one costs N·M² multiplications. Rows beyond a hundred per target are left
+        out, and blocks whose rows hold many large entries count as kept not at all. For processors: the number of
+        large entries is known only after they were looked for, for which an accelerator would have to wait.
         """
         bias = self.bias(g, self.epsilon)
         size = len(self.b)
@@ -276,19 +277,16 @@ def _large_entries(kernel: Tensor, kernel_sum: Tensor) -> tuple[Tensor, Tensor, 
 
     Also all ordered pairs (first, second) of entries of one row. Nothing if there are too many.
     """
-    size, device = kernel.shape[1], kernel.device
-    if device.type == "cpu":
-        # Several times faster than PyTorch's nonzero where few are.
-        flat = torch.from_numpy(np.flatnonzero(kernel.numpy() > _LARGE))
-    else:
-        flat = (kernel > _LARGE).flatten().nonzero().flatten()
+    size = kernel.shape[1]
+    # Several times faster than PyTorch's nonzero where few are.
+    flat = torch.from_numpy(np.flatnonzero(kernel.numpy() > _LARGE))
     if len(flat) > _MOST_LARGE_PER_ROW * len(kernel):
         flat = flat[:0]
     rows, places = flat // size, flat % size
     share = kernel.flatten()[flat].double() / kernel_sum[rows]
     in_row = torch.bincount(rows, minlength=len(kernel))
     partners = in_row[rows]
-    first = torch.repeat_interleave(torch.arange(len(flat), device=device), partners)
-    rank = torch.arange(len(first), device=device) - (partners.cumsum(0) - partners)[first]
+    first = torch.repeat_interleave(torch.arange(len(flat)), partners)
+    rank = torch.arange(len(first)) - (partners.cumsum(0) - partners)[first]
     second = (in_row.cumsum(0) - in_row)[rows[first]] + rank
     return places, share, rows, (first, second)
