@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check format docs ui bench-transport bench-corpus bench-lineage clean
+.PHONY: help setup demo study study-quick test test-all check format docs ui bench-transport bench-corpus bench-lineage clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -27,6 +27,14 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY) ## real text and models, from nothing to a selection and a tracked training run
 	@$(BIN)/gotd demo
+
+study-quick: $(READY) ## compare the methods: 20,000 documents, two targets; goes on where it was
+	@$(BIN)/gotd study --quick
+	@$(BIN)/gotd study-page docs/study.md
+
+study: $(READY) ## compare the methods: 105,000 documents, six targets; many hours, goes on where it was
+	@$(BIN)/gotd study
+	@$(BIN)/gotd study-page docs/study.md
 
 test: $(READY) ## the fast tests
 	@$(BIN)/python -m pytest -m "not slow"

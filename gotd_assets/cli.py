@@ -120,6 +120,40 @@ def demo() -> None:
 
 
 @app.command()
+def study(
+    *,
+    quick: Annotated[bool, typer.Option("--quick", help="A pool of 20,000 documents and two targets.")] = False,
+    static: Annotated[bool, typer.Option("--static", help="Static token embeddings instead of MiniLM.")] = False,
+    select_only: Annotated[bool, typer.Option("--select-only", help="Select and judge, train nothing.")] = False,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Begin no further cell after so many minutes.")] = None,
+) -> None:
+    """Compare all methods on real text out of packages: composition, transport cost, perplexity, cost.
+
+    Goes on from where it was: every finished cell is a run in MLflow. `gotd study-page` writes what came out.
+    """
+    from gotd_assets.cli_study import plan_of
+    from gotd_assets.cli_study import study as run_study
+
+    run_study(load_project(), plan_of(quick=quick, static=static), _console, minutes=minutes, train=not select_only)
+
+
+@app.command("study-page")
+def study_page(page: Annotated[Path, typer.Argument(help="Markdown file to write; plots go beside it.")]) -> None:
+    """Write what the studies found out, read from MLflow."""
+    from gotd_assets.cli_study import write_study_page
+
+    write_study_page(load_project(), page, _console)
+
+
+@app.command("figure-3")
+def figure_three(plot: Annotated[Path, typer.Argument(help="SVG file to write.")]) -> None:
+    """Draw Figure 3 of the paper in full, on vectors: what methods select from a pool of 99 % cats and 1 % dogs."""
+    from gotd_assets.cli_study import draw_figure_three
+
+    draw_figure_three(plot, _console)
+
+
+@app.command()
 def gc(
     *,
     delete: Annotated[bool, typer.Option("--delete", help="Remove them; without this they are only listed.")] = False,

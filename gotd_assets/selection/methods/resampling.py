@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
     from gotd_assets.selection.problem import SelectionProblem
 
 _SMOOTHING = 1e-8  # what the authors' package adds to a probability before its logarithm
-_NGRAMS = 2
 _MIN_WORDS = 100  # the authors' default
+_PART = 1000
 
 
 def dsir(problem: SelectionProblem) -> pl.DataFrame:
@@ -33,21 +35,15 @@ def dsir(problem: SelectionProblem) -> pl.DataFrame:
     if texts is None or not problem.documents:
         raise InputError("method 'dsir' needs the texts of candidates and target")
     settings = problem.settings.dsir
-    target = np.zeros(settings.buckets, dtype=np.int64)
-    for text in texts:
-        _count(text, target)
+    features = HashedNgrams(settings.buckets)
+    target = features.total(texts)
     raw = np.zeros(settings.buckets, dtype=np.int64)
     for shard in problem.documents_of_candidates(["text"]):
-        for text in shard.get_column("text"):
-            _count(text, raw)
+        raw += features.total(shard.get_column("text"))
     difference = np.log(target / target.sum() + _SMOOTHING) - np.log(raw / raw.sum() + _SMOOTHING)
     frames = []
     for shard in problem.documents_of_candidates(["text"]):
-        features = (_count(text, np.zeros(settings.buckets, dtype=np.int64)) for text in shard.get_column("text"))
-        figures = [(float(difference @ counts), int(counts.sum())) for counts in features]
-        weights, ngrams = np.array(figures, dtype=np.float64).reshape(-1, 2).T
-        # n words make n unigrams and n − 1 bigrams.
-        words = (ngrams + 1) // _NGRAMS
+        weights, words = features.weigh(shard.get_column("text"), difference)
         frames.append(pl.DataFrame({"doc_id": shard.get_column("doc_id"), "weight": weights, "words": words}))
     weighted = pl.concat(frames).unique("doc_id").sort("doc_id")
     limit = settings.min_tokens
@@ -65,8 +61,61 @@ def dsir(problem: SelectionProblem) -> pl.DataFrame:
     )
 
 
-def _count(text: str, counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    from data_selection.hashed_ngram_dsir import get_ngram_counts
+class HashedNgrams:
+    """The features of the authors' package: its words and its hash, each n-gram hashed once instead of at every place.
 
-    counted: npt.NDArray[Any] = get_ngram_counts(text, n=_NGRAMS, num_buckets=len(counts), counts=counts)
-    return counted
+    Gives what `data_selection.hashed_ngram_dsir.get_ngram_counts` counts.
+
+    Args:
+        buckets: how many there are.
+        remembered: n-grams whose bucket is kept; beyond that all are forgotten and hashed anew.
+    """
+
+    def __init__(self, buckets: int, remembered: int = 1_000_000) -> None:
+        self._buckets = buckets
+        self._remembered = remembered
+        self._known: dict[str, int] = {}
+
+    def total(self, texts: pl.Series) -> npt.NDArray[np.int64]:
+        """How often each bucket is hit by an n-gram of `texts`, (buckets,)."""
+        counts = np.zeros(self._buckets, dtype=np.int64)
+        for part in _parts(texts):
+            hits, _ = self._hits(part)
+            counts += np.bincount(hits, minlength=self._buckets)
+        return counts
+
+    def weigh(self, texts: pl.Series, log_ratios: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Of each text the sum of `log_ratios` (buckets,) over its n-grams, (n,) float64, and its words, (n,) int64."""
+        weights: list[npt.NDArray[Any]] = [np.empty(0)]
+        words = [np.empty(0, dtype=np.int64)]
+        for part in _parts(texts):
+            hits, lengths = self._hits(part)
+            # A text of n words has 2n − 1 n-grams; one without words has none.
+            ngrams = np.maximum(2 * lengths - 1, 0)
+            owner = np.repeat(np.arange(len(lengths)), ngrams)
+            weights.append(np.bincount(owner, log_ratios[hits], minlength=len(lengths)))
+            words.append(lengths)
+        return np.concatenate(weights), np.concatenate(words)
+
+    def _hits(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Bucket of every n-gram, text after text, and the number of words of each text."""
+        from data_selection.hashed_ngram_dsir import hash_buckets, wpt
+
+        known, buckets = self._known, self._buckets
+        if len(known) > self._remembered:
+            known.clear()
+        hits: list[int] = []
+        lengths = []
+        for text in texts:
+            words = wpt.tokenize(text.lower())
+            lengths.append(len(words))
+            for ngram in (*words, *map(" ".join, itertools.pairwise(words))):
+                bucket = known.get(ngram)
+                if bucket is None:
+                    bucket = known[ngram] = hash_buckets(ngram, num_buckets=buckets)
+                hits.append(bucket)
+        return np.array(hits, dtype=np.int64), np.array(lengths, dtype=np.int64)
+
+
+def _parts(texts: pl.Series) -> Iterator[list[str]]:
+    return (texts[begin : begin + _PART].to_list() for begin in range(0, len(texts), _PART))

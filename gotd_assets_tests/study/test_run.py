@@ -1,0 +1,187 @@
+import dataclasses
+import datetime as dt
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from gotd_assets.errors import InputError
+from gotd_assets.study.page import write_page
+from gotd_assets.study.record import StudyRecord
+from gotd_assets.study.results import Results
+from gotd_assets.study.run import alone, run_study
+from gotd_assets.study.verdicts import losses, verdicts
+from gotd_assets_tests.study import worlds
+from gotd_assets_tests.training import tiny
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A world, where its results are, and what was said while it ran."""
+    folder = tmp_path_factory.mktemp("study")
+    world = worlds.make_world(folder / "world")
+    tracking = dataclasses.replace(tiny.tracking(folder), experiment="study")
+    said = []
+    assert run_study(world, tracking, said.append)
+    return world, tracking, said
+
+
+@pytest.fixture(scope="module")
+def results(finished):
+    return Results.read(StudyRecord(finished[1]))
+
+
+def test_every_cell_is_measured_once(finished, results):
+    plan = finished[0].plan
+    per_target = len(plan.methods) * plan.seeds
+    assert len(results.selections) == len(plan.targets) * per_target * len(plan.budgets)
+    assert len(results.trained) == len(plan.targets) * per_target * len(plan.regimes)
+    assert len(results.bases) == len(plan.targets) * len(plan.regimes)
+
+
+def test_runs_are_nested_study_cell_seed(finished):
+    from gotd_assets.training.tracking import tracking_client
+
+    client = tracking_client(finished[1].uri)
+    experiment = client.get_experiment_by_name("study").experiment_id
+    runs = {run.info.run_id: run for run in client.search_runs([experiment], max_results=1000)}
+    kinds = {run_id: run.data.tags["gotd.study.kind"] for run_id, run in runs.items()}
+    for run_id, run in runs.items():
+        parent = run.data.tags.get("mlflow.parentRunId")
+        above = {"study": None, "cell": "study"}.get(kinds[run_id], "cell")
+        assert (kinds[parent] if parent else None) == above
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+
+
+def test_nothing_is_done_twice(finished):
+    world, tracking, said = finished
+    again = []
+    assert run_study(world, tracking, again.append)
+    assert said
+    assert again == []
+
+
+def test_more_seeds_add_cells_and_change_none(finished, results, tmp_path):
+    world, tracking, _ = finished
+    said = []
+    more = worlds.with_seeds(world, 3)
+    assert not run_study(more, tracking, said.append, minutes=0)
+    assert said == []
+    grown = Results.read(StudyRecord(tracking))
+    assert grown.selections.keys() == results.selections.keys()
+    assert len(grown.plan["selection_keys"]) > len(results.plan["selection_keys"])
+    run_study(world, tracking, said.append)
+
+
+def test_gotd_finds_the_rare_domain_and_random_does_not(results):
+    assert results.figure("rare_share", "rare", "gotd", 10).value == 1
+    assert results.figure("rare_share", "rare", "random", 10).value < 0.5
+    assert results.figure("rare_share_of_pool", "rare", "gotd", 10).value == pytest.approx(0.1)
+
+
+def test_trained_likelihoods_belong_to_the_same_documents(results):
+    for target in results.targets:
+        ids = {entry.doc_ids for key, entry in results.trained.items() if key[0] == target}
+        assert len(ids) == 1
+        assert len(next(iter(ids))) == worlds.PLAN.heldout_documents
+
+
+def test_the_regimes_start_from_different_models(results):
+    for target in results.targets:
+        published, pretrained = (results.bases[target, regime].nll for regime in worlds.PLAN.regimes)
+        assert not np.allclose(published, pretrained)
+
+
+def test_a_training_does_not_depend_on_those_before_it(finished, results, tmp_path):
+    from gotd_assets.study.tuning import Tuner
+
+    world, _, _ = finished
+    target = world.plan.target("both")
+    heldout = world.heldout(target)["text"].to_list()
+    tuner = Tuner(world, lambda _: None)
+    import polars as pl
+
+    ids = pl.Series("doc_id", results.members["both", "dsir", 10, 1])
+    alone_measured = tuner.tune("trained-on-pool", world.texts(ids), heldout, 1)
+    assert np.array_equal(alone_measured.report.document_nll, results.trained["both", "trained-on-pool", "dsir", 1].nll)
+
+
+def test_page_tells_what_was_measured(results, tmp_path):
+    page = tmp_path / "study.md"
+    write_page([results], page, dt.date(2026, 1, 2))
+    text = page.read_text(encoding="utf-8")
+    share = results.figure("rare_share", "both", "dsir", 10)
+    assert f"{100 * share.value:.1f} %" in text
+    assert f"{results.bases['rare', 'as-it-comes'].perplexity:.2f}" in text
+    assert "tuned while looking at results" in text
+    for name in ("test-shares.svg", "test-perplexity.svg"):
+        assert (tmp_path / "study" / name).read_text(encoding="utf-8").startswith("<?xml")
+        assert f"study/{name}" in text
+
+
+def test_page_is_the_same_when_written_again(results, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        write_page([results], tmp_path / folder / "study.md", dt.date(2026, 1, 2))
+    for name in ("study.md", "study/test-shares.svg", "study/test-perplexity.svg"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_losses_name_every_comparison_that_gotd_does_not_win(results):
+    told = losses(results)
+    for regime in results.regimes:
+        for target in results.targets:
+            for other in ("random", "dsir", "tapt-c"):
+                worse = results.difference(target, regime, "gotd", other).change > 0
+                lines = [line for line in told if line.startswith(f"{target}, {regime}:") and f"`{other}`" in line]
+                assert bool(lines) == worse
+
+
+def test_promises_follow_the_figures(results):
+    found = {(entry.question, entry.target): entry.answer for entry in verdicts(results)}
+    assert found["share of the rare domain at least 8 times the pool's", "rare"] == "yes"
+    gap = results.difference("rare", "as-it-comes", "gotd", "dsir")
+    answer = found["perplexity better than dsir's, interval without zero", "rare, as-it-comes"]
+    assert (answer == "yes") == (gap.high < 0)
+
+
+def test_two_processes_cannot_be_at_the_same_study(tmp_path):
+    with alone(worlds.PLAN, tmp_path), pytest.raises(InputError, match="another process"), alone(worlds.PLAN, tmp_path):
+        pass
+
+
+def test_a_killed_study_loses_one_cell(tmp_path):
+    script = textwrap.dedent(
+        f"""
+        import dataclasses, os, signal, sys
+        from pathlib import Path
+        from gotd_assets.study.run import run_study
+        from gotd_assets_tests.study import worlds
+        from gotd_assets_tests.training import tiny
+
+        folder = Path({str(tmp_path)!r})
+        world = worlds.make_world(folder / "world")
+        count = 0
+
+        def say(line):
+            global count
+            count += line.startswith("selected")
+            if count == 5:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        run_study(world, dataclasses.replace(tiny.tracking(folder), experiment="study"), say, train=False)
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, env={**os.environ})
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    tracking = dataclasses.replace(tiny.tracking(tmp_path), experiment="study")
+    record = StudyRecord(tracking)
+    assert len(record.measurements("selection")) == 5
+    world, plan = worlds.open_world(tmp_path / "world"), worlds.PLAN
+    said = []
+    assert run_study(world, tracking, said.append, train=False)
+    assert len(said) == len(plan.targets) * len(plan.methods) * len(plan.budgets) * plan.seeds - 5
