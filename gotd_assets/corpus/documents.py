@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gotd_assets.corpus.conditions import Condition, field_value
-from gotd_assets.corpus.files import entry_label, find_files
-from gotd_assets.corpus.records import Batch, Problem, read_batches
-from gotd_assets.corpus.report import LENGTH_EDGES, ProgressMeter, ReadReport, length_class
+import numpy as np
+
+from gotd_assets.corpus.files import ROW_BITS, entry_label, find_files, origins
+from gotd_assets.corpus.prepare import Prepared, Preparer, missing_field
+from gotd_assets.corpus.records import Portion, portions
+from gotd_assets.corpus.report import LENGTH_EDGES, ProgressMeter, ReadReport
+from gotd_assets.corpus.seen import DIGEST_BYTES, SeenTexts
 from gotd_assets.corpus.shards import COLUMNS, ShardWriter, document_schema
-from gotd_assets.corpus.text import Joiner, clean_texts, cut_at_words
+from gotd_assets.corpus.text import Joined, Joiner
+from gotd_assets.corpus.workers import map_in_processes, processors
 from gotd_assets.errors import InputError
-from gotd_assets.fingerprint import Json, document_id
+from gotd_assets.fingerprint import Json
 from gotd_assets.settings import EncoderSettings, PreparationSettings, SourceSettings, TargetSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
     from typing import TextIO
 
+    import polars as pl
+
     from gotd_assets.corpus.files import InputFile
 
-_NO_WORD = "the text has no letter and no digit"
+# Starting a process takes about as long as reading this much.
+_BYTES_PER_PROCESS = 24 * 2**20
+_DUPLICATE_POSITIONS = ("doc_id", "position", "first")
 
 
 def read_documents(
@@ -37,11 +46,14 @@ def read_documents(
     *,
     encoder: EncoderSettings | None = None,
     progress: Callable[[object], None] | None = None,
+    workers: int | None = None,
 ) -> ReadReport:
-    """Read `entry` into the existing folder `out`: document shards, quarantine.jsonl and duplicates.parquet.
+    """Read `entry` into the folder `out`: document shards, quarantine.jsonl and duplicates.parquet.
 
-    The order of documents is that of files and rows; the same input gives the same bytes. Paths are relative to
-    `root`. Chunking by tokens needs `encoder`. `progress` receives objects whose str() is a line for the log.
+    The order of documents is that of files and rows; the same input gives the same bytes, whatever the number of
+    `workers` (processes that parse and clean; by default as many as there are processors, if the files are large
+    enough, and one if there is a limit on records). Paths are relative to `root`. Chunking by tokens needs `encoder`.
+    `progress` receives objects whose str() is a line for the log.
 
     Raises:
         InputError: a path matches nothing, a file is empty, the text field is in no record, no record is usable, or
@@ -49,28 +61,46 @@ def read_documents(
     """
     label = entry_label(entry)
     files = find_files(entry.path, entry.format, root, label)
-    if preparation.chunk_by == "tokens":
-        from gotd_assets.corpus.tokens import token_cutter
-
-        if encoder is None:
-            raise InputError("preparation.chunk_by is 'tokens', but no encoder was given whose tokens to count")
-        cut, length = token_cutter(encoder, root)
-    else:
-        cut, length = cut_at_words, len
+    preparer = Preparer(entry, preparation, files, root, encoder)
+    sizes = [file.path.stat().st_size for file in files]
+    if entry.limit is not None:
+        workers = 1
+    elif workers is None:
+        workers = min(processors(), 1 + sum(sizes) // _BYTES_PER_PROCESS)
+    prepare = (
+        functools.partial(_prepare, (entry, preparation, files, root, encoder)) if workers > 1 else preparer.prepare
+    )
     out.mkdir(parents=True, exist_ok=True)
     with (out / "quarantine.jsonl").open("w", encoding="utf-8") as quarantine:
-        reading = _Reading(entry, preparation, out, quarantine, cut=cut, length=length)
-        meter = ProgressMeter(label, sum(file.path.stat().st_size for file in files), progress)
-        finished = 0
-        for file in files:
-            for batch in read_batches(file, reading.roots, entry.max_record_bytes):
-                reading.take(batch)
-                meter.update(reading.writer.documents, finished + file.path.stat().st_size / 2)
-            reading.end_of_file(file)
-            finished += file.path.stat().st_size
-        report = reading.finish(files)
-        meter.update(reading.writer.documents, finished, final=True)
+        reading = _Reading(preparer, files, out, quarantine)
+        meter = ProgressMeter(label, sum(sizes), progress)
+        before = [0, *itertools.accumulate(sizes)]
+        cut = portions(files, preparer.columns, entry.max_record_bytes)
+        for portion, prepared in map_in_processes(prepare, cut, workers):
+            reading.take(portion, prepared)
+            number = portion.file.number
+            part = portion.span[1] if portion.span else sizes[number] / 2
+            meter.update(reading.writer.documents, before[number] + part)
+        report = reading.finish()
+        meter.update(reading.writer.documents, before[-1], final=True)
     return report
+
+
+_Row = tuple["int | str | None", ...]
+_Arguments = tuple[
+    SourceSettings | TargetSettings, PreparationSettings, "list[InputFile]", "Path", EncoderSettings | None
+]
+
+
+def _prepare(arguments: _Arguments, portion: Portion) -> Prepared:
+    """`Preparer(*arguments).prepare(portion)`, in a process that does only this, so keeps the one it made first."""
+    global _preparer  # noqa: PLW0603 - the process serves one reading
+    if _preparer is None:
+        _preparer = Preparer(*arguments)
+    return _preparer.prepare(portion)
+
+
+_preparer: Preparer | None = None
 
 
 def read_target(
@@ -146,26 +176,12 @@ def _remove(folder: Path) -> None:
     folder.rmdir()
 
 
-@dataclasses.dataclass
-class _Text:
-    text: str
-    origin: str
-    kept: dict[str, str | None]
-
-
 class _Reading:
     """The state of one reading: counts, the documents seen, and where they go."""
 
-    def __init__(
-        self,
-        entry: SourceSettings | TargetSettings,
-        preparation: PreparationSettings,
-        out: Path,
-        quarantine: TextIO,
-        *,
-        cut: Callable[[str, int], list[str]],
-        length: Callable[[str], int],
-    ) -> None:
+    def __init__(self, preparer: Preparer, files: Sequence[InputFile], out: Path, quarantine: TextIO) -> None:
+        entry = preparer.entry
+        self.preparer = preparer
         self.entry = entry
         self.label = entry_label(entry)
         clash = [name for name in entry.fields.keep if name in COLUMNS]
@@ -173,78 +189,67 @@ class _Reading:
             raise InputError(
                 f"{self.label}.fields.keep {clash[0]!r} is the name of a column of every document: drop it"
             )
-        self.condition = Condition(entry.filter, self.label) if entry.filter else None
-        names = [entry.fields.text, *entry.fields.keep]
-        # The plain name too: a field may have a dot in its own name.
-        self.roots = list(
-            dict.fromkeys(
-                [*itertools.chain(*((name, name.split(".")[0]) for name in names))]
-                + (self.condition.fields if self.condition else [])
-            )
-        )
-        self.preparation = preparation
+        self.files = files
         self.out = out
         self.quarantine = quarantine
-        self.cut = cut
-        self.length = length
-        self.joiner = Joiner(preparation.chunk_size, length)
+        self.joiner = Joiner(preparer.preparation.chunk_size)
         self.writer = ShardWriter(out, entry.fields.keep)
         self.counts: collections.Counter[str] = collections.Counter()
         self.reasons: collections.Counter[str] = collections.Counter()
-        self.lengths = [0] * len(LENGTH_EDGES)
-        self.first_origin: dict[bytes, str] = {}
-        self.duplicates: list[tuple[str, str, str]] = []
+        self.lengths = np.zeros(len(LENGTH_EDGES), dtype=np.int64)
+        self.seen = SeenTexts()
+        self.duplicates: list[pl.DataFrame] = []
         self.fields_seen: set[str] = set()
-        self.taken = 0
+        self.file = self.joined_file = self.rows_before = 0
 
-    def take(self, batch: Batch) -> None:
-        """Clean the records of a batch and write what is new."""
-        left = len(batch.rows)
-        if self.entry.limit is not None:
-            left = min(left, self.entry.limit - self.taken)
-            self.counts["unread"] += len(batch.rows) - left
-            if left <= 0 and self.taken >= self.entry.limit:
-                self.counts["unread"] += len(batch.problems)
-                return
-        rows, records = batch.rows[:left], batch.records[:left]
-        self.taken += left
-        self.counts["read"] += left + len(batch.problems)
-        for problem in batch.problems:
-            self._set_aside(problem)
-        if self.condition is not None:
-            rows, records = self._filter(batch.file, rows, records)
-        if self.first_origin == {} and records:
-            self.fields_seen.update(itertools.islice(records[0], 50))
-        self._prepare(batch.file, rows, records)
-
-    def end_of_file(self, file: InputFile) -> None:
-        """Texts are joined within a file only, except where every file is one text."""
-        if file.format != "text":
-            self._write(self._joined(self.joiner.flush()))
-
-    def finish(self, files: list[InputFile]) -> ReadReport:
-        """Write what is left and sum up."""
-        self._write(self._joined(self.joiner.flush()))
+    def take(self, portion: Portion, prepared: Prepared) -> None:
+        """Write what is new of what a portion gave; portions come in order."""
         import polars as pl
 
+        if portion.file.number != self.file:
+            self.file, self.rows_before = portion.file.number, 0
+        documents, problems = prepared.documents, prepared.problems
+        if portion.span is not None:
+            documents = documents.with_columns(pl.col("position") + self.rows_before)
+            problems = [dataclasses.replace(problem, row=self.rows_before + problem.row) for problem in problems]
+            self.rows_before += prepared.rows
+        for problem in problems:
+            self.reasons[problem.reason] += 1
+            self.quarantine.write(json.dumps(dataclasses.asdict(problem)) + "\n")
+        self.counts.update(prepared.counts)
+        if not self.writer.documents:
+            self.fields_seen.update(prepared.fields)
+        self._write(self._joined(documents) if self.preparer.joins else documents)
+
+    def finish(self) -> ReadReport:
+        """Write what is left and sum up."""
+        import polars as pl
+
+        if self.preparer.joins:
+            self._write(self._identified(self._flushed(self.joiner.flush())))
         self.writer.close()
-        schema = {"doc_id": pl.String, "origin": pl.String, "kept_origin": pl.String}
-        pl.DataFrame(self.duplicates, schema=schema, orient="row").write_parquet(self.out / "duplicates.parquet")
+        schema = dict(zip(_DUPLICATE_POSITIONS, (pl.String, pl.Int64, pl.Int64), strict=True))
+        positions = pl.concat([pl.DataFrame(schema=schema), *self.duplicates])
+        positions.select(
+            "doc_id",
+            origin=origins(positions["position"], self.files),
+            kept_origin=origins(positions["first"], self.files),
+        ).write_parquet(self.out / "duplicates.parquet")
         if not self.writer.documents:
             self._explain_nothing()
         return ReadReport(
             **{name: self.counts[name] for name in ("read", "filtered", "too_short", "unread", "chunks")},
             quarantined_by_reason=dict(self.reasons),
-            duplicates=len(self.duplicates),
+            duplicates=positions.height,
             kept=self.writer.documents,
             characters=self.counts["characters"],
-            bytes=sum(file.path.stat().st_size for file in files),
-            files=len(files),
-            lengths=tuple(self.lengths),
+            bytes=sum(file.path.stat().st_size for file in self.files),
+            files=len(self.files),
+            lengths=tuple(self.lengths.tolist()),
         )
 
     def _explain_nothing(self) -> None:
-        missing = self.reasons[self._missing]
+        missing = self.reasons[missing_field(self.entry)]
         if missing and missing == self.counts["read"] - self.counts["filtered"]:
             raise InputError(
                 f"{self.label}: no record has the field {self.entry.fields.text!r}; the first has: "
@@ -257,111 +262,51 @@ class _Reading:
             "check the files, fields and filter"
         )
 
-    @property
-    def _missing(self) -> str:
-        return f"no field {self.entry.fields.text!r}"
-
-    def _set_aside(self, problem: Problem) -> None:
-        self.reasons[problem.reason] += 1
-        self.quarantine.write(json.dumps(dataclasses.asdict(problem)) + "\n")
-
-    def _filter(
-        self, file: InputFile, rows: list[int], records: list[dict[str, Any]]
-    ) -> tuple[list[int], list[dict[str, Any]]]:
-        verdicts = self.condition.keep(records) if self.condition else [True] * len(rows)
-        chosen: tuple[list[int], list[dict[str, Any]]] = ([], [])
-        for row, record, verdict in zip(rows, records, verdicts, strict=True):
-            if verdict:
-                chosen[0].append(row)
-                chosen[1].append(record)
-            elif verdict is None:
-                self._set_aside(Problem(file.name, row, "filter cannot be evaluated", repr(record)[:200]))
+    def _joined(self, texts: pl.DataFrame) -> pl.DataFrame:
+        """Short texts joined, within a file only, except where every file is one text; pieces stay as they are."""
+        rows: list[_Row] = []
+        for position, text, original, length, *kept in texts.iter_rows():
+            file = self.files[position >> ROW_BITS]
+            if original is not None or (file.number != self.joined_file and file.format != "text"):
+                rows += self._flushed(self.joiner.flush())
+            self.joined_file = file.number
+            if original is None:
+                rows += self._flushed(self.joiner.add(Joined(position, text, tuple(kept)), length))
             else:
-                self.counts["filtered"] += 1
-        return chosen
+                rows.append((position, text, original, *kept))
+        return self._identified(rows)
 
-    def _prepare(self, file: InputFile, rows: list[int], records: list[dict[str, Any]]) -> None:
+    def _flushed(self, joined: Iterable[Joined]) -> list[_Row]:
+        rows: list[_Row] = [(text.position, text.text, None, *text.kept) for text in joined]
+        self.counts["chunks"] += len(rows)
+        return rows
+
+    def _identified(self, rows: list[_Row]) -> pl.DataFrame:
         import polars as pl
 
-        field = "text" if file.format in ("text", "text-lines") else self.entry.fields.text
-        good: list[tuple[int, dict[str, Any]]] = []
-        texts: list[str] = []
-        for row, record in zip(rows, records, strict=True):
-            text = record.get(field) if field in record else field_value(record, field)
-            if isinstance(text, str) and len(text) <= self.entry.max_record_bytes:
-                good.append((row, record))
-                texts.append(text)
-            elif isinstance(text, str):
-                self._set_aside(Problem(file.name, row, "record larger than max_record_bytes", text[:200]))
-            elif text is None:
-                self._set_aside(Problem(file.name, row, self._missing, repr(record)[:200]))
-            else:
-                reason = f"field {self.entry.fields.text!r} is not text"
-                self._set_aside(Problem(file.name, row, reason, repr(text)[:200]))
-        cleaned = clean_texts(pl.Series("text", texts, dtype=pl.String), self.preparation)
-        wordless = ~cleaned.str.contains(r"[\p{L}\p{N}]")
-        ready = []
-        for (row, record), text, bare in zip(good, cleaned.to_list(), wordless.to_list(), strict=True):
-            if not text:
-                self.counts["too_short"] += 1
-            elif bare:
-                self._set_aside(Problem(file.name, row, _NO_WORD, text[:200]))
-            else:
-                kept = {name: _as_text(field_value(record, name)) for name in self.entry.fields.keep}
-                ready.append(_Text(text, f"{file.name}:{row}", kept))
-        self._write(self._chunked(ready))
+        kept = dict.fromkeys(self.entry.fields.keep, pl.String)
+        schema = {"position": pl.Int64, "text": pl.String, "original_id": pl.String, **kept}
+        return self.preparer.identify(pl.DataFrame(rows, schema=schema, orient="row"), self.counts)
 
-    def _chunked(self, texts: Iterable[_Text]) -> Iterable[tuple[_Text, str | None]]:
-        """Each text with the doc_id of what it was cut from (None: of itself)."""
-        if self.preparation.chunk_by == "none":
-            for text in texts:
-                yield text, None
+    def _write(self, documents: pl.DataFrame) -> None:
+        import polars as pl
+
+        if not documents.height:
             return
-        size = self.preparation.chunk_size
-        for text in texts:
-            pieces = self.cut(text.text, size)
-            if len(pieces) > 1:
-                yield from self._joined(self.joiner.flush())
-                original = document_id(text.text)
-                self.counts["chunks"] += len(pieces)
-                for piece in pieces:
-                    yield _Text(piece, text.origin, text.kept), original
-            elif self.preparation.join_short:
-                yield from self._joined(self.joiner.add(text.text, text.origin, text.kept))
-            else:
-                self.counts["chunks"] += 1
-                yield text, None
-
-    def _joined(self, joined: Iterable[tuple[str, str, dict[str, str | None]]]) -> Iterable[tuple[_Text, None]]:
-        for text, origin, kept in joined:
-            self.counts["chunks"] += 1
-            yield _Text(text, origin, kept), None
-
-    def _write(self, texts: Iterable[tuple[_Text, str | None]]) -> None:
-        import polars as pl
-
-        rows = []
-        for item, original in texts:
-            characters = len(item.text)
-            if characters < self.preparation.min_chars:
-                self.counts["too_short"] += 1
-                continue
-            digest = hashlib.blake2b(item.text.encode(), digest_size=16).digest()
-            doc_id = digest.hex()
-            first = self.first_origin.get(digest)
-            if first is not None:
-                self.duplicates.append((doc_id, item.origin, first))
-                continue
-            self.first_origin[digest] = item.origin
-            self.counts["characters"] += characters
-            self.lengths[length_class(characters)] += 1
-            values = (doc_id, item.text, self.entry.name, item.origin, original or doc_id, characters)
-            rows.append((*values, *item.kept.values()))
-        if rows:
-            self.writer.add(pl.DataFrame(rows, schema=document_schema(self.entry.fields.keep), orient="row"))
-
-
-def _as_text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+        ids = documents.get_column("doc_id")
+        digests = np.frombuffer(bytes.fromhex("".join(ids.to_list())), dtype=f"S{DIGEST_BYTES}")
+        first, is_new = self.seen.meet(digests, documents.get_column("position").to_numpy())
+        documents = documents.with_columns(first=pl.Series(first), is_new=pl.Series(is_new))
+        repeated = documents.filter(~pl.col("is_new"))
+        if repeated.height:
+            self.duplicates.append(repeated.select(*_DUPLICATE_POSITIONS))
+        documents = documents.filter("is_new")
+        characters = documents.get_column("n_chars").to_numpy()
+        self.counts["characters"] += int(characters.sum())
+        classes = np.searchsorted(LENGTH_EDGES, characters, side="right") - 1
+        self.lengths += np.bincount(classes, minlength=len(LENGTH_EDGES))
+        self.writer.add(
+            documents.with_columns(
+                origins(documents.get_column("position"), self.files), source=pl.lit(self.entry.name)
+            ).select(*document_schema(self.entry.fields.keep))
+        )

@@ -1,5 +1,7 @@
 """Which files an entry of gotd.yaml means, and what is in them, told by checksum."""
 
+from __future__ import annotations
+
 import bz2
 import dataclasses
 import glob
@@ -9,12 +11,15 @@ import json
 import lzma
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import file_sha256
 from gotd_assets.settings import HoldoutSettings, Paths, SourceSettings, TargetSettings
 from gotd_assets.storage import write_atomically
+
+if TYPE_CHECKING:
+    import polars as pl
 
 COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz")
 _FORMATS = {
@@ -32,17 +37,23 @@ _FORMATS = {
     ".md": "text",
 }
 _DATASET_STATE = "state.json"
+ROW_BITS = 40
 _BUFFER = 1 << 20
 _ZSTD_BUFFER = 1 << 14
 
 
 @dataclasses.dataclass(frozen=True)
 class InputFile:
-    """One file to read: where it is, what it is called in origins (relative to gotd.yaml), and its format."""
+    """One file to read: where it is, what it is called in origins (relative to gotd.yaml), its format and number."""
 
     path: Path
     name: str
     format: str
+    number: int = 0
+
+    def position(self, row: int) -> int:
+        """This file and a row of it as one integer, in the order of files and rows."""
+        return self.number << ROW_BITS | row
 
     @property
     def compression(self) -> str | None:
@@ -97,7 +108,16 @@ def find_files(paths: Paths, declared_format: str, root: Path, label: str) -> li
                     "parts: unpack it first (its columns may be compressed inside)"
                 )
             found.setdefault(path, file)
-    return list(found.values())
+    return [dataclasses.replace(file, number=number) for number, file in enumerate(found.values())]
+
+
+def origins(positions: pl.Series, files: Sequence[InputFile]) -> pl.Series:
+    """`positions` as people read them: 'file:row'."""
+    import polars as pl
+
+    numbers, rows = positions // (1 << ROW_BITS), positions % (1 << ROW_BITS)
+    names = pl.Series([file.name for file in files], dtype=pl.String).gather(numbers)
+    return (names + ":" + rows.cast(pl.String)).alias("origin")
 
 
 def entry_label(entry: SourceSettings | TargetSettings) -> str:

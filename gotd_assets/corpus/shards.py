@@ -26,7 +26,7 @@ def document_schema(keep: Sequence[str] = ()) -> dict[str, Any]:
 
 
 class ShardWriter:
-    """Writes documents to shards of at most 50,000 rows or about 128 MiB; always at least one, empty if need be."""
+    """Writes documents to shards of at most 50,000 rows or about 128 MiB of text; always at least one, empty if need be."""
 
     def __init__(self, folder: Path, keep: Sequence[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,8 @@ class ShardWriter:
             documents = documents.slice(part.height)
             self._parts.append(part)
             self._rows += part.height
-            self._bytes += int(part.estimated_size())
+            # Not the size in memory, which depends on how the rows came here.
+            self._bytes += int(part.get_column("text").str.len_bytes().sum())
             if self._rows >= SHARD_ROWS or self._bytes >= SHARD_BYTES:
                 self._write()
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     import polars as pl
 
@@ -41,7 +42,10 @@ def clean_texts(texts: pl.Series, preparation: PreparationSettings) -> pl.Series
         is_ascii = column.str.len_bytes() == column.str.len_chars()
         cleaned = pl.when(is_ascii).then(cleaned).otherwise(cleaned.str.normalize(preparation.unicode))
     cleaned = (
-        cleaned.str.replace_all(r"[^\S\n]+", " ").str.replace_all(r" ?\n ?", "\n").str.replace_all(r"\n{3,}", _JOINT)
+        # Written so that a plain space is no match: nearly all of them stay.
+        cleaned.str.replace_all(r"[^\S\n ][^\S\n]*| [^\S\n]+", " ")
+        .str.replace_all(r" \n ?|\n ", "\n")
+        .str.replace_all(r"\n{3,}", _JOINT)
     )
     return texts.to_frame().select(cleaned.str.strip_chars()).to_series()
 
@@ -72,28 +76,34 @@ def cut_at_words(text: str, size: int) -> list[str]:
     return pieces
 
 
-class Joiner:
-    """Joins consecutive short texts, separated by a blank line, up to `size` as told by `length`."""
+@dataclasses.dataclass(frozen=True)
+class Joined:
+    """Texts joined to one, with the position and kept fields of the first."""
 
-    def __init__(self, size: int, length: Callable[[str], int]) -> None:
+    position: int
+    text: str
+    kept: tuple[str | None, ...]
+
+
+class Joiner:
+    """Joins consecutive short texts, separated by a blank line, up to `size` in the unit of their lengths."""
+
+    def __init__(self, size: int) -> None:
         self._size = size
-        self._length = length
-        self._held: list[tuple[str, str, dict[str, str | None]]] = []
+        self._held: list[Joined] = []
         self._held_length = 0
 
-    def add(
-        self, text: str, origin: str, kept: dict[str, str | None]
-    ) -> Iterator[tuple[str, str, dict[str, str | None]]]:
-        """Take the next text; yield what is complete: joined text, origin and kept fields of its first part."""
-        length = self._length(text) + len(_JOINT)
+    def add(self, text: Joined, length: int) -> Iterator[Joined]:
+        """Take the next text; yield what is complete."""
+        length += len(_JOINT)
         if self._held_length + length > self._size + len(_JOINT):
             yield from self.flush()
-        self._held.append((text, origin, kept))
+        self._held.append(text)
         self._held_length += length
 
-    def flush(self) -> Iterator[tuple[str, str, dict[str, str | None]]]:
+    def flush(self) -> Iterator[Joined]:
         """Yield what is still held."""
         if self._held:
-            yield _JOINT.join(text for text, _, _ in self._held), *self._held[0][1:]
+            yield dataclasses.replace(self._held[0], text=_JOINT.join(part.text for part in self._held))
         self._held = []
         self._held_length = 0
