@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from gotd_assets.cli_project import settings_file_here
 from gotd_assets.errors import GotdError
 from gotd_assets.launcher import alone
-from gotd_assets.settings import Settings, load_project, settings_path
+from gotd_assets.settings import Settings, load_project
 
 if TYPE_CHECKING:
     import dagster as dg
 
-    from gotd_assets.settings import NotifySettings, Project
+    from gotd_assets.defs.placement import Placement
+    from gotd_assets.settings import NotifySettings
 
 _SOURCE_STATIONS = ("raw_candidates", "candidate_embeddings")
 _POOL_STATIONS = ("candidate_pool",)
@@ -60,7 +62,7 @@ def run(targets: list[str] | None, console: Console, *, dry_run: bool = False) -
     """
     import dagster as dg
 
-    path = settings_path()
+    path = settings_file_here()
     project = load_project(path)
     names = [project.settings.target(name).name for name in targets or [t.name for t in project.settings.targets]]
     os.environ.setdefault("DAGSTER_HOME", str(project.root))
@@ -69,37 +71,31 @@ def run(targets: list[str] | None, console: Console, *, dry_run: bool = False) -
     os.environ["GOTD_SETTINGS"] = str(path)
     for library in ("mlflow", "alembic"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    from gotd_assets.definitions import defs
+    from gotd_assets.defs.placement import Placement
 
-    # A dry run says what it found at the end.
-    logger = _terminal_logger(None if dry_run else console)
-    job = dg.Definitions.merge(
-        defs(), dg.Definitions(loggers={"console": logger})
-    ).resolve_implicit_global_asset_job_def()
     stages = list(_stages(project.settings, names))
     for problem in project.problems:
         console.print(f"[yellow]warning:[/] {problem}", highlight=False)
     if dry_run:
-        _plan(project, job, stages, console)
+        _plan(path, stages, console)
         return
+    placement = Placement.of_file(path)
     with alone(project.home), dg.DagsterInstance.get() as instance:
         _end_killed_runs(instance)
-        _run_stages(project, job, instance, stages, console)
+        _run_stages(placement, instance, stages, console)
 
 
-def _run_stages(
-    project: Project, job: dg.JobDefinition, instance: dg.DagsterInstance, stages: list[_Stage], console: Console
-) -> None:
-    from gotd_assets.defs.partitions import Partitions
-
-    Partitions.of(project.settings).register(instance, project.settings)
+def _run_stages(placement: Placement, instance: dg.DagsterInstance, stages: list[_Stage], console: Console) -> None:
+    job = _job(placement, console)
+    settings = placement.declared.settings
+    placement.partitions.register(instance, settings)
     failures: dict[str | None, GotdError] = {}
     for number, stage in enumerate(stages, 1):
         if stage.target in failures:
             continue
         console.rule(f"[bold]{number}/{len(stages)}[/] {stage.title}", align="left")
         try:
-            _execute(job, instance, stage, project.settings.notify, console)
+            _execute(job, instance, stage, settings.notify, console)
         except GotdError as error:
             # Every target needs the candidates; no target needs another.
             if stage.target is None:
@@ -110,21 +106,34 @@ def _run_stages(
         raise GotdError("\n".join(str(error) for error in failures.values()))
 
 
-def _plan(project: Project, job: dg.JobDefinition, stages: list[_Stage], console: Console) -> None:
+def _job(placement: Placement, console: Console | None) -> dg.JobDefinition:
+    """All assets of the pipeline as one job, that tells of itself on the console."""
+    import dagster as dg
+
+    from gotd_assets.defs.pipeline import build_pipeline
+
+    logger = dg.Definitions(loggers={"console": _terminal_logger(console)})
+    return dg.Definitions.merge(build_pipeline(placement), logger).resolve_implicit_global_asset_job_def()
+
+
+def _plan(path: Path, stages: list[_Stage], console: Console) -> None:
     """Go through the stages with stations that only plan, on an instance that is thrown away."""
     import tempfile
 
     import dagster as dg
     from rich.table import Table
 
-    from gotd_assets.defs.partitions import Partitions
+    from gotd_assets.defs.placement import Placement
     from gotd_assets.planning import Plan
 
     with tempfile.TemporaryDirectory(prefix="gotd-plan-") as folder, dg.DagsterInstance.ephemeral() as instance:
         plan = Plan(Path(folder) / "plan.json")
-        Partitions.of(project.settings).register(instance, project.settings)
+        placement = Placement.of_file(path, plan)
+        placement.partitions.register(instance, placement.declared.settings)
+        # A dry run says what it found at the end.
+        job = _job(placement, None)
         for stage in stages:
-            _execute(job, instance, stage, None, console, plan=plan.path)
+            _execute(job, instance, stage, None, console)
         entries = plan.entries()
     table = Table("artifact", "verdict", "why")
     for entry in entries:
@@ -151,13 +160,12 @@ def _stages(settings: Settings, targets: list[str]) -> Iterator[_Stage]:
         yield _Stage(f"target {target}: evaluation", _REPORT_STATIONS, target, target)
 
 
-def _execute(  # noqa: PLR0917
+def _execute(
     job: dg.JobDefinition,
     instance: dg.DagsterInstance,
     stage: _Stage,
     notify: NotifySettings | None,
     console: Console,
-    plan: Path | None = None,
 ) -> None:
     """Run one stage and tell who is to be told.
 
@@ -168,16 +176,12 @@ def _execute(  # noqa: PLR0917
 
     from gotd_assets.defs import tags
 
-    planning: dict[str, object] = {}
-    if plan is not None:
-        config = {"settings_file": str(settings_path()), "plan": str(plan)}
-        planning = {"resources": {"project": {"config": config}}}
     partition = dg.MultiPartitionKey(stage.partition) if isinstance(stage.partition, dict) else stage.partition
     result = job.execute_in_process(
         instance=instance,
         partition_key=partition,
         asset_selection=[dg.AssetKey(asset) for asset in stage.assets],
-        run_config={"loggers": {"console": {}}} | planning,
+        run_config={"loggers": {"console": {}}},
         tags={tags.LAUNCHER: _LAUNCHED_BY, **tags.of_partition(stage.assets[0], stage.artifact_partition)},
         raise_on_error=False,
     )
