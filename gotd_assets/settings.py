@@ -17,12 +17,14 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     SecretStr,
     StringConstraints,
     ValidationError,
     field_validator,
     model_validator,
 )
+from pydantic_core import CoreSchema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gotd_assets.errors import SettingsError
@@ -108,6 +110,10 @@ class TargetsFolderSettings(_Section):
     @classmethod
     def _a_path_alone_will_do(cls, value: Any) -> Any:
         return {"path": value} if isinstance(value, str | Path) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [handler(core), {"type": "string", "format": "path"}]}
 
 
 class PreparationSettings(_Section):
@@ -480,12 +486,8 @@ class EstimateSettings(_Section):
     sample_documents: int = Field(64, ge=1, description="Documents in the timed sample.")
 
 
-class Settings(BaseSettings):
+class Settings(_Section):
     """Everything a project says about itself."""
-
-    model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix="GOTD_", env_nested_delimiter="__", validate_default=True
-    )
 
     home: Path = Field(Path(".gotd"), description="Folder for everything this project writes.")
     sources: list[SourceSettings] = Field(min_length=1, description="Where candidates come from.")
@@ -508,19 +510,6 @@ class Settings(BaseSettings):
     estimates: EstimateSettings = Field(
         default=EstimateSettings(), description="When a step says beforehand how long it will take."
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over the file, whose content comes as keyword arguments."""
-        del settings_cls, dotenv_settings, file_secret_settings
-        return env_settings, init_settings
 
     @model_validator(mode="after")
     def _has_targets(self) -> Self:
@@ -576,18 +565,44 @@ class Settings(BaseSettings):
         return _by_name(self.targets, name, "targets")
 
 
+class _SettingsOfFile(BaseSettings, Settings):
+    """Settings in which GOTD_* environment variables win over the file."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="GOTD_", env_nested_delimiter="__", validate_default=True
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file, whose content comes as keyword arguments."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+
 class Project(_Section):
     """Settings together with the folder they are relative to.
 
     Attributes:
-        root: the folder of gotd.yaml.
-        settings: what gotd.yaml says; its targets include those that stand in the targets folder now.
+        root: the folder of gotd.yaml, or of a component's defs.yaml.
+        settings: what the file says; its targets include those that stand in the targets folder now.
         problems: what in the targets folder cannot be a target, and why.
     """
 
     root: Path
     settings: Settings
     problems: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, settings: Settings, root: Path) -> Self:
+        """The project in `root`, with the targets that stand in its targets folder now."""
+        return _with_folder_targets(cls(root=root, settings=settings))
 
     @property
     def home(self) -> Path:
@@ -600,6 +615,7 @@ class Project(_Section):
 
 
 _Entry = TypeVar("_Entry", bound=TextInputSettings)
+_AnyProject = TypeVar("_AnyProject", bound=Project)
 
 
 def _by_name(entries: list[_Entry], name: str, section: str) -> _Entry:
@@ -639,16 +655,16 @@ def load_project(path: Path | None = None) -> Project:
     if not isinstance(content, dict):
         raise SettingsError(f"{path}: expected a mapping with home, sources, targets …, found {type(content).__name__}")
     try:
-        settings = Settings(**content)
+        settings = _SettingsOfFile(**content)
     except ValidationError as error:
         lines = [
             f"  {_field_path(item['loc'])}: {item['msg']} (got {_shorten(item['input'])})" for item in error.errors()
         ]
         raise SettingsError(f"{path.name}: {len(lines)} wrong setting(s)\n" + "\n".join(lines)) from error
-    return _with_folder_targets(Project(root=path.parent.resolve(), settings=settings))
+    return Project.of(settings, path.parent.resolve())
 
 
-def _with_folder_targets(project: Project) -> Project:
+def _with_folder_targets(project: _AnyProject) -> _AnyProject:
     folder = project.settings.targets_folder
     if folder.path is None:
         return project

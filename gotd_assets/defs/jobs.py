@@ -4,35 +4,39 @@ from typing import Any
 
 import dagster as dg
 
-from gotd_assets.defs.partitions import Partitions
+from gotd_assets.defs.placement import Placement
+
+JOBS = ("ingest_source", "rescore_target", "select_and_train")
 
 
-def build_jobs(partitions: Partitions) -> list[Any]:
-    """Jobs for `partitions`; each is launched for one partition, or backfilled over several."""
+def build_jobs(placement: Placement) -> list[Any]:
+    """Jobs of the pipeline; each is launched for one partition, or backfilled over several."""
     return [
         dg.define_asset_job(
-            "ingest_source",
-            dg.AssetSelection.assets("raw_candidates", "candidate_embeddings"),
+            placement.name("ingest_source"),
+            dg.AssetSelection.assets(*placement.keys("raw_candidates", "candidate_embeddings")),
             description="Read one source and embed the documents not embedded before.",
-            partitions_def=partitions.sources,
+            partitions_def=placement.partitions.sources,
         ),
         dg.define_asset_job(
-            "rescore_target",
+            placement.name("rescore_target"),
             dg.AssetSelection.assets(
-                "target_documents",
-                "target_embeddings",
-                "target_sketch",
-                "domain_relevance",
-                "ot_potentials",
-                "candidate_scores",
+                *placement.keys(
+                    "target_documents",
+                    "target_embeddings",
+                    "target_sketch",
+                    "domain_relevance",
+                    "ot_potentials",
+                    "candidate_scores",
+                )
             ),
             description="Read one target, solve the transport problem and score every candidate.",
-            partitions_def=partitions.targets,
+            partitions_def=placement.partitions.targets,
         ),
         dg.define_asset_job(
-            "select_and_train",
-            dg.AssetSelection.assets("selected_subset", "pre_fine_tuned_model"),
+            placement.name("select_and_train"),
+            dg.AssetSelection.assets(*placement.keys("selected_subset", "pre_fine_tuned_model")),
             description="Select for one target by one method and pre-fine-tune the model on the selection.",
-            partitions_def=partitions.selections,
+            partitions_def=placement.partitions.selections,
         ),
     ]

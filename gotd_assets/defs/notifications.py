@@ -3,35 +3,50 @@
 import dagster as dg
 
 from gotd_assets.defs import tags
-from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.defs.jobs import JOBS
+from gotd_assets.defs.placement import Placement
 from gotd_assets.notify import Notification, send
-from gotd_assets.settings import NotifySettings, Project
+from gotd_assets.settings import NotifySettings
 
 
-def build_notifiers(declared: Project) -> list[dg.SensorDefinition]:
-    """The sensors, if there is a webhook. Runs of `gotd run` are told of by itself, as it may have no daemon."""
-    if declared.settings.notify.webhook is None:
+def build_notifiers(placement: Placement) -> list[dg.SensorDefinition]:
+    """The sensors, if there is a webhook."""
+    if placement.declared.settings.notify.webhook is None:
         return []
 
-    @dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING)
-    def notify_failure(context: dg.RunFailureSensorContext, project: ProjectResource) -> None:
+    @dg.run_failure_sensor(name=placement.name("notify_failure"), default_status=dg.DefaultSensorStatus.RUNNING)
+    def notify_failure(context: dg.RunFailureSensorContext) -> None:
         """Tells the webhook of every failed run."""
-        run, notify = context.dagster_run, project.load().settings.notify
-        if tags.LAUNCHER not in run.tags:
+        run, notify = context.dagster_run, placement.load().settings.notify
+        if _is_of(placement, run):
             problem = send(notify, notification(run, notify, error=context.failure_event.message))
             if problem is not None:
                 context.log.warning(problem)
 
-    @dg.run_status_sensor(run_status=dg.DagsterRunStatus.SUCCESS, default_status=dg.DefaultSensorStatus.RUNNING)
-    def notify_success(context: dg.RunStatusSensorContext, project: ProjectResource) -> None:
+    @dg.run_status_sensor(
+        name=placement.name("notify_success"),
+        run_status=dg.DagsterRunStatus.SUCCESS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def notify_success(context: dg.RunStatusSensorContext) -> None:
         """Tells the webhook of new models (`notify.success`)."""
-        run, notify = context.dagster_run, project.load().settings.notify
-        if tags.LAUNCHER not in run.tags and worth_telling(run, notify):
+        run, notify = context.dagster_run, placement.load().settings.notify
+        if _is_of(placement, run) and worth_telling(run, notify):
             problem = send(notify, notification(run, notify))
             if problem is not None:
                 context.log.warning(problem)
 
     return [notify_failure, notify_success]
+
+
+def _is_of(placement: Placement, run: dg.DagsterRun) -> bool:
+    """Whether a run is the pipeline's to tell of; `gotd run` tells of its own, as it may have no daemon."""
+    if tags.LAUNCHER in run.tags:
+        return False
+    assets = run.asset_selection
+    if assets:
+        return any(key == placement.key(key.path[-1]) for key in assets)
+    return run.job_name in {placement.name(job) for job in JOBS}
 
 
 def notification(run: dg.DagsterRun, notify: NotifySettings, error: str | None = None) -> Notification:

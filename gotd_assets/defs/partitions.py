@@ -7,8 +7,6 @@ import dagster as dg
 
 from gotd_assets.settings import Settings
 
-TARGETS = "gotd_targets"
-
 
 @dataclasses.dataclass(frozen=True)
 class Partitions:
@@ -25,13 +23,13 @@ class Partitions:
     selections: dg.MultiPartitionsDefinition
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """The partitions that `settings` declares."""
+    def of(cls, settings: Settings, targets_name: str) -> Self:
+        """The partitions that `settings` declares; dynamic targets are called `targets_name`."""
         targets: dg.StaticPartitionsDefinition | dg.DynamicPartitionsDefinition
         if settings.targets_folder.path is None:
             targets = dg.StaticPartitionsDefinition([target.name for target in settings.targets])
         else:
-            targets = dg.DynamicPartitionsDefinition(name=TARGETS)
+            targets = dg.DynamicPartitionsDefinition(name=targets_name)
         return cls(
             sources=dg.StaticPartitionsDefinition([source.name for source in settings.sources]),
             targets=targets,
@@ -40,16 +38,21 @@ class Partitions:
             ),
         )
 
+    @property
+    def dynamic_targets(self) -> str | None:
+        """What the targets are called as dynamic partitions; None if they cannot change while it runs."""
+        return self.targets.name if isinstance(self.targets, dg.DynamicPartitionsDefinition) else None
+
     def registered(self, instance: dg.DagsterInstance) -> list[str] | None:
         """Targets that `instance` knows, None if they cannot change while it runs."""
-        if isinstance(self.targets, dg.DynamicPartitionsDefinition):
-            return list(instance.get_dynamic_partitions(TARGETS))
-        return None
+        name = self.dynamic_targets
+        return None if name is None else list(instance.get_dynamic_partitions(name))
 
     def register(self, instance: dg.DagsterInstance, settings: Settings) -> None:
         """Make `instance` know every target there is now, for runs without a daemon."""
-        if isinstance(self.targets, dg.DynamicPartitionsDefinition):
-            instance.add_dynamic_partitions(TARGETS, [target.name for target in settings.targets])
+        name = self.dynamic_targets
+        if name is not None:
+            instance.add_dynamic_partitions(name, [target.name for target in settings.targets])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +80,3 @@ class SelectionKey:
     def artifact_partition(self) -> str:
         """The partition under which artifacts of this selection are stored."""
         return f"{self.target}/{self.method}"
-
-
-def every_source(asset: str) -> dg.AssetDep:
-    """A dependency on all partitions of an asset that is partitioned by source."""
-    return dg.AssetDep(asset, partition_mapping=dg.AllPartitionMapping())

@@ -1,4 +1,4 @@
-"""The whole graph for the project that gotd.yaml describes."""
+"""The whole graph of one pipeline."""
 
 import dagster as dg
 
@@ -18,10 +18,8 @@ from gotd_assets.defs.automation import build_automation
 from gotd_assets.defs.checks.records import records_of_training_agree
 from gotd_assets.defs.jobs import build_jobs
 from gotd_assets.defs.notifications import build_notifiers
-from gotd_assets.defs.partitions import Partitions
-from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.defs.placement import Placement
 from gotd_assets.defs.sensors import build_sensors
-from gotd_assets.settings import load_project, settings_path
 
 STATIONS = (
     raw_candidates,
@@ -38,23 +36,12 @@ STATIONS = (
     evaluation_report,
 )
 
-# Steps start as forks of one process that has Dagster loaded already; torch is not, so that CUDA can be initialised.
-EXECUTOR = dg.multiprocess_executor.configured(
-    {"start_method": {"forkserver": {"preload_modules": ["gotd_assets.defs.pipeline"]}}}
-)
 
-
-@dg.definitions
-def pipeline() -> dg.Definitions:
-    """Assets, jobs, sensors and resources of the project."""
-    path = settings_path()
-    project = load_project(path)
-    partitions = Partitions.of(project.settings)
+def build_pipeline(placement: Placement) -> dg.Definitions:
+    """Assets, checks, jobs, sensors and automation of the pipeline at `placement`."""
     return dg.Definitions(
-        assets=[station(project, partitions) for station in STATIONS],
-        asset_checks=[records_of_training_agree()],
-        jobs=build_jobs(partitions),
-        sensors=[*build_sensors(project, partitions), build_automation(project.settings), *build_notifiers(project)],
-        resources={"project": ProjectResource(settings_file=str(path))},
-        executor=EXECUTOR,
+        assets=[station(placement) for station in STATIONS],
+        asset_checks=[records_of_training_agree(placement)],
+        jobs=build_jobs(placement),
+        sensors=[*build_sensors(placement), build_automation(placement), *build_notifiers(placement)],
     )

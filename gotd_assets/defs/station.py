@@ -14,12 +14,12 @@ import dagster as dg
 from gotd_assets.defs import tags
 from gotd_assets.defs.checks.check import Check
 from gotd_assets.defs.checks.registry import CHECKS
-from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.defs.placement import Placement
 from gotd_assets.errors import ArtifactError, CheckError, GotdError
 from gotd_assets.fingerprint import Json
-from gotd_assets.planning import Plan, Planned
+from gotd_assets.planning import Planned
 from gotd_assets.quality import Finding
-from gotd_assets.storage import Artifact, ArtifactKey, ArtifactStore, ArtifactWriter, artifact_version
+from gotd_assets.storage import Artifact, ArtifactKey, ArtifactWriter, artifact_version
 
 if TYPE_CHECKING:
     from gotd_assets.embedding.estimate import EmbeddingEstimate
@@ -39,13 +39,13 @@ SECONDS_BETWEEN_LOG_LINES = 5.0
 class Station:
     """The work of one asset in one partition of one run."""
 
-    def __init__(self, context: dg.AssetExecutionContext, resource: ProjectResource, partition: str | None) -> None:
+    def __init__(self, context: dg.AssetExecutionContext, placement: Placement, partition: str | None) -> None:
         self.context = context
-        self.resource = resource
-        self.project: Project = resource.load()
-        self.store = ArtifactStore(self.project.home / "artifacts")
+        self.placement = placement
+        self.project: Project = placement.load()
+        self.store = placement.artifacts()
         self.run_id = context.run.run_id
-        self.plan = Plan(Path(resource.plan)) if resource.plan else None
+        self.plan = placement.plan
         self.key = ArtifactKey(context.asset_key.path[-1], partition)
         self._inputs: dict[str, str] = {}
         self._last_line = 0.0
@@ -130,7 +130,7 @@ class Station:
         )
         if record is not None:
             materialisation = record(artifact, materialisation)
-        self.resource.lineage().record(materialisation)
+        self.placement.lineage().record(materialisation)
         self.store.publish(artifact, self.run_id)
         if self.key.asset == "selected_subset":
             tags.add(self.context, {tags.SELECTION_VERSION: artifact.version})

@@ -12,20 +12,20 @@ from gotd_assets_tests.end_to_end.project import REPOSITORY, environment, make_p
 from gotd_assets_tests.watch.artifacts import publish
 
 GRAPH = {
-    "raw_candidates": ("candidates", []),
-    "candidate_embeddings": ("candidates", ["raw_candidates"]),
-    "candidate_pool": ("candidates", ["raw_candidates"]),
-    "target_documents": ("target", []),
-    "target_embeddings": ("target", ["target_documents"]),
-    "target_sketch": ("target", ["target_embeddings"]),
-    "domain_relevance": ("transport", ["candidate_embeddings", "candidate_pool", "target_sketch"]),
-    "ot_potentials": ("transport", ["candidate_embeddings", "candidate_pool", "target_sketch"]),
+    "raw_candidates": ("1_candidates", []),
+    "candidate_embeddings": ("1_candidates", ["raw_candidates"]),
+    "candidate_pool": ("1_candidates", ["raw_candidates"]),
+    "target_documents": ("2_target", []),
+    "target_embeddings": ("2_target", ["target_documents"]),
+    "target_sketch": ("2_target", ["target_embeddings"]),
+    "domain_relevance": ("3_transport", ["candidate_embeddings", "candidate_pool", "target_sketch"]),
+    "ot_potentials": ("3_transport", ["candidate_embeddings", "candidate_pool", "target_sketch"]),
     "candidate_scores": (
-        "transport",
+        "3_transport",
         ["candidate_embeddings", "candidate_pool", "ot_potentials", "raw_candidates", "target_documents"],
     ),
     "selected_subset": (
-        "selection",
+        "4_selection",
         [
             "candidate_embeddings",
             "candidate_pool",
@@ -37,9 +37,9 @@ GRAPH = {
             "target_embeddings",
         ],
     ),
-    "pre_fine_tuned_model": ("training", ["selected_subset", "target_documents"]),
+    "pre_fine_tuned_model": ("5_training", ["selected_subset", "target_documents"]),
     "evaluation_report": (
-        "evaluation",
+        "6_evaluation",
         [
             "candidate_embeddings",
             "candidate_pool",

@@ -3,37 +3,35 @@
 import dagster as dg
 
 from gotd_assets.defs import metadata
-from gotd_assets.defs.automation import ON_NEW_CANDIDATES
-from gotd_assets.defs.partitions import Partitions
-from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.defs.automation import on_new_candidates
+from gotd_assets.defs.placement import Placement
 from gotd_assets.defs.station import OWNERS, Station
-from gotd_assets.settings import Project
 from gotd_assets.storage import ArtifactWriter
 
 
-def candidate_pool(declared: Project, partitions: Partitions) -> dg.AssetsDefinition:
+def candidate_pool(placement: Placement) -> dg.AssetsDefinition:
     """Build the asset."""
-    del partitions
-    sources = [source.name for source in declared.settings.sources]
+    sources = [source.name for source in placement.declared.settings.sources]
 
     @dg.asset(
-        deps=["raw_candidates"],
-        group_name="candidates",
+        key=placement.key("candidate_pool"),
+        deps=[placement.key("raw_candidates")],
+        group_name=placement.group("candidates"),
         kinds={"polars", "parquet"},
         owners=OWNERS,
         code_version="1",
-        automation_condition=ON_NEW_CANDIDATES,
+        automation_condition=on_new_candidates(placement),
     )
-    def candidate_pool(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult[None]:
+    def candidate_pool(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """Which documents are duplicates of which, across all sources.
 
         Of documents that are the same, or nearly, the first in the declared order of sources stays in the pool. The
         paper does not de-duplicate; without it a selection fills up with copies of one good document.
         """
-        station = Station(context, project, None)
+        station = Station(context, placement, None)
         settings = station.project.settings.duplicates
         documents = {source: raw.path for source, raw in station.read_all("raw_candidates", sources).items()}
-        forgotten = project.lineage().forgotten_documents().get_column("doc_id").sort()
+        forgotten = placement.lineage().forgotten_documents().get_column("doc_id").sort()
 
         def write(writer: ArtifactWriter) -> None:
             from gotd_assets.corpus import find_duplicates

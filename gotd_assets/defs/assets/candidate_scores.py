@@ -5,39 +5,38 @@ import dataclasses
 import dagster as dg
 
 from gotd_assets.defs import metadata
-from gotd_assets.defs.partitions import Partitions, every_source
-from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.defs.placement import Placement
 from gotd_assets.defs.station import OWNERS, Station
-from gotd_assets.settings import Project
 from gotd_assets.storage import ArtifactWriter
 
 
-def candidate_scores(declared: Project, partitions: Partitions) -> dg.AssetsDefinition:
+def candidate_scores(placement: Placement) -> dg.AssetsDefinition:
     """Build the asset."""
-    sources = [source.name for source in declared.settings.sources]
+    sources = [source.name for source in placement.declared.settings.sources]
 
     @dg.asset(
-        partitions_def=partitions.targets,
+        key=placement.key("candidate_scores"),
+        partitions_def=placement.partitions.targets,
         deps=[
-            every_source("raw_candidates"),
-            every_source("candidate_embeddings"),
-            "candidate_pool",
-            "target_documents",
-            "ot_potentials",
+            placement.every_source("raw_candidates"),
+            placement.every_source("candidate_embeddings"),
+            placement.key("candidate_pool"),
+            placement.key("target_documents"),
+            placement.key("ot_potentials"),
         ],
-        group_name="transport",
+        group_name=placement.group("transport"),
         kinds={"pytorch", "parquet"},
         owners=OWNERS,
         code_version="1",
-        pool="compute",
+        pool=placement.pool,
     )
-    def candidate_scores(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult[None]:
+    def candidate_scores(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """The calibrated gradient of the transport cost at every candidate.
 
         Negative: adding this document to the training data brings the pool closer to the target. Candidates that
         duplicate target or held-out text are listed beside and cannot be selected for this target.
         """
-        station = Station(context, project, context.partition_key)
+        station = Station(context, placement, context.partition_key)
         settings = station.project.settings.duplicates
         raw = station.read_all("raw_candidates", sources)
         embeddings = station.read_all("candidate_embeddings", sources)

@@ -3,33 +3,36 @@
 import dagster as dg
 
 from gotd_assets.defs import metadata
-from gotd_assets.defs.partitions import Partitions, every_source
-from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.defs.placement import Placement
 from gotd_assets.defs.station import OWNERS, Station
-from gotd_assets.settings import Project
 from gotd_assets.storage import ArtifactWriter
 
 
-def domain_relevance(declared: Project, partitions: Partitions) -> dg.AssetsDefinition:
+def domain_relevance(placement: Placement) -> dg.AssetsDefinition:
     """Build the asset."""
-    sources = [source.name for source in declared.settings.sources]
+    sources = [source.name for source in placement.declared.settings.sources]
 
     @dg.asset(
-        partitions_def=partitions.targets,
-        deps=[every_source("candidate_embeddings"), "candidate_pool", "target_sketch"],
-        group_name="transport",
+        key=placement.key("domain_relevance"),
+        partitions_def=placement.partitions.targets,
+        deps=[
+            placement.every_source("candidate_embeddings"),
+            placement.key("candidate_pool"),
+            placement.key("target_sketch"),
+        ],
+        group_name=placement.group("transport"),
         kinds={"pytorch", "parquet"},
         owners=OWNERS,
         code_version="1",
-        pool="compute",
+        pool=placement.pool,
     )
-    def domain_relevance(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult[None]:
+    def domain_relevance(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """The paper's domain relevance test: OT distance of a sample of each source to the target.
 
         It says which sources are worth selecting from; `selection.nearest_sources` keeps only the nearest, and DAPT
         draws from the nearest one.
         """
-        station = Station(context, project, context.partition_key)
+        station = Station(context, placement, context.partition_key)
         settings = station.project.settings
         left_out = station.read("candidate_pool").file("left_out.parquet")
         embeddings = station.read_all("candidate_embeddings", sources)

@@ -5,37 +5,36 @@ import json
 import dagster as dg
 
 from gotd_assets.defs import metadata
-from gotd_assets.defs.automation import ON_NEW_MODEL
-from gotd_assets.defs.partitions import Partitions, every_source
-from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.defs.automation import on_new_model
+from gotd_assets.defs.placement import Placement
 from gotd_assets.defs.station import OWNERS, Station
-from gotd_assets.settings import Project
 from gotd_assets.storage import ArtifactWriter
 
 
-def evaluation_report(declared: Project, partitions: Partitions) -> dg.AssetsDefinition:
+def evaluation_report(placement: Placement) -> dg.AssetsDefinition:
     """Build the asset."""
-    sources = [source.name for source in declared.settings.sources]
-    methods = declared.settings.selection.methods
+    sources = [source.name for source in placement.declared.settings.sources]
+    methods = placement.declared.settings.selection.methods
 
     @dg.asset(
-        partitions_def=partitions.targets,
+        key=placement.key("evaluation_report"),
+        partitions_def=placement.partitions.targets,
         deps=[
-            every_source("candidate_embeddings"),
-            "candidate_pool",
-            "target_documents",
-            "ot_potentials",
-            "selected_subset",
-            "pre_fine_tuned_model",
+            placement.every_source("candidate_embeddings"),
+            placement.key("candidate_pool"),
+            placement.key("target_documents"),
+            placement.key("ot_potentials"),
+            placement.key("selected_subset"),
+            placement.key("pre_fine_tuned_model"),
         ],
-        group_name="evaluation",
+        group_name=placement.group("evaluation"),
         kinds={"pytorch", "markdown"},
         owners=OWNERS,
         code_version="1",
-        pool="compute",
-        automation_condition=ON_NEW_MODEL,
+        pool=placement.pool,
+        automation_condition=on_new_model(placement),
     )
-    def evaluation_report(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult[None]:
+    def evaluation_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """Every method side by side for one target.
 
         Transport cost from the effective distribution to the target for several λ, diversity and stability of the
@@ -43,7 +42,7 @@ def evaluation_report(declared: Project, partitions: Partitions) -> dg.AssetsDef
         trained on each selection.
         """
         target = context.partition_key
-        station = Station(context, project, target)
+        station = Station(context, placement, target)
         settings = station.project.settings
         pool = station.read("candidate_pool")
         embeddings = station.read_all("candidate_embeddings", sources)

@@ -5,39 +5,42 @@ from pydantic import Field
 
 from gotd_assets.defs import metadata
 from gotd_assets.defs.checks.registry import check_specs
-from gotd_assets.defs.partitions import Partitions, every_source
-from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.defs.placement import Placement
 from gotd_assets.defs.station import OWNERS, Made, Station
-from gotd_assets.settings import Project
 from gotd_assets.storage import ArtifactWriter
 
 
-def ot_potentials(declared: Project, partitions: Partitions) -> dg.AssetsDefinition:
+def ot_potentials(placement: Placement) -> dg.AssetsDefinition:
     """Build the asset."""
-    defaults = declared.settings.transport
-    sources = [source.name for source in declared.settings.sources]
+    defaults = placement.declared.settings.transport
+    sources = [source.name for source in placement.declared.settings.sources]
 
     class TransportRun(dg.Config):
         epsilon: float = Field(default=defaults.epsilon, gt=0, description="Entropic regularisation of this run.")
         tolerance: float = Field(default=defaults.tolerance, gt=0, description="Marginal error to stop at.")
 
     @dg.asset(
-        partitions_def=partitions.targets,
-        deps=[every_source("candidate_embeddings"), "candidate_pool", "target_sketch"],
-        group_name="transport",
+        key=placement.key("ot_potentials"),
+        partitions_def=placement.partitions.targets,
+        deps=[
+            placement.every_source("candidate_embeddings"),
+            placement.key("candidate_pool"),
+            placement.key("target_sketch"),
+        ],
+        group_name=placement.group("transport"),
         kinds={"pytorch"},
-        check_specs=check_specs("ot_potentials"),
+        check_specs=check_specs(placement.key("ot_potentials")),
         owners=OWNERS,
         code_version="2",
-        pool="compute",
+        pool=placement.pool,
     )
-    def ot_potentials(context: dg.AssetExecutionContext, config: TransportRun, project: ProjectResource) -> Made:
+    def ot_potentials(context: dg.AssetExecutionContext, config: TransportRun) -> Made:
         """Dual potentials of the entropic transport problem between pool and target.
 
         One number per sketch point. The certificate says how far the plan is from optimal: the dual value bounds the
         transport cost from below, a rounded plan from above.
         """
-        station = Station(context, project, context.partition_key)
+        station = Station(context, placement, context.partition_key)
         transport = station.project.settings.transport.model_copy(update=config.model_dump())
         pool = station.read("candidate_pool")
         embeddings = station.read_all("candidate_embeddings", sources)

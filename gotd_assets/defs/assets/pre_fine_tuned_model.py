@@ -8,18 +8,17 @@ import dagster as dg
 from pydantic import Field
 
 from gotd_assets.defs import metadata
-from gotd_assets.defs.automation import ON_NEW_SELECTION
+from gotd_assets.defs.automation import on_new_selection
 from gotd_assets.defs.checks.registry import check_specs
-from gotd_assets.defs.partitions import Partitions, SelectionKey
-from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.defs.partitions import SelectionKey
+from gotd_assets.defs.placement import Placement
 from gotd_assets.defs.station import OWNERS, Made, Station
-from gotd_assets.settings import Project
 from gotd_assets.storage import Artifact, ArtifactWriter
 
 
-def pre_fine_tuned_model(declared: Project, partitions: Partitions) -> dg.AssetsDefinition:
+def pre_fine_tuned_model(placement: Placement) -> dg.AssetsDefinition:
     """Build the asset."""
-    defaults = declared.settings.training
+    defaults = placement.declared.settings.training
 
     class TrainingRun(dg.Config):
         seed: int = Field(default=defaults.seed, ge=0, description="Seed of shuffling, dropout and masking.")
@@ -27,17 +26,18 @@ def pre_fine_tuned_model(declared: Project, partitions: Partitions) -> dg.Assets
         learning_rate: float = Field(default=defaults.learning_rate, gt=0, description="Peak learning rate.")
 
     @dg.asset(
-        partitions_def=partitions.selections,
-        deps=["selected_subset", "target_documents"],
-        group_name="training",
+        key=placement.key("pre_fine_tuned_model"),
+        partitions_def=placement.partitions.selections,
+        deps=[placement.key("selected_subset"), placement.key("target_documents")],
+        group_name=placement.group("training"),
         kinds={"pytorch", "huggingface", "mlflow"},
-        check_specs=check_specs("pre_fine_tuned_model"),
+        check_specs=check_specs(placement.key("pre_fine_tuned_model")),
         owners=OWNERS,
         code_version="2",
-        pool="compute",
-        automation_condition=ON_NEW_SELECTION,
+        pool=placement.pool,
+        automation_condition=on_new_selection(placement),
     )
-    def pre_fine_tuned_model(context: dg.AssetExecutionContext, config: TrainingRun, project: ProjectResource) -> Made:
+    def pre_fine_tuned_model(context: dg.AssetExecutionContext, config: TrainingRun) -> Made:
         """Stage I of the paper: unsupervised, light training of the base model on the selected documents.
 
         Recorded as a run in MLflow, with the selection as its dataset. Starts by itself when a selection changes.
@@ -46,7 +46,7 @@ def pre_fine_tuned_model(declared: Project, partitions: Partitions) -> dg.Assets
         from gotd_assets.training import TrackingContext, model_version, pre_fine_tune
 
         key = SelectionKey.of(context)
-        station = Station(context, project, key.artifact_partition)
+        station = Station(context, placement, key.artifact_partition)
         loaded = station.project
         training = loaded.settings.training.model_copy(update=config.model_dump())
         subset = station.read("selected_subset", key.artifact_partition)

@@ -6,25 +6,23 @@ import dagster as dg
 
 from gotd_assets.defs import metadata
 from gotd_assets.defs.checks.registry import check_specs
-from gotd_assets.defs.partitions import Partitions
-from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.defs.placement import Placement
 from gotd_assets.defs.station import OWNERS, Made, Station
-from gotd_assets.settings import Project
 
 
-def raw_candidates(declared: Project, partitions: Partitions) -> dg.AssetsDefinition:
+def raw_candidates(placement: Placement) -> dg.AssetsDefinition:
     """Build the asset."""
-    del declared
 
     @dg.asset(
-        partitions_def=partitions.sources,
-        group_name="candidates",
+        key=placement.key("raw_candidates"),
+        partitions_def=placement.partitions.sources,
+        group_name=placement.group("candidates"),
         kinds={"polars", "parquet"},
-        check_specs=check_specs("raw_candidates"),
+        check_specs=check_specs(placement.key("raw_candidates")),
         owners=OWNERS,
         code_version="1",
     )
-    def raw_candidates(context: dg.AssetExecutionContext, project: ProjectResource) -> Made:
+    def raw_candidates(context: dg.AssetExecutionContext) -> Made:
         """Documents of one source, ready to be selected.
 
         Every record of the source's files is read, cleaned, cut or joined to chunks and named by `doc_id`, the hash
@@ -32,7 +30,7 @@ def raw_candidates(declared: Project, partitions: Partitions) -> dg.AssetsDefini
         """
         from gotd_assets.corpus import content_fingerprint, read_documents, sample_documents
 
-        station = Station(context, project, context.partition_key)
+        station = Station(context, placement, context.partition_key)
         loaded = station.project
         source = loaded.settings.source(context.partition_key)
         files = content_fingerprint(source, loaded.root, cache=loaded.home / "cache" / "checksums.json")

@@ -7,20 +7,20 @@ import dagster as dg
 from pydantic import Field, field_validator
 
 from gotd_assets.defs import metadata
-from gotd_assets.defs.automation import ON_NEW_SCORES
+from gotd_assets.defs.automation import on_new_scores
 from gotd_assets.defs.checks.registry import check_specs
-from gotd_assets.defs.partitions import Partitions, SelectionKey, every_source
-from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.defs.partitions import SelectionKey
+from gotd_assets.defs.placement import Placement
 from gotd_assets.defs.station import OWNERS, Made, Station
 from gotd_assets.fingerprint import Json
-from gotd_assets.settings import Project, SelectionSettings, canonical_budget
+from gotd_assets.settings import SelectionSettings, canonical_budget
 from gotd_assets.storage import Artifact, ArtifactWriter
 
 
-def selected_subset(declared: Project, partitions: Partitions) -> dg.AssetsDefinition:
+def selected_subset(placement: Placement) -> dg.AssetsDefinition:
     """Build the asset."""
-    defaults = declared.settings.selection
-    sources = [source.name for source in declared.settings.sources]
+    defaults = placement.declared.settings.selection
+    sources = [source.name for source in placement.declared.settings.sources]
 
     class SelectionRun(dg.Config):
         budget: str = Field(
@@ -36,26 +36,27 @@ def selected_subset(declared: Project, partitions: Partitions) -> dg.AssetsDefin
             return str(canonical_budget(value))
 
     @dg.asset(
-        partitions_def=partitions.selections,
+        key=placement.key("selected_subset"),
+        partitions_def=placement.partitions.selections,
         deps=[
-            every_source("raw_candidates"),
-            every_source("candidate_embeddings"),
-            "candidate_pool",
-            "target_documents",
-            "target_embeddings",
-            "domain_relevance",
-            "ot_potentials",
-            "candidate_scores",
+            placement.every_source("raw_candidates"),
+            placement.every_source("candidate_embeddings"),
+            placement.key("candidate_pool"),
+            placement.key("target_documents"),
+            placement.key("target_embeddings"),
+            placement.key("domain_relevance"),
+            placement.key("ot_potentials"),
+            placement.key("candidate_scores"),
         ],
-        group_name="selection",
+        group_name=placement.group("selection"),
         kinds={"polars", "parquet"},
-        check_specs=check_specs("selected_subset"),
+        check_specs=check_specs(placement.key("selected_subset")),
         owners=OWNERS,
         code_version="1",
-        pool="compute",
-        automation_condition=ON_NEW_SCORES,
+        pool=placement.pool,
+        automation_condition=on_new_scores(placement),
     )
-    def selected_subset(context: dg.AssetExecutionContext, config: SelectionRun, project: ProjectResource) -> Made:
+    def selected_subset(context: dg.AssetExecutionContext, config: SelectionRun) -> Made:
         """The documents chosen for one target by one method, best first, as Parquet and JSONL.
 
         Each comes with its rank, its score and the target document nearest to it.
@@ -63,7 +64,7 @@ def selected_subset(declared: Project, partitions: Partitions) -> dg.AssetsDefin
         from gotd_assets.selection.methods import method_named
 
         key = SelectionKey.of(context)
-        station = Station(context, project, key.artifact_partition)
+        station = Station(context, placement, key.artifact_partition)
         settings = station.project.settings.selection
         method = method_named(key.method)
         direction = station.project.settings.target(key.target).direction

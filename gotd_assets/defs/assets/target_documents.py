@@ -6,25 +6,23 @@ import dagster as dg
 
 from gotd_assets.defs import metadata
 from gotd_assets.defs.checks.registry import check_specs
-from gotd_assets.defs.partitions import Partitions
-from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.defs.placement import Placement
 from gotd_assets.defs.station import OWNERS, Made, Station
-from gotd_assets.settings import Project
 
 
-def target_documents(declared: Project, partitions: Partitions) -> dg.AssetsDefinition:
+def target_documents(placement: Placement) -> dg.AssetsDefinition:
     """Build the asset."""
-    del declared
 
     @dg.asset(
-        partitions_def=partitions.targets,
-        group_name="target",
+        key=placement.key("target_documents"),
+        partitions_def=placement.partitions.targets,
+        group_name=placement.group("target"),
         kinds={"polars", "parquet"},
-        check_specs=check_specs("target_documents"),
+        check_specs=check_specs(placement.key("target_documents")),
         owners=OWNERS,
         code_version="1",
     )
-    def target_documents(context: dg.AssetExecutionContext, project: ProjectResource) -> Made:
+    def target_documents(context: dg.AssetExecutionContext) -> Made:
         """A small sample of the task that models are to be prepared for.
 
         The held-out part is split off here, whole documents at a time, before anything is selected, so that no
@@ -32,7 +30,7 @@ def target_documents(declared: Project, partitions: Partitions) -> dg.AssetsDefi
         """
         from gotd_assets.corpus import content_fingerprint, read_target
 
-        station = Station(context, project, context.partition_key)
+        station = Station(context, placement, context.partition_key)
         loaded = station.project
         target = loaded.settings.target(context.partition_key)
         files = content_fingerprint(target, loaded.root, cache=loaded.home / "cache" / "checksums.json")

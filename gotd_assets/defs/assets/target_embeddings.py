@@ -4,29 +4,27 @@ import dagster as dg
 
 from gotd_assets.defs.checks.registry import check_specs
 from gotd_assets.defs.embed import embed
-from gotd_assets.defs.partitions import Partitions
-from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.defs.placement import Placement
 from gotd_assets.defs.station import OWNERS, Made, Station
-from gotd_assets.settings import Project
 
 
-def target_embeddings(declared: Project, partitions: Partitions) -> dg.AssetsDefinition:
+def target_embeddings(placement: Placement) -> dg.AssetsDefinition:
     """Build the asset."""
-    del declared
 
     @dg.asset(
-        partitions_def=partitions.targets,
-        deps=["target_documents"],
-        group_name="target",
+        key=placement.key("target_embeddings"),
+        partitions_def=placement.partitions.targets,
+        deps=[placement.key("target_documents")],
+        group_name=placement.group("target"),
         kinds={"pytorch", "huggingface"},
-        check_specs=check_specs("target_embeddings"),
+        check_specs=check_specs(placement.key("target_embeddings")),
         owners=OWNERS,
         code_version="1",
-        pool="compute",
+        pool=placement.pool,
     )
-    def target_embeddings(context: dg.AssetExecutionContext, project: ProjectResource) -> Made:
+    def target_embeddings(context: dg.AssetExecutionContext) -> Made:
         """Sentence vectors of the target's documents, without the held-out ones."""
-        station = Station(context, project, context.partition_key)
+        station = Station(context, placement, context.partition_key)
         return embed(station, station.read("target_documents", context.partition_key).path / "train")
 
     return target_embeddings

@@ -4,33 +4,31 @@ import dagster as dg
 
 from gotd_assets.defs import metadata
 from gotd_assets.defs.checks.registry import check_specs
-from gotd_assets.defs.partitions import Partitions
-from gotd_assets.defs.resources import ProjectResource
+from gotd_assets.defs.placement import Placement
 from gotd_assets.defs.station import OWNERS, Made, Station
-from gotd_assets.settings import Project
 from gotd_assets.storage import ArtifactWriter
 
 
-def target_sketch(declared: Project, partitions: Partitions) -> dg.AssetsDefinition:
+def target_sketch(placement: Placement) -> dg.AssetsDefinition:
     """Build the asset."""
-    del declared
 
     @dg.asset(
-        partitions_def=partitions.targets,
-        deps=["target_embeddings"],
-        group_name="target",
+        key=placement.key("target_sketch"),
+        partitions_def=placement.partitions.targets,
+        deps=[placement.key("target_embeddings")],
+        group_name=placement.group("target"),
         kinds={"pytorch", "numpy"},
-        check_specs=check_specs("target_sketch"),
+        check_specs=check_specs(placement.key("target_sketch")),
         owners=OWNERS,
         code_version="1",
-        pool="compute",
+        pool=placement.pool,
     )
-    def target_sketch(context: dg.AssetExecutionContext, project: ProjectResource) -> Made:
+    def target_sketch(context: dg.AssetExecutionContext) -> Made:
         """Weighted points that stand for the target in the transport problem.
 
         The time of a solve grows with their number; the sketching error says what was lost.
         """
-        station = Station(context, project, context.partition_key)
+        station = Station(context, placement, context.partition_key)
         transport = station.project.settings.transport
         embeddings = station.read("target_embeddings", context.partition_key)
 

@@ -24,9 +24,9 @@ CHECKS: Mapping[str, tuple[Check, ...]] = {
 }
 
 
-def check_specs(asset: str) -> list[dg.AssetCheckSpec]:
+def check_specs(asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     """The checks of `asset`, as its decorator declares them; its station evaluates them."""
     return [
         dg.AssetCheckSpec(check.name, asset=asset, description=check.description, blocking=check.blocking)
-        for check in CHECKS[asset]
+        for check in CHECKS[asset.path[-1]]
     ]

@@ -1,0 +1,1 @@
+"""A Dagster project that selects training data with gotd-assets."""

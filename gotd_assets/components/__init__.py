@@ -1,0 +1,1 @@
+"""The pipeline as a Dagster component, for other people's projects."""
