@@ -99,7 +99,7 @@ def reproduce(
     from gotd_assets.cli_reproduce import reproduce as reproduce_selection
 
     if not reproduce_selection(
-        load_project(), selection, _console, everything=everything, keep=keep, settings=settings
+        load_project(settings_file_here()), selection, _console, everything=everything, keep=keep, settings=settings
     ):
         raise typer.Exit(1)
 
@@ -135,7 +135,13 @@ def study(
     from gotd_assets.cli_study import plan_of
     from gotd_assets.cli_study import study as run_study
 
-    run_study(load_project(), plan_of(quick=quick, static=static), _console, minutes=minutes, train=not select_only)
+    run_study(
+        load_project(settings_file_here()),
+        plan_of(quick=quick, static=static),
+        _console,
+        minutes=minutes,
+        train=not select_only,
+    )
 
 
 @app.command("study-page")
@@ -143,7 +149,7 @@ def study_page(page: Annotated[Path, typer.Argument(help="Markdown file to write
     """Write what the studies found out, read from MLflow."""
     from gotd_assets.cli_study import write_study_page
 
-    write_study_page(load_project(), page, _console)
+    write_study_page(project_here(), page, _console)
 
 
 @app.command("figure-3")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import tempfile
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from gotd_assets.cli_run import Stage, execute, project_job, stages_of
+from gotd_assets.cli_project import settings_file_here
+from gotd_assets.cli_run import project_job
 from gotd_assets.errors import GotdError
 from gotd_assets.reproduction import (
     Difference,
@@ -22,10 +24,11 @@ from gotd_assets.reproduction import (
     reuse,
     seed_start,
 )
-from gotd_assets.settings import SETTINGS_FILE_VARIABLE, Project, settings_path
+from gotd_assets.settings import SETTINGS_FILE_VARIABLE, Project
 from gotd_assets.storage import ArtifactKey, ArtifactStore
 
 if TYPE_CHECKING:
+    from gotd_assets.defs.stages import Stage
     from gotd_assets.lineage import LineageStore
 
 # Hours of encoding; made again only on demand.
@@ -51,7 +54,7 @@ def reproduce(
     lineage = LineageStore(project.home / "lineage.duckdb")
     record = [Recorded.of(row) for row in lineage.reproduction_record(version)]
     selection = record[-1]
-    path = settings_path() if settings is None else settings.absolute()
+    path = settings_file_here() if settings is None else settings.absolute()
     check_source_files(record, path.parent)
     for package, before, now in _changed_packages(selection.packages, installed_packages()):
         console.print(f"[yellow]note:[/] {package} was {before}, now {now}", highlight=False)
@@ -107,41 +110,51 @@ def _make(settings: Path, record: Sequence[Recorded], home: Path, console: Conso
     import dagster as dg
 
     from gotd_assets.defs.placement import Placement
+    from gotd_assets.defs.stages import run_stages
 
     os.environ |= {"GOTD_HOME": str(home), SETTINGS_FILE_VARIABLE: str(settings)}
     os.chdir(settings.parent)
     placement = Placement.of_file(settings)
-    rebuilt = placement.declared
+    stages = list(_stages(placement.declared, record))
+    with dg.DagsterInstance.ephemeral() as instance:
+        run_stages(
+            placement,
+            project_job(placement, console),
+            instance,
+            stages,
+            announce=lambda number, stage: console.rule(f"[bold]{number}/{len(stages)}[/] {stage.title}", align="left"),
+            warn=lambda problem: console.print(f"[yellow]warning:[/] {problem}", highlight=False),
+        )
+
+
+def _stages(project: Project, record: Sequence[Recorded]) -> Iterator[Stage]:
+    """Those that lead to the selection, which is the last, configured as recorded."""
+    from gotd_assets.defs.stages import Stage, candidate_stages, target_stages
+
     selection = record[-1].key
     if selection.partition is None:
         raise RuntimeError("selections are partitioned")
     target, method = selection.partition.split("/")
-    job = project_job(placement, console)
-    with dg.DagsterInstance.ephemeral() as instance:
-        placement.partitions.register(instance, rebuilt.settings)
-        stages = list(_stages(rebuilt, target, method))
-        for number, stage in enumerate(stages, 1):
-            console.rule(f"[bold]{number}/{len(stages)}[/] {stage.title}", align="left")
-            own = {made.key: made.parameters for made in record}
-            config = {
-                asset: {name: own[key][name] for name in names}
-                for asset, names in _OVERRIDES.items()
-                if (key := ArtifactKey(asset, stage.artifact_partition)) in own and asset in stage.assets
-            }
-            # A budget is text in the launchpad, and a whole number in the record where it counts documents.
-            for given in config.values():
-                given.update({name: str(value) for name, value in given.items() if name == "budget"})
-            execute(job, instance, stage, None, console, config=config)
+    yield from candidate_stages(project.settings)
+    for stage in target_stages(project.settings, [target]):
+        if "ot_potentials" in stage.assets:
+            yield dataclasses.replace(stage, config=_config(stage, record))
+    title, partition = f"target {target}: select by {method}", {"target": target, "method": method}
+    stage = Stage(title, (selection.asset,), partition, target)
+    yield dataclasses.replace(stage, config=_config(stage, record))
 
 
-def _stages(project: Project, target: str, method: str) -> Iterator[Stage]:
-    """Those that lead to the selection, which is the last."""
-    for stage in stages_of(project.settings, [target]):
-        if stage.assets[0] != "selected_subset":
-            if "evaluation_report" not in stage.assets:
-                yield stage
-        elif stage.partition == {"target": target, "method": method}:
-            yield Stage(f"target {target}: select by {method}", ("selected_subset",), stage.partition, stage.target)
+def _config(stage: Stage, record: Sequence[Recorded]) -> dict[str, dict[str, object]]:
+    recorded = {made.key: made.parameters for made in record}
+    found: dict[str, dict[str, object]] = {}
+    for asset, names in _OVERRIDES.items():
+        parameters = recorded.get(ArtifactKey(asset, stage.artifact_partition))
+        if asset in stage.assets and parameters is not None:
+            found[asset] = {name: parameters[name] for name in names}
+    if selection := found.get("selected_subset"):
+        # Text in the launchpad, a whole number in the record where it counts documents.
+        selection["budget"] = str(selection["budget"])
+    return found
 
 
 def _report(  # noqa: PLR0917

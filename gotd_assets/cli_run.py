@@ -2,54 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from gotd_assets.cli_project import settings_file_here
-from gotd_assets.errors import GotdError
 from gotd_assets.launcher import alone
-from gotd_assets.settings import Settings, load_project
+from gotd_assets.settings import load_project
 
 if TYPE_CHECKING:
     import dagster as dg
 
     from gotd_assets.defs.placement import Placement
-    from gotd_assets.settings import NotifySettings
-
-_SOURCE_STATIONS = ("raw_candidates", "candidate_embeddings")
-_POOL_STATIONS = ("candidate_pool",)
-_TARGET_STATIONS = (
-    "target_documents",
-    "target_embeddings",
-    "target_sketch",
-    "domain_relevance",
-    "ot_potentials",
-    "candidate_scores",
-)
-_SELECTION_STATIONS = ("selected_subset", "pre_fine_tuned_model")
-_REPORT_STATIONS = ("evaluation_report",)
-_LAUNCHED_BY = "gotd run"
-
-
-@dataclasses.dataclass(frozen=True)
-class Stage:
-    """Assets of one partition that are made in one Dagster run; `target` is the one that fails with it."""
-
-    title: str
-    assets: tuple[str, ...]
-    partition: str | dict[str, str] | None
-    target: str | None = None
-
-    @property
-    def artifact_partition(self) -> str | None:
-        """The partition as artifacts name it."""
-        return "/".join(self.partition.values()) if isinstance(self.partition, dict) else self.partition
+    from gotd_assets.defs.stages import Stage
 
 
 def run(targets: list[str] | None, console: Console, *, dry_run: bool = False) -> None:
@@ -74,8 +42,9 @@ def run(targets: list[str] | None, console: Console, *, dry_run: bool = False) -
     for library in ("mlflow", "alembic"):
         logging.getLogger(library).setLevel(logging.WARNING)
     from gotd_assets.defs.placement import Placement
+    from gotd_assets.defs.stages import candidate_stages, end_killed_runs, run_stages, target_stages
 
-    stages = list(stages_of(project.settings, names))
+    stages = [*candidate_stages(project.settings), *target_stages(project.settings, names)]
     for problem in project.problems:
         console.print(f"[yellow]warning:[/] {problem}", highlight=False)
     if dry_run:
@@ -83,29 +52,15 @@ def run(targets: list[str] | None, console: Console, *, dry_run: bool = False) -
         return
     placement = Placement.of_file(path)
     with alone(project.home), dg.DagsterInstance.get() as instance:
-        _end_killed_runs(instance)
-        _run_stages(placement, instance, stages, console)
-
-
-def _run_stages(placement: Placement, instance: dg.DagsterInstance, stages: list[Stage], console: Console) -> None:
-    job = project_job(placement, console)
-    settings = placement.declared.settings
-    placement.partitions.register(instance, settings)
-    failures: dict[str | None, GotdError] = {}
-    for number, stage in enumerate(stages, 1):
-        if stage.target in failures:
-            continue
-        console.rule(f"[bold]{number}/{len(stages)}[/] {stage.title}", align="left")
-        try:
-            execute(job, instance, stage, settings.notify, console)
-        except GotdError as error:
-            # Every target needs the candidates; no target needs another.
-            if stage.target is None:
-                raise
-            failures[stage.target] = error
-            console.print(f"[bold red]target {stage.target} failed[/]", highlight=False)
-    if failures:
-        raise GotdError("\n".join(str(error) for error in failures.values()))
+        end_killed_runs(placement, instance)
+        run_stages(
+            placement,
+            project_job(placement, console),
+            instance,
+            stages,
+            announce=lambda number, stage: console.rule(f"[bold]{number}/{len(stages)}[/] {stage.title}", align="left"),
+            warn=lambda problem: console.print(f"[yellow]warning:[/] {problem}", highlight=False),
+        )
 
 
 def project_job(placement: Placement, console: Console | None) -> dg.JobDefinition:
@@ -126,16 +81,16 @@ def _plan(path: Path, stages: list[Stage], console: Console) -> None:
     from rich.table import Table
 
     from gotd_assets.defs.placement import Placement
+    from gotd_assets.defs.stages import run_stages
     from gotd_assets.planning import Plan
 
     with tempfile.TemporaryDirectory(prefix="gotd-plan-") as folder, dg.DagsterInstance.ephemeral() as instance:
         plan = Plan(Path(folder) / "plan.json")
         placement = Placement.of_file(path, plan)
-        placement.partitions.register(instance, placement.declared.settings)
         # A dry run says what it found at the end.
-        job = project_job(placement, None)
-        for stage in stages:
-            execute(job, instance, stage, None, console)
+        run_stages(
+            placement, project_job(placement, None), instance, stages, announce=lambda *_: None, warn=console.print
+        )
         entries = plan.entries()
     table = Table("artifact", "verdict", "why")
     for entry in entries:
@@ -143,95 +98,6 @@ def _plan(path: Path, stages: list[Stage], console: Console) -> None:
     console.print(table)
     made = sum(entry.verdict == "would be made" for entry in entries)
     console.print(f"{made} of {len(entries)} artifacts would be made; nothing was", highlight=False)
-
-
-def stages_of(settings: Settings, targets: list[str]) -> Iterator[Stage]:
-    """Every stage that `targets` need, in the order of the data."""
-    for source in settings.sources:
-        yield Stage(f"read and embed source {source.name}", _SOURCE_STATIONS, source.name)
-    yield Stage("find duplicates across sources", _POOL_STATIONS, None)
-    away = settings.selection.away_target
-    scored = [] if away is None else [away]
-    if away is not None:
-        yield Stage(f"target {away}: transport and scores", _TARGET_STATIONS, away)
-    for target in targets:
-        if target not in scored:
-            yield Stage(f"target {target}: transport and scores", _TARGET_STATIONS, target, target)
-        for method in settings.selection.methods:
-            title = f"target {target}: select by {method} and pre-fine-tune"
-            yield Stage(title, _SELECTION_STATIONS, {"target": target, "method": method}, target)
-        yield Stage(f"target {target}: evaluation", _REPORT_STATIONS, target, target)
-
-
-def execute(
-    job: dg.JobDefinition,
-    instance: dg.DagsterInstance,
-    stage: Stage,
-    notify: NotifySettings | None,
-    console: Console,
-    *,
-    config: Mapping[str, Mapping[str, object]] | None = None,
-) -> None:
-    """Run one stage, with `config` by asset if given, and tell who is to be told.
-
-    Raises:
-        GotdError: it failed.
-    """
-    import dagster as dg
-
-    from gotd_assets.defs import tags
-
-    ops = {asset: {"config": dict(config[asset])} for asset in stage.assets if config and asset in config}
-    partition = dg.MultiPartitionKey(stage.partition) if isinstance(stage.partition, dict) else stage.partition
-    result = job.execute_in_process(
-        instance=instance,
-        partition_key=partition,
-        asset_selection=[dg.AssetKey(asset) for asset in stage.assets],
-        run_config={"loggers": {"console": {}}, "ops": ops},
-        tags={tags.LAUNCHER: _LAUNCHED_BY, **tags.of_partition(stage.assets[0], stage.artifact_partition)},
-        raise_on_error=False,
-    )
-    error = None if result.success else _error_of(result)
-    run = instance.get_run_by_id(result.run_id)
-    if notify is not None and run is not None:
-        _tell(run, notify, error, console)
-    if error is not None:
-        raise GotdError(error)
-
-
-def _error_of(result: dg.ExecuteInProcessResult) -> str:
-    for event in result.all_events:
-        if event.is_step_failure:
-            error = event.step_failure_data.error
-            cause = error.cause if error is not None and error.cause is not None else error
-            message = cause.message.strip() if cause is not None else "unknown error"
-            return f"{event.step_key} failed in run {result.run_id}:\n{message}"
-    return f"run {result.run_id} failed before any step; see it in the Dagster UI"
-
-
-def _tell(run: dg.DagsterRun, notify: NotifySettings, error: str | None, console: Console) -> None:
-    from gotd_assets.defs.notifications import notification, worth_telling
-    from gotd_assets.notify import send
-
-    if error is not None or worth_telling(run, notify):
-        problem = send(notify, notification(run, notify, error))
-        if problem is not None:
-            console.print(f"[yellow]warning:[/] {problem}", highlight=False)
-
-
-def _end_killed_runs(instance: dg.DagsterInstance) -> None:
-    """Mark runs of ours that are still open as failed, and free the pool slots that their steps hold.
-
-    Called while no other `gotd run` can live, so whatever is open was killed.
-    """
-    import dagster as dg
-
-    from gotd_assets.defs import tags
-
-    running = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-    for run in instance.get_runs(filters=dg.RunsFilter(statuses=running, tags={tags.LAUNCHER: _LAUNCHED_BY})):
-        instance.report_run_failed(run, "the process of this run was killed")
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def _terminal_logger(console: Console | None) -> dg.LoggerDefinition:

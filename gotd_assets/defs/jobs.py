@@ -16,7 +16,6 @@ def build_jobs(placement: Placement) -> list[Any]:
             placement.name("ingest_source"),
             dg.AssetSelection.assets(*placement.keys("raw_candidates", "candidate_embeddings")),
             description="Read one source and embed the documents not embedded before.",
-            partitions_def=placement.partitions.sources,
         ),
         dg.define_asset_job(
             placement.name("rescore_target"),
@@ -31,12 +30,10 @@ def build_jobs(placement: Placement) -> list[Any]:
                 )
             ),
             description="Read one target, solve the transport problem and score every candidate.",
-            partitions_def=placement.partitions.targets,
         ),
         dg.define_asset_job(
             placement.name("select_and_train"),
             dg.AssetSelection.assets(*placement.keys("selected_subset", "pre_fine_tuned_model")),
             description="Select for one target by one method and pre-fine-tune the model on the selection.",
-            partitions_def=placement.partitions.selections,
         ),
     ]

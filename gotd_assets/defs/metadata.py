@@ -113,16 +113,21 @@ def relevance(artifact: Artifact) -> Metadata:
     }
 
 
-def selection(artifact: Artifact) -> Metadata:
-    """The best documents, and where they come from."""
+def selection(artifact: Artifact, scored: Artifact) -> Metadata:
+    """The best documents, where they stand among all that were `scored`, and where they come from."""
     from gotd_assets.defs import plots
 
+    scores = pl.read_parquet(scored.file("scores.parquet"))
     frame = pl.read_parquet(artifact.file("subset.parquet"))
     best = frame.head(10).select("rank", "score", "source", "text", "nearest_target_text")
-    per_source = artifact.manifest.summary["per_source"]
+    selected = scores.filter(pl.col("doc_id").is_in(frame.get_column("doc_id").implode()))
     shown = figures(artifact) | {"dagster/row_count": frame.height, "best": table(best)}
-    if isinstance(per_source, Mapping):
-        shown["sources"] = picture("documents per source", plots.bars(per_source, "documents selected"))
+    if selected.height:
+        shown["scores"] = picture(
+            "scores, and where the selection ends",
+            plots.scores_with_cut(scores.get_column("score"), selected.get_column("score")),
+        )
+    shown["sources"] = picture("sources before and after", plots.shares(_shares(scores.sort("source")), _shares(frame)))
     summary: Mapping[str, Any] = artifact.manifest.summary
     curve, clusters = summary.get("budget_curve"), summary.get("cluster_shares")
     if curve:
@@ -164,6 +169,11 @@ def report(artifact: Artifact) -> Metadata:
     curves = {method["method"]: method["budget_curve"] for method in content["methods"] if method.get("budget_curve")}
     shown = {"report": dg.MetadataValue.md(artifact.file("report.md").read_text(encoding="utf-8"))} | figures(artifact)
     return shown | ({"budget_curves": picture("sum of gradients", plots.budget_curves(curves))} if curves else {})
+
+
+def _shares(documents: pl.DataFrame) -> dict[str, float]:
+    counts = documents.group_by("source", maintain_order=True).len()
+    return dict(counts.with_columns(pl.col("len") / documents.height).iter_rows())
 
 
 def _points(value: Any) -> list[list[float]]:

@@ -20,6 +20,7 @@ from gotd_assets.defs.jobs import build_jobs
 from gotd_assets.defs.notifications import build_notifiers
 from gotd_assets.defs.placement import Placement
 from gotd_assets.defs.sensors import build_sensors
+from gotd_assets.defs.stage_jobs import build_stage_jobs
 
 STATIONS = (
     raw_candidates,
@@ -42,6 +43,6 @@ def build_pipeline(placement: Placement) -> dg.Definitions:
     return dg.Definitions(
         assets=[station(placement) for station in STATIONS],
         asset_checks=[records_of_training_agree(placement)],
-        jobs=build_jobs(placement),
+        jobs=[*build_jobs(placement), *build_stage_jobs(placement)],
         sensors=[*build_sensors(placement), build_automation(placement), *build_notifiers(placement)],
     )

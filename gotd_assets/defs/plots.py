@@ -50,6 +50,43 @@ def scores_by_source(scores: pl.DataFrame) -> bytes:
     return _png(figure)
 
 
+def scores_with_cut(scores: pl.Series, selected: pl.Series) -> bytes:
+    """Distribution of the scores of all candidates, and of those selected; the line is the highest selected."""
+    import numpy as np
+
+    figure, axes = _canvas()
+    edges: list[float] = np.histogram_bin_edges(scores.to_numpy(), bins=60).tolist()
+    axes.hist(scores.to_numpy(), bins=edges, color="#c9c6ee", label=f"candidates ({len(scores):,})")
+    axes.hist(selected.to_numpy(), bins=edges, color=_COLOUR, label=f"selected ({len(selected):,})")
+    cut = float(np.max(selected.to_numpy()))
+    axes.axvline(cut, color="black", linewidth=0.8, linestyle="--", label=f"highest selected: {cut:.4g}")
+    axes.set_yscale("log")
+    axes.set_xlabel("score: calibrated gradient (negative helps)")
+    axes.set_ylabel("documents")
+    axes.legend(fontsize=7, frameon=False)
+    return _png(figure)
+
+
+def shares(before: Mapping[str, float], after: Mapping[str, float]) -> bytes:
+    """Share of each source among the candidates and in the selection, in the order of `before`."""
+    figure, axes = _canvas(height=max(_SIZE[1], 0.9 + 0.32 * len(before)))
+    rows = range(len(before))
+    axes.barh([row - 0.2 for row in rows], list(before.values()), height=0.38, color="#c9c6ee", label="candidates")
+    axes.barh(
+        [row + 0.2 for row in rows],
+        [after.get(name, 0.0) for name in before],
+        height=0.38,
+        color=_COLOUR,
+        label="selection",
+    )
+    axes.set_yticks(list(rows), list(before))
+    axes.invert_yaxis()
+    axes.xaxis.set_major_formatter("{x:.0%}")
+    axes.set_xlabel("share of the documents")
+    axes.legend(fontsize=7, frameon=False)
+    return _png(figure)
+
+
 def curve(points: Sequence[Sequence[float]], x: str, y: str) -> bytes:
     """A line through (x, y) points."""
     figure, axes = _canvas()
@@ -74,10 +111,10 @@ def budget_curves(lines: Mapping[str, Sequence[Sequence[float]]]) -> bytes:
     return _png(figure)
 
 
-def _canvas() -> tuple[Figure, Axes]:
+def _canvas(height: float = _SIZE[1]) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure as MatplotlibFigure
 
-    figure = MatplotlibFigure(figsize=_SIZE, layout="constrained")
+    figure = MatplotlibFigure(figsize=(_SIZE[0], height), layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes

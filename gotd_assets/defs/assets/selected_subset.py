@@ -143,7 +143,7 @@ def selected_subset(placement: Placement) -> dg.AssetsDefinition:
                 **_parameters(settings, method.settings, budget),
             },
             lambda writer, _scratch: write(writer),
-            metadata.selection,
+            lambda artifact: metadata.selection(artifact, scores),
             lambda artifact, record: dataclasses.replace(record, members=artifact.file("subset.parquet")),
         )
 

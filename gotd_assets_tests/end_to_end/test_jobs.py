@@ -1,0 +1,104 @@
+"""What a user of the Dagster UI launches and sees: jobs that need no configuration, and pictures on the assets."""
+
+import base64
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from gotd_assets.storage import ArtifactKey, ArtifactStore
+from gotd_assets_tests.end_to_end.project import make_project, sentences, write_jsonl
+
+PICTURES = {
+    "raw_candidates": {"length"},
+    "candidate_scores": {"distribution"},
+    "domain_relevance": {"distances"},
+    "selected_subset": {"scores", "sources", "budget_curve"},
+    "pre_fine_tuned_model": {"loss"},
+    "evaluation_report": {"budget_curves"},
+}
+TABLES = {"raw_candidates": "sample", "target_documents": "sample", "selected_subset": "best"}
+
+
+@pytest.fixture
+def launched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Path, dg.Definitions, dg.DagsterInstance]]:
+    monkeypatch.setenv("GOTD_SETTINGS", str(make_project(tmp_path)))
+    from gotd_assets.definitions import defs
+
+    with dg.instance_for_test() as instance:
+        yield tmp_path, defs(), instance
+
+
+def launch(definitions: dg.Definitions, instance: dg.DagsterInstance, job: str, **config: object) -> None:
+    ops = {"ops": {name: {"config": config} for name in [definitions.resolve_job_def(job).nodes[0].name]}}
+    run_config: Any = ops if config else {}
+    assert definitions.resolve_job_def(job).execute_in_process(run_config=run_config, instance=instance).success
+
+
+def metadata(instance: dg.DagsterInstance, asset: str) -> dict[str, object]:
+    event = instance.get_latest_materialization_event(dg.AssetKey(asset))
+    assert event is not None
+    assert event.asset_materialization is not None
+    return {key: value.value for key, value in event.asset_materialization.metadata.items()}
+
+
+def png_width(markdown: object) -> int:
+    found = re.search(r"data:image/png;base64,([A-Za-z0-9+/=]+)", str(markdown))
+    assert found is not None
+    content = base64.b64decode(found[1])
+    assert content.startswith(b"\x89PNG")
+    assert len(content) < 100_000
+    return int.from_bytes(content[16:20], "big")
+
+
+def test_jobs_run_as_the_launchpad_opens_them(launched: tuple[Path, dg.Definitions, dg.DagsterInstance]) -> None:
+    folder, definitions, instance = launched
+    store = ArtifactStore(folder / ".gotd" / "artifacts")
+    launch(definitions, instance, "materialise_everything")
+    for asset, names in PICTURES.items():
+        shown = metadata(instance, asset)
+        for name in names:
+            assert png_width(shown[name]) > 300
+    for asset, name in TABLES.items():
+        assert str(metadata(instance, asset)[name]).count("\n") >= 3
+    link = str(metadata(instance, "pre_fine_tuned_model")["mlflow_run"])
+    assert re.fullmatch(r"http://127\.0\.0\.1:5000/#/experiments/\d+/runs/[0-9a-f]{32}", link)
+
+    selected = ArtifactKey("selected_subset", "film/gotd")
+    first = store.current(selected).version
+    runs = instance.get_runs_count()
+    launch(definitions, instance, "compare_methods", target="film")
+    # A run of its own, one for each of two methods, and one for the report; nothing changed.
+    assert instance.get_runs_count() == runs + 4
+    assert store.current(selected).version == first
+    write_jsonl(folder / "data" / "target.jsonl", sentences("film", 30, 2))
+    launch(definitions, instance, "reselect_target")
+    assert store.current(selected).version != first
+    tagged = instance.get_runs(filters=dg.RunsFilter(tags={"gotd/target": "film", "gotd/method": "gotd"}))
+    assert len(tagged) == 3
+    assert store.current(selected).version in {run.tags["gotd/selection_version"] for run in tagged}
+
+
+def test_a_target_that_is_not_there_is_named(launched: tuple[Path, dg.Definitions, dg.DagsterInstance]) -> None:
+    _, definitions, instance = launched
+    with pytest.raises(Exception, match="there is no 'filme'; declared are: film"):
+        launch(definitions, instance, "reselect_target", target="filme")
+
+
+def test_jobs_over_partitions_can_be_backfilled(launched: tuple[Path, dg.Definitions, dg.DagsterInstance]) -> None:
+    _, definitions, _ = launched
+    divided = {
+        job: definitions.resolve_job_def(job).partitions_def
+        for job in ("ingest_source", "rescore_target", "select_and_train")
+    }
+    keys = {job: None if partitions is None else partitions.get_partition_keys() for job, partitions in divided.items()}
+    assert keys == {
+        "ingest_source": ["news", "mixed"],
+        "rescore_target": ["film"],
+        "select_and_train": ["gotd|film", "random|film"],
+    }
