@@ -32,6 +32,8 @@ _TARGET_STATIONS = (
 )
 _SELECTION_STATIONS = ("selected_subset", "pre_fine_tuned_model")
 _REPORT_STATIONS = ("evaluation_report",)
+_LABELLED_STATIONS = ("labelled_documents",)
+_TASK_STATIONS = ("task_evaluation",)
 _LAUNCHED_BY = "gotd run"
 
 
@@ -149,6 +151,11 @@ def _stages(settings: Settings, targets: list[str]) -> Iterator[_Stage]:
             title = f"target {target}: select by {method} and pre-fine-tune"
             yield _Stage(title, _SELECTION_STATIONS, {"target": target, "method": method}, target)
         yield _Stage(f"target {target}: evaluation", _REPORT_STATIONS, target, target)
+        if settings.evaluation.task(target) is not None:
+            yield _Stage(f"target {target}: labelled texts", _LABELLED_STATIONS, target, target)
+            for method in settings.selection.methods:
+                title = f"target {target}: labelled task after {method}"
+                yield _Stage(title, _TASK_STATIONS, {"target": target, "method": method}, target)
 
 
 def _execute(  # noqa: PLR0917
