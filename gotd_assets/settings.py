@@ -402,6 +402,71 @@ class TrainingSettings(_Section):
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the model. Off unless asked.")
 
 
+class ClassificationSettings(_Section):
+    """A labelled task of one target: how many labels the pre-fine-tuned model needs, and what it can do without any."""
+
+    target: Name = Field(description="Target whose models are measured on it.")
+    path: Paths = Field(description="File, folder, glob or list of labelled texts.")
+    format: TextFormat = Field("auto", description="File format; 'auto' goes by the file name's ending.")
+    text: str = Field("text", description="Field that holds the text.")
+    label: str = Field("label", description="Field that holds the label.")
+    labels: dict[str, str] = Field(
+        min_length=2,
+        description="Every label as it stands in the file, with the words that say it ('1': 'positive'). Texts with "
+        "other labels are left out, counted.",
+    )
+    template: str = Field(
+        "{text}\nIn one word, this is {label}",
+        description="How text and words are put together for zero-shot classification; ends with {label}.",
+    )
+    sizes: list[Annotated[int, Field(ge=1)]] = Field(
+        default_factory=lambda: [50, 100, 300],
+        min_length=1,
+        description="Numbers of labels that the model is fine-tuned on, each a point of the curve.",
+    )
+    seeds: int = Field(3, ge=1, description="Draws of labels, each with its own order and head.")
+    test_share: float = Field(
+        0.5, gt=0, lt=1, description="Share of the labelled texts that is for measuring, by hash of the text."
+    )
+    test_documents: int = Field(500, ge=2, description="At most this many texts are measured on.")
+    epochs: float = Field(3.0, gt=0, description="Passes over the labelled texts.")
+    learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate; it falls linearly to zero.")
+    batch_size: int = Field(8, ge=1, description="Texts per step.")
+
+    @field_validator("template")
+    @classmethod
+    def _label_comes_last(cls, value: str) -> str:
+        if not value.endswith("{label}") or value.count("{label}") != 1 or value.count("{text}") != 1:
+            raise ValueError("expected {text} once and {label} once, at the very end: its likelihood decides")
+        return value
+
+    @field_validator("sizes")
+    @classmethod
+    def _sizes_ascend(cls, value: list[int]) -> list[int]:
+        if sorted(set(value)) != value:
+            raise ValueError(f"expected numbers that ascend, got {value}")
+        return value
+
+
+class EvaluationSettings(_Section):
+    """What models are measured on, beside perplexity."""
+
+    classification: list[ClassificationSettings] = Field(
+        default_factory=list, description="Labelled tasks, at most one per target."
+    )
+
+    @model_validator(mode="after")
+    def _one_task_per_target(self) -> Self:
+        names = [task.target for task in self.classification]
+        if len(set(names)) != len(names):
+            raise ValueError(f"a target has one labelled task at most, got {names}")
+        return self
+
+    def task(self, target: str) -> ClassificationSettings | None:
+        """The labelled task of `target`, None if it has none."""
+        return next((task for task in self.classification if task.target == target), None)
+
+
 class TrackingSettings(_Section):
     """Where training runs are recorded."""
 
@@ -503,6 +568,9 @@ class Settings(_Section):
     transport: TransportSettings = Field(default=TransportSettings(), description="The optimal transport problem.")
     selection: SelectionSettings = Field(default=SelectionSettings(), description="What is chosen.")
     training: TrainingSettings = Field(description="Pre-fine-tuning.")
+    evaluation: EvaluationSettings = Field(
+        default=EvaluationSettings(), description="What models are measured on, beside perplexity."
+    )
     tracking: TrackingSettings = Field(default=TrackingSettings(), description="Where runs are recorded.")
     watch: WatchSettings = Field(default=WatchSettings(), description="What the sensors look for.")
     checks: CheckSettings = Field(default=CheckSettings(), description="Limits of the asset checks.")
@@ -534,6 +602,11 @@ class Settings(_Section):
         away = self.selection.away_target
         if away is not None and away not in names:
             raise ValueError(f"selection.away_target: there is no target {away!r}; declared are: {', '.join(names)}")
+        for task in self.evaluation.classification:
+            if task.target not in names and self.targets_folder.path is None:
+                raise ValueError(
+                    f"evaluation.classification: there is no target {task.target!r}; declared are: {', '.join(names)}"
+                )
         nearest = self.selection.nearest_sources
         if nearest is not None and nearest > len(self.sources):
             raise ValueError(

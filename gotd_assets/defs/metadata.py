@@ -156,6 +156,31 @@ def training(artifact: Artifact, ui_url: str) -> Metadata:
     return shown
 
 
+def task(artifact: Artifact) -> Metadata:
+    """Scores by number of labels, of the base model and of the trained one, and the labels saved."""
+    content: dict[str, Any] = json.loads(artifact.file("task.json").read_text(encoding="utf-8"))
+    points = pl.concat(
+        pl.DataFrame(content[model]["curve"]).with_columns(model=pl.lit(model)) for model in ("base", "trained")
+    )
+    means = (
+        points.group_by("labels", maintain_order=True)
+        .agg(
+            *(
+                pl.col(figure).filter(pl.col("model") == model).mean().alias(f"{figure}, {model}")
+                for figure in ("accuracy", "macro_f1")
+                for model in ("base", "trained")
+            )
+        )
+        .sort("labels")
+    )
+    saved = content["labels_saved"]["accuracy"]
+    column = pl.Series(
+        "labels saved at equal accuracy",
+        ["out of reach" if saved[str(n)] is None else f"{saved[str(n)]:.0f}" for n in means.get_column("labels")],
+    )
+    return figures(artifact) | {"curve": table(means.with_columns(column))}
+
+
 def sketch(artifact: Artifact) -> Metadata:
     """How many points, and what they lose."""
     return figures(artifact)

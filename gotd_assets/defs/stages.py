@@ -26,6 +26,8 @@ TARGET_STATIONS = (
 )
 SELECTION_STATIONS = ("selected_subset", "pre_fine_tuned_model")
 REPORT_STATIONS = ("evaluation_report",)
+LABELLED_STATIONS = ("labelled_documents",)
+TASK_STATIONS = ("task_evaluation",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +79,11 @@ def method_stages(settings: Settings, target: str) -> Iterator[Stage]:
         title = f"target {target}: select by {method} and pre-fine-tune"
         yield Stage(title, SELECTION_STATIONS, {"target": target, "method": method}, target)
     yield Stage(f"target {target}: evaluation", REPORT_STATIONS, target, target)
+    if settings.evaluation.task(target) is not None:
+        yield Stage(f"target {target}: labelled texts", LABELLED_STATIONS, target, target)
+        for method in settings.selection.methods:
+            title = f"target {target}: labelled task after {method}"
+            yield Stage(title, TASK_STATIONS, {"target": target, "method": method}, target)
 
 
 def run_stages(

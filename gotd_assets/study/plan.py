@@ -16,6 +16,8 @@ REGIMES: tuple[Regime, ...] = ("as-it-comes", "trained-on-pool")
 
 # The methods that need nothing but a pool and a target; 'gotd-away' and 'gotd-toward-and-away' need unwanted text.
 METHODS = ("gotd", "gotd-debiased", "gotd-rounds", "random", "all-domains", "dapt", "tapt-c", "dsir", "tsds")
+# What the method of the paper is to be compared with above all.
+FIRST = ("gotd", "random", "dsir", "tapt-c", "gotd-rounds")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Plan:
         pool: documents of every domain in the pool.
         targets: targets, each measured on its own held-out documents.
         methods: methods of the selection room.
+        first: those of them that models are trained for first, in every seed.
         budgets: documents to select; the transport cost, composition and diversity of each are measured.
         training_budget: the one of them that models are trained on.
         seeds: each draws another sample of the target, of the methods that draw, and of the order of training.
@@ -102,6 +105,7 @@ class Plan:
     heldout_documents: int
     pretraining_documents: int
     methods: tuple[str, ...] = METHODS
+    first: tuple[str, ...] = FIRST
     regimes: tuple[Regime, ...] = REGIMES
     max_chars: int = 300
     max_tokens: int = 64

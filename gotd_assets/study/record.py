@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -50,6 +51,7 @@ class StudyRecord:
     """The MLflow experiment of one study."""
 
     def __init__(self, context: TrackingContext) -> None:
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         self._experiment = prepare_tracking(context)
         self._client: MlflowClient = tracking_client(context.uri)
         self._parents: dict[str, str] = {}
@@ -80,8 +82,8 @@ class StudyRecord:
         figures: Mapping[str, float],
         files: Mapping[str, Json],
         seconds: float,
-    ) -> None:
-        """Record one measurement that took `seconds`.
+    ) -> str:
+        """Record one measurement that took `seconds`; return its run's id.
 
         Args:
             kind: what sort.
@@ -106,6 +108,7 @@ class StudyRecord:
         for file, content in files.items():
             self._client.log_dict(run.info.run_id, content, f"{file}.json")
         self._client.set_terminated(run.info.run_id, "FINISHED")
+        return str(run.info.run_id)
 
     def measurements(self, kind: Kind) -> list[Measurement]:
         """All finished measurements of `kind`, one per key, in the order they were made."""

@@ -1,4 +1,4 @@
-"""The study, cell by cell: selections first, which are cheap, then trainings, seed by seed, as time allows."""
+"""The study, cell by cell: seed by seed, selections first, which are cheap, then trainings, as time allows."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import fcntl
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -20,6 +21,9 @@ from gotd_assets.study.record import StudyRecord
 from gotd_assets.study.selecting import pose, select_and_judge
 from gotd_assets.study.world import World
 from gotd_assets.training import TrackingContext
+
+if TYPE_CHECKING:
+    from gotd_assets.study.tuning import Tuner
 
 Say = Callable[[str], None]
 
@@ -58,7 +62,13 @@ def run_study(
     record.begin(_description(world))
     complete = False
     try:
-        complete = _select(world, record, clock, say) and (not train or _train(world, record, clock, say))
+        work = _Work(world, record, clock, say)
+        seeds = range(world.plan.seeds)
+        # Seed by seed, so that a study that is stopped has something to tell.
+        complete = all(
+            work.select(seed) and (not train or work.train(_first_cells(world.plan, seed))) for seed in seeds
+        )
+        complete = complete and (not train or work.train(_training_cells(world.plan)))
     finally:
         record.end(complete=complete and train)
     return complete
@@ -81,66 +91,78 @@ def alone(plan: Plan, home: Path) -> Iterator[None]:
         yield
 
 
-def _select(world: World, record: StudyRecord, clock: Clock, say: Say) -> bool:
-    plan, done = world.plan, record.done("selection")
-    for seed in range(plan.seeds):
+class _Work:
+    """Cells that are not done yet, one after the other, until time is over."""
+
+    def __init__(self, world: World, record: StudyRecord, clock: Clock, say: Say) -> None:
+        self._world, self._record, self._clock, self._say = world, record, clock, say
+        self._selected = {entry.key: entry.run_id for entry in record.measurements("selection")}
+        self._trained = record.done("perplexity") | record.done("base")
+        self._tuner: Tuner | None = None
+
+    def select(self, seed: int) -> bool:
+        """Select by every method for every target and budget; return whether all is done."""
+        world, plan = self._world, self._world.plan
         for target in plan.targets:
             wanted = [
                 (method, budget)
                 for method in plan.methods
                 for budget in plan.budgets
-                if selection_key(world, target, method, budget, seed) not in done
+                if selection_key(world, target, method, budget, seed) not in self._selected
             ]
             if not wanted:
                 continue
-            if clock.is_over():
+            if self._clock.is_over():
                 return False
             question = pose(world, target, seed)
             for method, budget in wanted:
-                if clock.is_over():
+                if self._clock.is_over():
                     return False
                 started = time.monotonic()
                 figures, files = select_and_judge(question, target, method, budget)
-                record.write(
+                key = selection_key(world, target, method, budget, seed)
+                self._selected[key] = self._record.write(
                     "selection",
-                    selection_key(world, target, method, budget, seed),
+                    key,
                     cell={"target": target.name, "method": method, "budget": budget},
                     own={"seed": seed},
                     figures=figures,
                     files=files,
                     seconds=time.monotonic() - started,
                 )
-                say(
+                self._say(
                     f"selected: {target.name}, {method}, {budget}, seed {seed}: {figures['rare_share']:.1%} {target.rare}, "
                     f"{figures['processor_seconds']:.2f} processor seconds"
                 )
-    return True
+        return True
 
+    def train(self, cells: Iterable[TrainingCell]) -> bool:
+        """Train and measure; return whether all of `cells` are done."""
+        for cell in cells:
+            key = training_key(self._world, cell)
+            if key in self._trained:
+                continue
+            if self._clock.is_over():
+                return False
+            self._measure(cell, key)
+            self._trained.add(key)
+        return True
 
-def _train(world: World, record: StudyRecord, clock: Clock, say: Say) -> bool:
-    from gotd_assets.study.tuning import Tuner
+    def _measure(self, cell: TrainingCell, key: str) -> None:
+        from gotd_assets.study.tuning import Tuner
 
-    plan = world.plan
-    done = record.done("perplexity") | record.done("base")
-    selections = {entry.key: entry.run_id for entry in record.measurements("selection")}
-    tuner: Tuner | None = None
-    for cell in _training_cells(plan):
-        key = training_key(world, cell)
-        if key in done:
-            continue
-        if clock.is_over():
-            return False
-        tuner = tuner or Tuner(world, say)
+        world, plan = self._world, self._world.plan
+        self._tuner = self._tuner or Tuner(world, self._say)
         heldout = world.heldout(cell.target)
         texts = heldout.get_column("text").to_list()
         started = time.monotonic()
         figures: dict[str, float] = {}
         if cell.method is None:
-            report = tuner.base(cell.regime, texts)
+            report = self._tuner.base(cell.regime, texts)
         else:
-            selection = selections[selection_key(world, cell.target, cell.method, plan.training_budget, cell.seed)]
-            selected = world.texts(pl.Series("doc_id", record.read(selection, "selection")))
-            tuned = tuner.tune(cell.regime, selected, texts, cell.seed)
+            selection = selection_key(world, cell.target, cell.method, plan.training_budget, cell.seed)
+            ids = self._record.read(self._selected[selection], "selection")
+            tuned = self._tuner.tune(cell.regime, world.texts(pl.Series("doc_id", ids)), texts, cell.seed)
             report = tuned.report
             figures = {
                 "training_seconds": tuned.seconds,
@@ -149,7 +171,7 @@ def _train(world: World, record: StudyRecord, clock: Clock, say: Say) -> bool:
                 "updates": tuned.updates,
             }
         figures["perplexity"] = report.perplexity
-        record.write(
+        self._record.write(
             "base" if cell.method is None else "perplexity",
             key,
             cell=cell.shared(plan),
@@ -166,8 +188,7 @@ def _train(world: World, record: StudyRecord, clock: Clock, say: Say) -> bool:
             },
             seconds=time.monotonic() - started,
         )
-        say(f"measured: {cell}: perplexity {report.perplexity:.2f}")
-    return True
+        self._say(f"measured: {cell}: perplexity {report.perplexity:.2f}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,15 +210,27 @@ class TrainingCell:
         return {"target": self.target.name, "method": self.method, "budget": plan.training_budget}
 
 
+def _first_cells(plan: Plan, seed: int) -> Iterator[TrainingCell]:
+    """Those of `seed` that come before all others."""
+    for regime in plan.regimes:
+        for target in plan.targets:
+            if seed == 0:
+                yield TrainingCell(target, None, regime, 0)
+            for method in plan.methods:
+                if method in plan.first:
+                    yield TrainingCell(target, method, regime, seed)
+
+
 def _training_cells(plan: Plan) -> Iterator[TrainingCell]:
-    """In an order in which every method has as many seeds as the others at any time, but for the one at work."""
+    """All of them."""
+    for seed in range(plan.seeds):
+        yield from _first_cells(plan, seed)
     for seed in range(plan.seeds):
         for regime in plan.regimes:
             for target in plan.targets:
-                if seed == 0:
-                    yield TrainingCell(target, None, regime, 0)
                 for method in plan.methods:
-                    yield TrainingCell(target, method, regime, seed)
+                    if method not in plan.first:
+                        yield TrainingCell(target, method, regime, seed)
 
 
 def selection_key(world: World, target: Target, method: str, budget: int, seed: int) -> str:

@@ -8,7 +8,7 @@ import fcntl
 import os
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -254,6 +254,44 @@ def _told(uri: str) -> Iterator[None]:
         yield
     except MlflowException as error:
         raise _unusable(uri, error) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class NestedRun:
+    """A finished piece of work below another run: its name, parameters and figures, and pieces of its own."""
+
+    name: str
+    parameters: Mapping[str, object]
+    figures: Mapping[str, float]
+    below: Sequence[NestedRun] = ()
+
+
+def log_nested(context: TrackingContext, parent: str, run: NestedRun) -> str:
+    """Record `run` and everything below it as children of run `parent`; return its id.
+
+    Raises:
+        TrainingError: MLflow cannot be used.
+    """
+    experiment_id = prepare_tracking(context)
+    with _told(context.uri):
+        return _log_below(tracking_client(context.uri), context, experiment_id, parent, run)
+
+
+def _log_below(client: MlflowClient, context: TrackingContext, experiment_id: str, parent: str, run: NestedRun) -> str:
+    from mlflow.entities import Metric, Param
+
+    now = time.time_ns() // 1_000_000
+    tags = {**context.tags, "mlflow.parentRunId": parent}
+    run_id = str(client.create_run(experiment_id, tags=tags, run_name=run.name).info.run_id)
+    client.log_batch(
+        run_id,
+        metrics=[Metric(key, float(value), now, 0) for key, value in run.figures.items()],
+        params=[Param(key, str(value)) for key, value in run.parameters.items()],
+    )
+    for child in run.below:
+        _log_below(client, context, experiment_id, run_id, child)
+    client.set_terminated(run_id, "FINISHED")
+    return run_id
 
 
 def recorded_run(uri: str, run_id: str) -> dict[str, str] | None:
