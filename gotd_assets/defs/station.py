@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 
-from gotd_assets.defs import tags
+from gotd_assets.defs import columns, tags
 from gotd_assets.defs.checks.check import Check
 from gotd_assets.defs.checks.registry import CHECKS
 from gotd_assets.defs.placement import Placement
@@ -153,6 +153,7 @@ class Station:
                 "reused": reused,
                 "folder": dg.MetadataValue.path(artifact.path),
                 "seconds": round(time.monotonic() - started, 2),
+                **columns.described(artifact, self.context.asset_key.path[:-1]),
                 **describe(artifact),
             },
         )
