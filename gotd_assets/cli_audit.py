@@ -75,7 +75,7 @@ def verify(
         if artifacts is None and database is None:
             artifacts = project_here().home / "artifacts"
         found = _store(database, timeout).verify(artifacts)
-        differing = found.filter(pl.col("state") != "intact")
+        differing = found.filter(~pl.col("state").is_in(["intact", "remote"]))
         if differing.height or format_ != "table":
             _write(differing, format_, output, rows)
         counts = found.group_by("kind", "state").len().sort("kind", "state")

@@ -9,12 +9,13 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
@@ -32,7 +33,28 @@ from gotd_assets.targets_folder import look_into
 
 SETTINGS_FILE_VARIABLE = "GOTD_SETTINGS"
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-Paths = Path | list[Path]
+_SECRET_PARAMETER = re.compile(r"signature|token|secret|password|credential|api_?key|^sig$", re.IGNORECASE)
+
+
+def _has_no_secret(value: Any) -> Any:
+    """Refuse URLs that hold credentials: origins and lineage name them."""
+    for url in value if isinstance(value, list) else [value]:
+        if not isinstance(url, str) or "://" not in url:
+            continue
+        parts = urlsplit(url)
+        if parts.password is not None or (parts.username is not None and parts.scheme in ("http", "https")):
+            raise ValueError("a URL must not hold a password: origins would show it; put it into a netrc file")
+        if any(_SECRET_PARAMETER.search(name) for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
+            raise ValueError("a URL must not hold a signature or token: origins would show it; use s3:// or gs://")
+        if parts.scheme in ("file", "local"):
+            raise ValueError("files of this machine are given by their path, without file://")
+    return value
+
+
+# A path would lose one of the two slashes of a URL.
+Url = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9+.-]*://")]
+Location = Annotated[Url | Path, Field(union_mode="left_to_right")]
+Paths = Annotated[Location | list[Location], BeforeValidator(_has_no_secret)]
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 TextFormat = Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow", "text", "text-lines", "hf-dataset"]
 
@@ -52,7 +74,10 @@ class TextInputSettings(_Section):
     """Text files of one kind."""
 
     name: Name = Field(description="Name of the source or target: lower case letters, digits, '-' and '_'.")
-    path: Paths = Field(description="File, folder, glob ('data/*.jsonl.gz') or a list of them.")
+    path: Paths = Field(
+        description="File, folder, glob ('data/*.jsonl.gz') or a list of them; also as URL ('s3://bucket/data/*.jsonl.gz': "
+        "s3, gs, hf, http, https), fetched again when it changes, with credentials from the environment."
+    )
     format: TextFormat = Field("auto", description="File format; 'auto' goes by the file name's ending.")
     fields: FieldSettings = Field(default=FieldSettings(), description="Which fields to read.")
     filter: str | None = Field(
@@ -114,6 +139,13 @@ class TargetsFolderSettings(_Section):
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {"anyOf": [handler(core), {"type": "string", "format": "path"}]}
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _is_on_this_machine(cls, value: Any) -> Any:
+        if isinstance(value, str) and "://" in value:
+            raise ValueError("a folder of targets cannot be a URL: declare each remote target under targets")
+        return value
 
 
 class PreparationSettings(_Section):

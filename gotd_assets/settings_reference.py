@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from gotd_assets.settings import Settings
+from gotd_assets.settings import Settings, Url
 
 _INTRODUCTION = (
     "All of `gotd.yaml`. Any setting outside a list can also be given as an environment variable: "
@@ -62,6 +62,8 @@ def _shown(value: object) -> str:
 
 
 def _type(annotation: Any) -> str:
+    if annotation == Url:
+        return "URL"
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
         return ", ".join(f"`{argument}`" for argument in arguments)

@@ -1,5 +1,6 @@
 """Text in: readers, normalising, chunking, duplicates, quarantine."""
 
+from gotd_assets.corpus.copies import RemoteFiles
 from gotd_assets.corpus.documents import read_documents, read_target
 from gotd_assets.corpus.duplicates import ContaminationReport, DuplicateReport, find_contamination, find_duplicates
 from gotd_assets.corpus.files import content_fingerprint
@@ -11,6 +12,7 @@ __all__ = [
     "DuplicateReport",
     "Progress",
     "ReadReport",
+    "RemoteFiles",
     "content_fingerprint",
     "find_contamination",
     "find_duplicates",

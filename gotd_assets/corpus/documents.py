@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from gotd_assets.corpus.copies import RemoteFiles
     from gotd_assets.corpus.files import InputFile
 
 # Starting a process takes about as long as reading this much.
@@ -47,20 +48,21 @@ def read_documents(
     encoder: EncoderSettings | None = None,
     progress: Callable[[object], None] | None = None,
     workers: int | None = None,
+    remote: RemoteFiles | None = None,
 ) -> ReadReport:
     """Read `entry` into the folder `out`: document shards, quarantine.jsonl and duplicates.parquet.
 
     The order of documents is that of files and rows; the same input gives the same bytes, whatever the number of
     `workers` (processes that parse and clean; by default as many as there are processors, if the files are large
-    enough, and one if there is a limit on records). Paths are relative to `root`. Chunking by tokens needs `encoder`.
-    `progress` receives objects whose str() is a line for the log.
+    enough, and one if there is a limit on records). Paths are relative to `root`; URLs need `remote`, which has their
+    copies. Chunking by tokens needs `encoder`. `progress` receives objects whose str() is a line for the log.
 
     Raises:
         InputError: a path matches nothing, a file is empty, the text field is in no record, no record is usable, or
             the filter is not a condition on fields.
     """
     label = entry_label(entry)
-    files = find_files(entry.path, entry.format, root, label)
+    files = find_files(entry.path, entry.format, root, label, remote)
     preparer = Preparer(entry, preparation, files, root, encoder)
     sizes = [file.path.stat().st_size for file in files]
     if entry.limit is not None:
@@ -111,6 +113,7 @@ def read_target(
     *,
     encoder: EncoderSettings | None = None,
     progress: Callable[[object], None] | None = None,
+    remote: RemoteFiles | None = None,
 ) -> dict[str, Json]:
     """Read `target` and split it into `out/train` and `out/heldout`, both folders of document shards.
 
@@ -128,7 +131,9 @@ def read_target(
 
     whole = out / "all"
     whole.mkdir(parents=True)
-    summary = read_documents(target, preparation, root, whole, encoder=encoder, progress=progress).as_summary()
+    summary = read_documents(
+        target, preparation, root, whole, encoder=encoder, progress=progress, remote=remote
+    ).as_summary()
     train, heldout = (ShardWriter(out / side, target.fields.keep) for side in ("train", "heldout"))
     if target.holdout.path is None:
         originals = scan_documents(whole).select(pl.col("original_id").unique()).collect().to_series()
@@ -147,7 +152,7 @@ def read_target(
         apart = out / "apart"
         apart.mkdir()
         other = target.model_copy(update={"path": target.holdout.path})
-        report = read_documents(other, preparation, root, apart, encoder=encoder, progress=progress)
+        report = read_documents(other, preparation, root, apart, encoder=encoder, progress=progress, remote=remote)
         summary = {**summary, "heldout": report.as_summary()}
         known = scan_documents(whole).select("doc_id").collect()
         for documents in iter_documents(whole):

@@ -10,9 +10,11 @@ import io
 import json
 import lzma
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, TYPE_CHECKING, cast
+from urllib.parse import urlsplit
 
+from gotd_assets.corpus.copies import RemoteFiles
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import file_sha256
 from gotd_assets.settings import HoldoutSettings, Paths, SourceSettings, TargetSettings
@@ -44,7 +46,7 @@ _ZSTD_BUFFER = 1 << 14
 
 @dataclasses.dataclass(frozen=True)
 class InputFile:
-    """One file to read: where it is, what it is called in origins (relative to gotd.yaml), its format and number."""
+    """One file to read: where it is, its name in origins (relative to gotd.yaml, or a URL), its format and number."""
 
     path: Path
     name: str
@@ -81,30 +83,36 @@ class InputFile:
                 return self.path.open("rb", buffering=_BUFFER)
 
 
-def find_files(paths: Paths, declared_format: str, root: Path, label: str) -> list[InputFile]:
+def find_files(
+    paths: Paths, declared_format: str, root: Path, label: str, remote: RemoteFiles | None = None
+) -> list[InputFile]:
     """The files that `paths` (files, folders, globs; relative to `root`) mean, sorted by name within each path.
 
-    `label` names the entry in messages, e.g. "sources 'news'". A file that several paths match is taken once.
+    `label` names the entry in messages, e.g. "sources 'news'". A file that several paths match is taken once. URLs need
+    `remote`, which fetches what they mean.
 
     Raises:
-        InputError: a path matches nothing, a file is empty, or its format cannot be told.
+        InputError: a path matches nothing, a file is empty, its format cannot be told, or a URL cannot be read.
     """
     found: dict[Path, InputFile] = {}
     for pattern in paths if isinstance(paths, list) else [paths]:
-        matches = _expand(pattern, declared_format, root)
+        if isinstance(pattern, str):
+            matches = _behind(pattern, declared_format, label, remote)
+        else:
+            matches = [(path, _name(path, root)) for path in _expand(pattern, declared_format, root)]
         if not matches:
+            folder = "" if isinstance(pattern, str) else f" (folder: {root})"
             raise InputError(
-                f"{label}.path '{pattern}' matches no file (folder: {root}): correct the path in gotd.yaml, "
-                "or put the file there"
+                f"{label}.path '{pattern}' matches no file{folder}: correct the path in gotd.yaml, or put the file there"
             )
-        for path in matches:
-            if path.stat().st_size == 0:
-                raise InputError(f"{label}.path '{pattern}': the file {path} is empty: fill it or take it out")
-            name = path.relative_to(root) if path.is_relative_to(root) else path
-            file = InputFile(path, str(name), _format(path, declared_format, label))
+        for path, name in matches:
+            # What is not fetched yet is not there to be looked into.
+            if (not isinstance(pattern, str) or path.is_file()) and path.stat().st_size == 0:
+                raise InputError(f"{label}.path '{pattern}': the file {name} is empty: fill it or take it out")
+            file = InputFile(path, name, _format(name, declared_format, label))
             if file.compression and file.format in ("parquet", "arrow"):
                 raise InputError(
-                    f"{label}.path '{pattern}': {path} is a compressed {file.format} file, which cannot be read in "
+                    f"{label}.path '{pattern}': {name} is a compressed {file.format} file, which cannot be read in "
                     "parts: unpack it first (its columns may be compressed inside)"
                 )
             found.setdefault(path, file)
@@ -125,8 +133,12 @@ def entry_label(entry: SourceSettings | TargetSettings) -> str:
     return f"{'targets' if isinstance(entry, TargetSettings) else 'sources'} {entry.name!r}"
 
 
-def content_fingerprint(entry: SourceSettings | TargetSettings, root: Path, *, cache: Path) -> dict[str, str]:
-    """SHA-256 of every file of `entry` by its name relative to `root`, held-out files of a target included.
+def content_fingerprint(
+    entry: SourceSettings | TargetSettings, root: Path, *, cache: Path, remote: RemoteFiles | None = None
+) -> dict[str, str]:
+    """SHA-256 of every file of `entry` by its name (relative to `root`, or a URL), held-out files of a target included.
+
+    A remote file that `remote` does not fetch has the version that its server tells instead, unlike any checksum.
 
     Checksums are remembered in the JSON file `cache` by path, size, modification time and inode, so that unchanged
     files are not read again. Several processes may share the file: each replaces it whole, and a checksum that another
@@ -136,14 +148,17 @@ def content_fingerprint(entry: SourceSettings | TargetSettings, root: Path, *, c
         InputError: a path matches nothing, or a file is empty or cannot be read.
     """
     label = entry_label(entry)
-    files = find_files(entry.path, entry.format, root, label)
+    files = find_files(entry.path, entry.format, root, label, remote)
     holdout = entry.holdout if isinstance(entry, TargetSettings) else HoldoutSettings()
     if holdout.path is not None:
-        files += find_files(holdout.path, entry.format, root, f"{label}.holdout")
+        files += find_files(holdout.path, entry.format, root, f"{label}.holdout", remote)
     known = _read_cache(cache)
     fresh: dict[str, str] = {}
     checksums = {}
     for file in files:
+        if remote is not None and remote.is_unfetched(file.path):
+            checksums[file.name] = f"not fetched: {file.path.name}"
+            continue
         try:
             status = file.path.stat()
             key = json.dumps([str(file.path), status.st_size, status.st_mtime_ns, status.st_ino])
@@ -175,6 +190,46 @@ def _expand(pattern: Path, declared_format: str, root: Path) -> list[Path]:
     return sorted(Path(match) for match in glob.glob(str(path), recursive=True) if Path(match).is_file())  # noqa: PTH207 - the pattern may be absolute
 
 
+def _name(path: Path, root: Path) -> str:
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
+def _behind(url: str, declared_format: str, label: str, remote: RemoteFiles | None) -> list[tuple[Path, str]]:
+    """The files that `url` means, by the same rules as local ones: path of the copy and whole URL of each."""
+    if remote is None:
+        raise InputError(f"{label}.path '{url}' is a URL, but no folder was given for copies of remote files")
+    listing = remote.look(url, label)
+    files = {file.url: file for file in listing.files}
+    chosen = list(files)
+    if listing.folder is not None:
+        state = files.get(f"{listing.folder}/{_DATASET_STATE}")
+        if declared_format == "hf-dataset" and state is None:
+            raise InputError(f"{url} is not a saved Hugging Face dataset (no {_DATASET_STATE}): name one of its splits")
+        if state is not None and declared_format in ("hf-dataset", "auto"):
+            listed = _listed(remote.copy(state, label, COMPRESSIONS, needed=True), state.url)
+            chosen = [f"{listing.folder}/{name}" for name in listed]
+            missing = [name for name in chosen if name not in files]
+            if missing:
+                raise InputError(f"{state.url} lists {missing[0]}, which does not exist: save the dataset again")
+        else:
+            inner = {name: PurePosixPath(urlsplit(name.removeprefix(f"{listing.folder}/")).path) for name in files}
+            chosen = [name for name in files if _is_taken(inner[name], declared_format)]
+    return [(remote.copy(files[name], label, COMPRESSIONS), name) for name in chosen]
+
+
+def _listed(state: Path, name: str) -> list[str]:
+    try:
+        return [str(data["filename"]) for data in json.loads(state.read_text(encoding="utf-8"))["_data_files"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{name} is malformed ({error}): save the dataset again with save_to_disk") from error
+
+
+def _is_taken(inner: PurePath, declared_format: str) -> bool:
+    """Whether a file of a folder is read, by its path in it."""
+    is_hidden = any(part.startswith(".") for part in inner.parts)
+    return not is_hidden and (declared_format != "auto" or _suffix(inner) in _FORMATS)
+
+
 def _files_of_folder(folder: Path, declared_format: str) -> list[Path]:
     state = folder / _DATASET_STATE
     if declared_format == "hf-dataset" or (declared_format == "auto" and state.is_file()):
@@ -184,26 +239,21 @@ def _files_of_folder(folder: Path, declared_format: str) -> list[Path]:
                 f"{folder} is not a saved Hugging Face dataset (no {_DATASET_STATE})"
                 + (f": name one of its splits: {', '.join(splits)}" if splits else ": save it with save_to_disk")
             )
-        try:
-            listed = json.loads(state.read_text(encoding="utf-8"))["_data_files"]
-            return [folder / data["filename"] for data in listed]
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{state} is malformed ({error}): save the dataset again with save_to_disk") from error
+        return [folder / name for name in _listed(state, str(state))]
     files: Sequence[Path] = sorted(path for path in folder.rglob("*") if path.is_file())
-    visible = [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
-    return [path for path in visible if declared_format != "auto" or _suffix(path) in _FORMATS]
+    return [path for path in files if _is_taken(path.relative_to(folder), declared_format)]
 
 
-def _suffix(path: Path) -> str:
+def _suffix(path: PurePath) -> str:
     return (path.with_suffix("") if path.suffix in COMPRESSIONS else path).suffix.lower()
 
 
-def _format(path: Path, declared: str, label: str) -> str:
+def _format(name: str, declared: str, label: str) -> str:
     if declared == "hf-dataset":
         return "arrow"
     if declared != "auto":
         return declared
-    suffix = _suffix(path)
+    suffix = _suffix(PurePosixPath(urlsplit(name).path) if "://" in name else PurePath(name))
     if suffix not in _FORMATS:
-        raise InputError(f"{label}: the format of {path} cannot be told from its ending {suffix!r}: set {label}.format")
+        raise InputError(f"{label}: the format of {name} cannot be told from its ending {suffix!r}: set {label}.format")
     return _FORMATS[suffix]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -22,6 +23,7 @@ from gotd_assets.quality import Finding
 from gotd_assets.storage import Artifact, ArtifactKey, ArtifactWriter, artifact_version
 
 if TYPE_CHECKING:
+    from gotd_assets.corpus import RemoteFiles
     from gotd_assets.embedding.estimate import EmbeddingEstimate
     from gotd_assets.lineage import Materialisation, SourceFile
     from gotd_assets.settings import Project
@@ -207,12 +209,19 @@ class Station:
         figures = {key: value for key, value in finding.figures.items() if value == value}  # noqa: PLR0124 - not NaN
         return _as_metadata({**partition, **figures})
 
+    @functools.cached_property
+    def remote(self) -> RemoteFiles:
+        """Files behind URLs, the same for all that this step does with them."""
+        from gotd_assets.corpus import RemoteFiles
+
+        return RemoteFiles(self.project.home / "cache" / "remote", self.show)
+
     def source_files(self, checksums: Mapping[str, str]) -> list[SourceFile]:
         """The user's files by name, with size, for lineage."""
         from gotd_assets.lineage import SourceFile
 
         return [
-            SourceFile(name, (self.project.root / name).stat().st_size, checksum)
+            SourceFile(name, self.remote.local(name, self.project.root).stat().st_size, checksum)
             for name, checksum in checksums.items()
         ]
 

@@ -37,7 +37,7 @@ def _event(row: dict[str, Any], namespace: str) -> dict[str, Any]:
     inputs = [
         _dataset(namespace, item["name"], version=item["version"]) for item in json.loads(row["inputs"] or "[]")
     ] + [
-        _dataset("file", item["path"], version=f"sha256:{item['sha256']}")
+        _dataset(*_located(item["path"]), version=f"sha256:{item['sha256']}")
         for item in json.loads(row["source_files"] or "[]")
     ]
     output = _dataset(namespace, row["name"], version=row["version"])
@@ -70,6 +70,15 @@ def _event(row: dict[str, Any], namespace: str) -> dict[str, Any]:
         "inputs": inputs,
         "outputs": [output],
     }
+
+
+def _located(path: str) -> tuple[str, str]:
+    """Namespace and name of a user's file, as OpenLineage names datasets: a bucket or server is the namespace."""
+    scheme, is_url, rest = path.partition("://")
+    if not is_url:
+        return "file", path
+    authority, _, name = rest.partition("/")
+    return f"{scheme}://{authority}", name
 
 
 def _run_facets(row: dict[str, Any], namespace: str) -> dict[str, Any]:

@@ -108,16 +108,17 @@ class LineageStore:
 
         Args:
             artifacts: folder of the artifacts now, if the home has moved since they were recorded.
-            damaged_only: leave out intact files.
+            damaged_only: leave out intact files, and those behind URLs, which are not compared.
 
         Returns:
             kind ('file' of an artifact, or 'source file' of the user's), artifact, version, path, state ('intact',
-            'missing', 'artifact removed', 'other size', 'other content', 'unreadable'), expected, found.
+            'missing', 'artifact removed', 'other size', 'other content', 'unreadable', 'remote'), expected, found.
         """
         with self.database.reading() as connection:
             recorded = run(connection, "recorded_files").pl()
         found = verification.compare(recorded, artifacts)
-        return found.filter(pl.col("state") != verification.INTACT) if damaged_only else found
+        undamaged = [verification.INTACT, verification.REMOTE]
+        return found.filter(~pl.col("state").is_in(undamaged)) if damaged_only else found
 
     def reproduction_record(self, version: str, *, asset: str | None = "selected_subset") -> list[dict[str, Any]]:
         """What is needed to make an artifact again from nothing: every artifact behind it, inputs before outputs.

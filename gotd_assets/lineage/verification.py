@@ -12,6 +12,7 @@ from gotd_assets.fingerprint import file_sha256
 from gotd_assets.storage import ArtifactKey
 
 INTACT = "intact"
+REMOTE = "remote"
 _SCHEMA = {name: pl.String() for name in ("kind", "artifact", "version", "path", "state", "expected", "found")}
 
 
@@ -24,8 +25,8 @@ def compare(recorded: pl.DataFrame, artifacts: Path | None) -> pl.DataFrame:
 
     Returns:
         One row per recorded file: kind, artifact, version, path, state, expected, found. `state` is 'intact',
-        'missing', 'artifact removed' (its whole folder is gone, as after `gotd gc`), 'other size', 'other content' or
-        'unreadable'.
+        'missing', 'artifact removed' (its whole folder is gone, as after `gotd gc`), 'other size', 'other content',
+        'unreadable' or 'remote' (behind a URL, so not compared).
     """
     with ThreadPoolExecutor() as executor:
         rows = list(executor.map(lambda row: _compared(row, artifacts), recorded.iter_rows(named=True)))
@@ -34,6 +35,8 @@ def compare(recorded: pl.DataFrame, artifacts: Path | None) -> pl.DataFrame:
 
 def _compared(row: dict[str, Any], artifacts: Path | None) -> tuple[str, ...]:
     folder = _folder(row, artifacts)
+    if folder is None and "://" in row["file"]:
+        return row["kind"], row["artifact"], row["version"], row["file"], REMOTE, "", ""
     path = Path(row["file"]) if folder is None else folder / row["file"]
     state, expected, found = _state(path, row["size"], row["sha256"], folder)
     return row["kind"], row["artifact"], row["version"], str(path), state, expected, found

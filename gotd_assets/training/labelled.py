@@ -16,6 +16,7 @@ from gotd_assets.errors import InputError
 from gotd_assets.settings import FieldSettings, SourceSettings
 
 if TYPE_CHECKING:
+    from gotd_assets.corpus import RemoteFiles
     from gotd_assets.fingerprint import Json
     from gotd_assets.settings import ClassificationSettings, DuplicateSettings, PreparationSettings
 
@@ -35,6 +36,7 @@ def read_labelled(
     root: Path,
     out: Path,
     progress: Callable[[object], None] | None = None,
+    remote: RemoteFiles | None = None,
 ) -> dict[str, Json]:
     """Write `out/train` and `out/test`, folders of document shards with the label in the field's column.
 
@@ -50,6 +52,7 @@ def read_labelled(
         root: folder that relative paths are relative to.
         out: an existing folder.
         progress: is told how far the reading is.
+        remote: local copies of files at URLs; a task whose path is a URL needs it.
 
     Returns:
         Counts, for people.
@@ -64,6 +67,7 @@ def read_labelled(
         root,
         whole,
         progress=progress,
+        remote=remote,
     )
     documents = pl.concat(iter_documents(whole)).unique("doc_id", keep="first", maintain_order=True)
     known = documents.filter(pl.col(task.label).is_in(list(task.labels)))

@@ -6,8 +6,9 @@ import dataclasses
 import datetime as dt
 import time
 from collections.abc import Collection
+from pathlib import Path
 
-from gotd_assets.corpus import content_fingerprint
+from gotd_assets.corpus import RemoteFiles, content_fingerprint
 from gotd_assets.errors import GotdError
 from gotd_assets.settings import Project, SourceSettings, TargetSettings
 from gotd_assets.storage import ArtifactKey, ArtifactStore
@@ -174,7 +175,8 @@ class _TargetsLook:
 
     def _appeared(self, target: TargetSettings) -> bool:
         paths = target.path if isinstance(target.path, list) else [target.path]
-        return self.folder is not None and self.project.resolve(paths[0]).parent == self.folder
+        first = paths[0]
+        return isinstance(first, Path) and self.folder is not None and self.project.resolve(first).parent == self.folder
 
 
 def _pool_sight(target: str) -> str:
@@ -182,8 +184,11 @@ def _pool_sight(target: str) -> str:
 
 
 def _content(entry: SourceSettings | TargetSettings, project: Project, review: Review) -> str | None:
+    cache = project.home / "cache"
+    # A look must be quick: a remote file that changed is fetched by the run, not here.
+    remote = RemoteFiles(cache / "remote", fetch=False)
     try:
-        checksums = content_fingerprint(entry, project.root, cache=project.home / "cache" / "checksums.json")
+        checksums = content_fingerprint(entry, project.root, cache=cache / "checksums.json", remote=remote)
     except (GotdError, OSError) as error:
         review.notes.append(str(error))
         return None

@@ -37,7 +37,12 @@ def labelled_documents(placement: Placement) -> dg.AssetsDefinition:
         if task is None:
             return station.make({"task": None}, lambda writer, _: writer.summary.update(tasks=0), metadata.figures)
         raw = station.read_all("raw_candidates", sources)
-        files = content_fingerprint(labelled_source(task), loaded.root, cache=loaded.home / "cache" / "checksums.json")
+        files = content_fingerprint(
+            labelled_source(task),
+            loaded.root,
+            cache=loaded.home / "cache" / "checksums.json",
+            remote=station.remote,
+        )
         station.depend_on({f"content:{position}": sha for position, sha in enumerate(sorted(files.values()))})
 
         def write(writer: ArtifactWriter) -> None:
@@ -49,6 +54,7 @@ def labelled_documents(placement: Placement) -> dg.AssetsDefinition:
                 root=loaded.root,
                 out=writer.path,
                 progress=station.show,
+                remote=station.remote,
             )
             writer.summary.update({"tasks": 1, **counts})
 

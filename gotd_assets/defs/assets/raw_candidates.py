@@ -33,7 +33,9 @@ def raw_candidates(placement: Placement) -> dg.AssetsDefinition:
         station = Station(context, placement, context.partition_key)
         loaded = station.project
         source = loaded.settings.source(context.partition_key)
-        files = content_fingerprint(source, loaded.root, cache=loaded.home / "cache" / "checksums.json")
+        files = content_fingerprint(
+            source, loaded.root, cache=loaded.home / "cache" / "checksums.json", remote=station.remote
+        )
         station.depend_on({f"file:{name}": checksum for name, checksum in files.items()})
 
         return station.make(
@@ -49,6 +51,7 @@ def raw_candidates(placement: Placement) -> dg.AssetsDefinition:
                     writer.path,
                     encoder=loaded.settings.encoder,
                     progress=station.show,
+                    remote=station.remote,
                 ).as_summary()
             ),
             lambda artifact: {

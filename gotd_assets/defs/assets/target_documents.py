@@ -33,7 +33,9 @@ def target_documents(placement: Placement) -> dg.AssetsDefinition:
         station = Station(context, placement, context.partition_key)
         loaded = station.project
         target = loaded.settings.target(context.partition_key)
-        files = content_fingerprint(target, loaded.root, cache=loaded.home / "cache" / "checksums.json")
+        files = content_fingerprint(
+            target, loaded.root, cache=loaded.home / "cache" / "checksums.json", remote=station.remote
+        )
         # By content, not by name: a renamed file is no new target.
         station.depend_on({f"content:{position}": sha for position, sha in enumerate(sorted(files.values()))})
         return station.make(
@@ -49,6 +51,7 @@ def target_documents(placement: Placement) -> dg.AssetsDefinition:
                     writer.path,
                     encoder=loaded.settings.encoder,
                     progress=station.show,
+                    remote=station.remote,
                 )
             ),
             metadata.target,
