@@ -71,9 +71,15 @@ def test_the_report_tells_the_story(finished: tuple[Path, str]) -> None:
     assert gotd_outcome["worth"]["after"] < random_outcome["worth"]["after"]
     assert gotd_outcome["worth"]["after"] < gotd_outcome["worth"]["before"]
     assert gotd_outcome["perplexity"]["perplexity"] < report["base_perplexity"]["perplexity"]
+    change = gotd_outcome["perplexity_changes"]["base"]
+    ratio = gotd_outcome["perplexity"]["perplexity"] / report["base_perplexity"]["perplexity"]
+    assert change["change"] == pytest.approx(ratio - 1)
+    assert change["low"] < change["change"] < change["high"]
+    assert random_outcome["perplexity_changes"].keys() == {"base", "gotd"}
     shown = gotd(folder, "report", "film")
     assert shown.returncode == 0
     assert gotd_outcome["mlflow_run_id"] in shown.stdout
+    assert "against the base model" in " ".join(shown.stdout.split())
 
 
 def test_mlflow_names_dagster_and_the_selection(finished: tuple[Path, str]) -> None:
