@@ -48,7 +48,7 @@ def rare_shares(results: Results) -> Figure:
     """Share of the rare domain in every method's selection, over budgets, a plot per target."""
     figure, axes = panels(len(results.targets))
     for target, plot in zip(results.targets, axes, strict=True):
-        rare = next(entry["rare"] for entry in results.plan["plan"]["targets"] if entry["name"] == target)
+        rare = results.rare(target)
         for method in results.methods:
             budgets = results.plan["plan"]["budgets"]
             means = [results.figure("rare_share", target, method, budget) for budget in budgets]
