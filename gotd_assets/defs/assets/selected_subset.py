@@ -89,8 +89,7 @@ def selected_subset(placement: Placement) -> dg.AssetsDefinition:
         potentials = station.read("ot_potentials", key.target)
         away = settings.away_target if "away_scores" in method.needs else None
         away_scores = station.read("candidate_scores", away) if away not in (None, key.target) else None
-        turns = _turns(settings, key.target) if "shared" in method.needs else []
-        shared = {name: station.read("candidate_scores", name) for name in turns}
+        shared = station.read_all("candidate_scores", _turns(settings, key.target) if "shared" in method.needs else ())
         toxicity = _toxicity(station) if "toxicity" in method.needs else None
 
         def write(writer: ArtifactWriter) -> None:
