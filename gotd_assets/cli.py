@@ -195,11 +195,14 @@ def settings_reference(
 
 
 @app.command()
-def ui() -> None:
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the Dagster UI.")] = 3000,
+    mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the MLflow UI.")] = 5000,
+) -> None:
     """Start the Dagster web server and daemon and the MLflow UI on loopback; stop all with Ctrl-C."""
     from gotd_assets.cli_ui import serve
 
-    serve(load_project(settings_file_here()), _console)
+    serve(load_project(settings_file_here()), _console, dagster_port=port, mlflow_port=mlflow_port)
 
 
 app.add_typer(audit_commands)

@@ -151,12 +151,12 @@ class Station:
                 for check, finding in checked
             ],
             metadata={
+                **describe(artifact),
                 "version": artifact.version,
                 "reused": reused,
                 "folder": dg.MetadataValue.path(artifact.path),
                 "seconds": round(time.monotonic() - started, 2),
                 **columns.described(artifact, self.context.asset_key.path[:-1]),
-                **describe(artifact),
             },
         )
 
