@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gotd_assets.embedding.model_files import find_model, pooling_of
+from gotd_assets.embedding.model_files import SETTING, pooling_of
 from gotd_assets.errors import InputError
+from gotd_assets.model_location import find_model, hub_options
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -30,14 +31,16 @@ class TransformerEncoder:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        path = find_model(settings.model, root)
+        path = find_model(settings.model, root, SETTING)
         name = settings.model if path is None else str(path)
         self.settings = settings
         self.pooling = pooling_of(settings, path)
         self.device = torch.device(_device(settings.device))
         self.dtype = _dtype(settings.dtype, self.device)
         try:
-            options = {"revision": settings.revision, "trust_remote_code": settings.trust_remote_code}
+            options: dict[str, Any] = {"trust_remote_code": settings.trust_remote_code}
+            if path is None:
+                options |= hub_options(settings.model, settings.revision, SETTING)
             self.tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, **options)
             model = AutoModel.from_pretrained(
                 name, dtype=self.dtype, use_safetensors=True, attn_implementation="sdpa", **options
