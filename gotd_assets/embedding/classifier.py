@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from gotd_assets.embedding.model_files import find_model
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import file_sha256, fingerprint
+from gotd_assets.model_location import find_model
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -156,7 +156,7 @@ class KeptToxicity:
 def _folder(settings: ToxicitySettings, root: Path) -> Path:
     if settings.model is None:
         raise InputError("toxicity.model: no classifier is named; name the folder of a sequence classification model")
-    folder = find_model(settings.model, root)
+    folder = find_model(settings.model, root, "toxicity.model")
     if folder is None or not folder.is_dir():
         raise InputError(
             f"toxicity.model {settings.model!r} is no folder on this machine; classifiers are not downloaded: name a "
