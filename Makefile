@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo study study-quick test test-all check format docs ui bench-transport bench-embedding bench-corpus bench-lineage clean
+.PHONY: help setup demo study study-quick test test-all test-ui screenshots check format docs ui bench-transport bench-embedding bench-corpus bench-lineage clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -39,8 +39,20 @@ study: $(READY) ## compare the methods: 105,000 documents, six targets; many hou
 test: $(READY) ## the fast tests
 	@$(BIN)/python -m pytest -m "not slow"
 
-test-all: $(READY) ## all tests, minutes to an hour
-	@$(BIN)/python -m pytest
+test-all: $(READY) ## all tests but those in a browser, minutes to an hour
+	@$(BIN)/python -m pytest -m "not ui"
+
+test-ui: $(VENV)/browser ## the UI in headless Chromium: graph, launchpad, plots, MLflow
+	@$(BIN)/python -m pytest -m ui
+
+screenshots: $(VENV)/browser ## docs/images out of what `make demo` made
+	@$(BIN)/python -m gotd_assets_tests.end_to_end.screenshots . docs/images
+
+$(VENV)/browser: $(READY)
+	@command -v chromium chromium-browser google-chrome > /dev/null \
+		|| { echo "the UI is driven in Chromium, which is not installed; on Debian: apt-get install chromium"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group browser
+	@touch $@
 
 check: $(READY) ## lint, format, types, import rules, definitions
 	@$(BIN)/ruff check

@@ -141,6 +141,7 @@ def record_chain(
                 created_at=now,
                 run_id=f"run-{target}-{revision}",
                 packages=packages,
+                conditions={f"condition-{number}": "a value" for number in range(15)},
                 **more,
             )
         )

@@ -86,21 +86,23 @@ def reproduce(
     everything: Annotated[
         bool, typer.Option("--all", help="Embed everything again too, instead of reusing verified embeddings.")
     ] = False,
-    settings: Annotated[
-        Path | None, typer.Option(help="A gotd.yaml of that time, beside the files it names; default: today's.")
+    files: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder in which your files, a local encoder too, stand as they did; default: the project's."
+        ),
     ] = None,
     keep: Annotated[Path | None, typer.Option(help="Leave the rebuilt home in this new folder.")] = None,
 ) -> None:
     """Make a recorded selection again from its files and compare it byte for byte; exits with 1 if it differs.
 
-    It happens in a home of its own: nothing of the project is changed. Files that changed since are refused by name, and
-    a version that comes out differently is traced to the parameter, input or code that is another now.
+    It happens in a home of its own, with the settings and the number of threads of the record: nothing of the project is
+    changed, and what gotd.yaml says today does not matter. Files that changed since are refused by name, and a version
+    that comes out differently is traced to the input, code, package or processor that is another now.
     """
     from gotd_assets.cli_reproduce import reproduce as reproduce_selection
 
-    if not reproduce_selection(
-        load_project(settings_file_here()), selection, _console, everything=everything, keep=keep, settings=settings
-    ):
+    if not reproduce_selection(project_here(), selection, _console, everything=everything, keep=keep, files=files):
         raise typer.Exit(1)
 
 
@@ -193,11 +195,14 @@ def settings_reference(
 
 
 @app.command()
-def ui() -> None:
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the Dagster UI.")] = 3000,
+    mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the MLflow UI.")] = 5000,
+) -> None:
     """Start the Dagster web server and daemon and the MLflow UI on loopback; stop all with Ctrl-C."""
     from gotd_assets.cli_ui import serve
 
-    serve(load_project(settings_file_here()), _console)
+    serve(load_project(settings_file_here()), _console, dagster_port=port, mlflow_port=mlflow_port)
 
 
 app.add_typer(audit_commands)

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from gotd_assets.settings import Project
 from gotd_assets.storage import MANIFEST, ArtifactKey, ArtifactStore
+from gotd_assets.training.report import NOTHING_HELD_OUT, change_cell, name_of, perplexity_cells, references_of
 
 _WIDTH = 110
 
@@ -57,11 +58,12 @@ def show(project: Project, target: str, console: Console) -> None:
     for column in ("transport cost to target", "held-out perplexity", "95% interval"):
         outcome.add_column(column, justify="right")
     before = f"{methods[0]['worth']['before']:.5f}"
-    outcome.add_row("pool, base model", before, *_perplexity(report["base_perplexity"]))
+    outcome.add_row("pool, base model", before, *perplexity_cells(report["base_perplexity"]))
     for m in methods:
         label = f"with {m['documents']} by {m['method']}"
-        outcome.add_row(label, f"{m['worth']['after']:.5f}", *_perplexity(m["perplexity"]))
+        outcome.add_row(label, f"{m['worth']['after']:.5f}", *perplexity_cells(m["perplexity"]))
     console.print(outcome)
+    _print_changes(report, console)
     for m in methods:
         line = f"MLflow run of {m['method']}: {m['mlflow_run_id']}"
         console.print(line, highlight=False, soft_wrap=True)
@@ -98,8 +100,21 @@ def _program() -> str:
     return str(called) if called.name == "gotd" else "gotd"
 
 
-def _perplexity(figures: dict[str, Any]) -> tuple[str, str]:
-    return f"{figures['perplexity']:.2f}", f"{figures['perplexity_low']:.2f} – {figures['perplexity_high']:.2f}"
+def _print_changes(report: dict[str, Any], console: Console) -> None:
+    """Perplexities against each other, document by document."""
+    if report["base_perplexity"] is None:
+        console.print(NOTHING_HELD_OUT, highlight=False)
+        return
+    references = references_of(report["methods"])
+    if not references:
+        return
+    title = "change of held-out perplexity, paired by document (95% interval over documents; one training each)"
+    changes = Table("", title=title, title_justify="left")
+    for reference in references:
+        changes.add_column(f"against {name_of(reference)}", justify="right")
+    for m in report["methods"]:
+        changes.add_row(f"by {m['method']}", *(change_cell(m, reference) for reference in references))
+    console.print(changes)
 
 
 def _short(text: str) -> str:

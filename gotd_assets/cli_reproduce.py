@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import os
+import itertools
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,19 +13,21 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from gotd_assets.cli_project import settings_file_here
 from gotd_assets.cli_run import project_job
+from gotd_assets.conditions import TORCH_THREADS, current_conditions, installed_packages
 from gotd_assets.errors import GotdError
+from gotd_assets.recorded_settings import recorded_settings
 from gotd_assets.reproduction import (
     Difference,
     Recorded,
+    changed_surroundings,
     check_source_files,
     differences,
     first_difference,
     reuse,
     seed_start,
 )
-from gotd_assets.settings import SETTINGS_FILE_VARIABLE, Project
+from gotd_assets.settings import Project
 from gotd_assets.storage import ArtifactKey, ArtifactStore
 
 if TYPE_CHECKING:
@@ -38,59 +41,65 @@ _OVERRIDES = {"ot_potentials": ("epsilon", "tolerance"), "selected_subset": ("bu
 
 
 def reproduce(
-    project: Project, version: str, console: Console, *, everything: bool, keep: Path | None, settings: Path | None
+    project: Project, version: str, console: Console, *, everything: bool, keep: Path | None, files: Path | None
 ) -> bool:
     """Make the selection `version` again from the user's files and compare; whether it came out byte for byte.
 
-    Verified embeddings of the live project are reused unless `everything`. Nothing of the live project is written.
-    `keep` is a folder to leave the rebuilt home in; `settings` another gotd.yaml, whose folder holds the user's files.
+    Settings and number of threads are those of the record. Verified embeddings of the live project are reused unless
+    `everything`. Nothing of the live project is written.
+
+    Args:
+        project: whose lineage has the record.
+        version: of the selection, or its first 8 or more characters.
+        console: to tell of progress and outcome.
+        everything: embed again, too.
+        keep: folder to leave the rebuilt home in.
+        files: folder that the user's files stand in as they did; by default the project's own.
 
     Raises:
         GotdError: it is not in the record, a file it was made from changed, or a station failed.
     """
-    from gotd_assets.defs.station import installed_packages
     from gotd_assets.lineage import LineageStore
 
     lineage = LineageStore(project.home / "lineage.duckdb")
     record = [Recorded.of(row) for row in lineage.reproduction_record(version)]
-    selection = record[-1]
-    path = settings_file_here() if settings is None else settings.absolute()
-    check_source_files(record, path.parent)
-    for package, before, now in _changed_packages(selection.packages, installed_packages()):
-        console.print(f"[yellow]note:[/] {package} was {before}, now {now}", highlight=False)
+    root = project.root if files is None else files.absolute()
+    check_source_files(record, root)
     if keep is not None and keep.exists() and any(keep.iterdir()):
         raise GotdError(f"{keep} is not empty: give a new folder to keep the rebuilt home in")
     parent = project.home / "tmp"
     parent.mkdir(parents=True, exist_ok=True)
     home = Path(tempfile.mkdtemp(prefix="reproduce-", dir=parent)) if keep is None else keep.absolute()
     try:
-        return _rebuild(project, path, lineage, record, home, console, everything=everything)
+        rebuilt = Project(root=root, settings=recorded_settings(record, project.settings, root, home))
+        return _rebuild(project, rebuilt, lineage, record, console, everything=everything)
     finally:
         if keep is None:
             shutil.rmtree(home, ignore_errors=True)
 
 
-def _rebuild(  # noqa: PLR0917
+def _rebuild(
     project: Project,
-    settings: Path,
+    rebuilt: Project,
     lineage: LineageStore,
     record: Sequence[Recorded],
-    home: Path,
     console: Console,
     *,
     everything: bool,
 ) -> bool:
-    live, scratch = ArtifactStore(project.home / "artifacts"), ArtifactStore(home / "artifacts")
+    live, scratch = ArtifactStore(project.home / "artifacts"), ArtifactStore(rebuilt.home / "artifacts")
     # What was forgotten is part of what a pool was made of.
-    home.mkdir(parents=True, exist_ok=True)
-    lineage.backup(home / "lineage.duckdb")
-    notes = []
+    rebuilt.home.mkdir(parents=True, exist_ok=True)
+    lineage.backup(rebuilt.home / "lineage.duckdb")
+    notes, again = [], []
     for made in record:
         if made.key.asset in _EMBEDDINGS and not everything and reuse(made, live, scratch):
             console.print(f"  {made.key}: verified and reused", highlight=False, markup=False)
+        else:
+            again.append(made)
         if made.key.asset == "ot_potentials" and (note := seed_start(made, live, scratch)):
             notes.append(note)
-    _make(settings, record, home, console)
+    _make(rebuilt, record, console)
     selection = record[-1]
     found = differences(record, scratch, exact=(selection.key.asset,))
     if not found:
@@ -101,60 +110,78 @@ def _rebuild(  # noqa: PLR0917
             highlight=False,
         )
         return True
+    notes += changed_surroundings(again, installed_packages(), current_conditions(rebuilt.settings))
     _report(found, notes, selection, live, scratch, console)
     return False
 
 
-def _make(settings: Path, record: Sequence[Recorded], home: Path, console: Console) -> None:
-    """Run the stages of the record in `home`."""
+def _make(rebuilt: Project, record: Sequence[Recorded], console: Console) -> None:
+    """Run the stages of the record, each with as many threads as then."""
     import dagster as dg
 
     from gotd_assets.defs.placement import Placement
     from gotd_assets.defs.stages import run_stages
 
-    os.environ |= {"GOTD_HOME": str(home), SETTINGS_FILE_VARIABLE: str(settings)}
-    os.chdir(settings.parent)
-    placement = Placement.of_file(settings)
-    stages = list(_stages(placement.declared, record))
+    placement = Placement(rebuilt, lambda: rebuilt)
+    job = project_job(placement, console)
+    stages = list(_stages(rebuilt, record))
     with dg.DagsterInstance.ephemeral() as instance:
-        run_stages(
-            placement,
-            project_job(placement, console),
-            instance,
-            stages,
-            announce=lambda number, stage: console.rule(f"[bold]{number}/{len(stages)}[/] {stage.title}", align="left"),
-            warn=lambda problem: console.print(f"[yellow]warning:[/] {problem}", highlight=False),
-        )
+        for number, (stage, threads) in enumerate(stages, 1):
+            console.rule(f"[bold]{number}/{len(stages)}[/] {stage.title}", align="left")
+            with _threads(threads):
+                run_stages(
+                    placement,
+                    job,
+                    instance,
+                    [stage],
+                    announce=lambda *_: None,
+                    warn=lambda problem: console.print(f"[yellow]warning:[/] {problem}", highlight=False),
+                )
 
 
-def _stages(project: Project, record: Sequence[Recorded]) -> Iterator[Stage]:
-    """Those that lead to the selection, which is the last, configured as recorded."""
-    from gotd_assets.defs.stages import Stage, candidate_stages, target_stages
+def _stages(rebuilt: Project, record: Sequence[Recorded]) -> Iterator[tuple[Stage, int | None]]:
+    """What leads to the selection, configured as recorded, with the number of threads it was made with (None: any)."""
+    from gotd_assets.defs.stages import candidate_stages, target_stages
 
-    selection = record[-1].key
-    if selection.partition is None:
-        raise RuntimeError("selections are partitioned")
-    target, method = selection.partition.split("/")
-    yield from candidate_stages(project.settings)
-    for stage in target_stages(project.settings, [target]):
-        if "ot_potentials" in stage.assets:
-            yield dataclasses.replace(stage, config=_config(stage, record))
-    title, partition = f"target {target}: select by {method}", {"target": target, "method": method}
-    stage = Stage(title, (selection.asset,), partition, target)
-    yield dataclasses.replace(stage, config=_config(stage, record))
+    recorded = {made.key: made for made in record}
+    target = (record[-1].key.partition or "").partition("/")[0]
+    for stage in (*candidate_stages(rebuilt.settings), *target_stages(rebuilt.settings, [target])):
+        keys = [ArtifactKey(asset, stage.artifact_partition) for asset in stage.assets]
+        made = [recorded[key] for key in keys if key in recorded]
+        for threads, group in itertools.groupby(made, lambda one: one.conditions.get(TORCH_THREADS)):
+            some = tuple(group)
+            part = dataclasses.replace(
+                stage,
+                title=", ".join(str(one.key) for one in some).replace("[", r"\["),
+                assets=tuple(one.key.asset for one in some),
+                config=_config(some),
+            )
+            yield part, None if threads is None else int(threads)
 
 
-def _config(stage: Stage, record: Sequence[Recorded]) -> dict[str, dict[str, object]]:
-    recorded = {made.key: made.parameters for made in record}
-    found: dict[str, dict[str, object]] = {}
-    for asset, names in _OVERRIDES.items():
-        parameters = recorded.get(ArtifactKey(asset, stage.artifact_partition))
-        if asset in stage.assets and parameters is not None:
-            found[asset] = {name: parameters[name] for name in names}
-    if selection := found.get("selected_subset"):
-        # Text in the launchpad, a whole number in the record where it counts documents.
-        selection["budget"] = str(selection["budget"])
-    return found
+def _config(made: Sequence[Recorded]) -> Mapping[str, Mapping[str, object]]:
+    """What the launchpad had set; its fields are text where they allow text."""
+    return {
+        one.key.asset: {
+            name: str(one.parameters[name]) if name == "budget" else one.parameters[name]
+            for name in _OVERRIDES[one.key.asset]
+        }
+        for one in made
+        if one.key.asset in _OVERRIDES
+    }
+
+
+@contextlib.contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Let torch work on `count` threads; sums come out in another order on another number."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _report(  # noqa: PLR0917
@@ -174,9 +201,3 @@ def _report(  # noqa: PLR0917
         console.print(f"  subset.parquet: {where or 'the same table'}", highlight=False, markup=False, soft_wrap=True)
     for note in notes:
         console.print(f"  {note}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _changed_packages(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    for package in sorted(before.keys() | now.keys()):
-        if before.get(package) != now.get(package):
-            yield package, before.get(package, "absent"), now.get(package, "absent")

@@ -36,6 +36,7 @@ def serve(project: Project, console: Console, *, dagster_port: int = 3000, mlflo
     tracking = TrackingContext.of(project, run_name="", selection_version="", tags={})
     prepare_tracking(tracking)
     environment = {"DAGSTER_HOME": str(project.root), **os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"} | _QUIET_MLFLOW
+    environment |= _links(project, dagster_port, mlflow_port)
     (project.home / "dagster").mkdir(parents=True, exist_ok=True)
     dagster = ["--workspace", str(project.root / "workspace.yaml")]
     commands = {
@@ -73,6 +74,20 @@ def serve(project: Project, console: Console, *, dagster_port: int = 3000, mlflo
                 process.wait(timeout=15)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def _links(project: Project, dagster_port: int, mlflow_port: int) -> dict[str, str]:
+    """Environment in which runs link to these servers, unless the settings name others."""
+    settings = project.settings
+    links = {
+        "GOTD_TRACKING__UI_URL": (settings.tracking, mlflow_port),
+        "GOTD_NOTIFY__UI_URL": (settings.notify, dagster_port),
+    }
+    return {
+        name: f"http://{_HOST}:{port}"
+        for name, (section, port) in links.items()
+        if "ui_url" not in section.model_fields_set
+    }
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

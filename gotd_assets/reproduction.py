@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from gotd_assets.conditions import TORCH_THREADS
 from gotd_assets.errors import ArtifactError, InputError
 from gotd_assets.fingerprint import file_sha256
 from gotd_assets.storage import Artifact, ArtifactKey, ArtifactStore
@@ -29,6 +30,7 @@ class Recorded:
         files: (size, sha256) by name.
         source_files: (size, sha256) of the user's files by path, relative to the project.
         packages: version by package, at the first making.
+        conditions: value by name, when the recorded bytes came out; empty for records of the first release.
     """
 
     key: ArtifactKey
@@ -39,6 +41,7 @@ class Recorded:
     files: Mapping[str, tuple[int, str]]
     source_files: Mapping[str, tuple[int, str]]
     packages: Mapping[str, str]
+    conditions: Mapping[str, str]
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
@@ -52,6 +55,7 @@ class Recorded:
             files={file["name"]: (file["size"], file["sha256"]) for file in row["files"]},
             source_files={file["path"]: (file["size"], file["sha256"]) for file in row["source_files"]},
             packages=row["packages"],
+            conditions=row["conditions"],
         )
 
 
@@ -84,7 +88,7 @@ def check_source_files(record: Sequence[Recorded], root: Path) -> None:
         more = f", and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         raise InputError(
             f"it cannot be made again from other files: {'; '.join(wrong[:_SHOWN])}{more}. Put the files of that time "
-            "back, or give a settings file beside them with --settings"
+            "back, or name a folder in which they stand as they did with --files"
         )
 
 
@@ -172,6 +176,32 @@ def _unequal_files(made: Recorded, artifact: Artifact) -> list[str]:
         if name in found and found[name] != (size, sha256)
     ]
     return sentences
+
+
+def changed_surroundings(
+    record: Sequence[Recorded], packages: Mapping[str, str], conditions: Mapping[str, str]
+) -> list[str]:
+    """What is another now beside versions, a sentence each: packages, processor, platform, settings outside versions.
+
+    Args:
+        record: what was made again.
+        packages: those installed now.
+        conditions: those of now. The number of torch's threads is not compared: it was taken from the record.
+    """
+    found = []
+    for made in record:
+        for package in sorted(made.packages.keys() | packages.keys()):
+            before, now = made.packages.get(package, "absent"), packages.get(package, "absent")
+            if before != now:
+                found.append(f"package {package} was {before}, now {now}")
+        for name in sorted((made.conditions.keys() & conditions.keys()) - {TORCH_THREADS}):
+            if made.conditions[name] != conditions[name]:
+                found.append(f"{name} was {made.conditions[name]}, now {conditions[name]}")
+    found = list(dict.fromkeys(found))
+    lacking = [str(made.key) for made in record if not made.conditions]
+    if lacking:
+        found.append(f"not on record, so perhaps another: processor and number of threads of {', '.join(lacking)}")
+    return found
 
 
 def first_difference(recorded: Path, rebuilt: Path) -> str | None:

@@ -11,27 +11,29 @@ from gotd_assets.fingerprint import Json
 from gotd_assets.storage import Artifact
 
 Metadata = dict[str, Any]
-_TEXT_WIDTH = 160
+# The UI shows Markdown of fewer characters in place, and longer behind a link.
+_IN_PLACE = 1000
+_TEXT_WIDTHS = (160, 120, 80, 60, 40)
 
 
 def table(frame: pl.DataFrame) -> dg.MetadataValue[Any]:
-    """A frame as a Markdown table; long texts are shortened."""
+    """A frame as a Markdown table; long texts are shortened, more so if the table can then be seen in place."""
     header = "| " + " | ".join(frame.columns) + " |\n|" + "---|" * frame.width
-    rows = ["| " + " | ".join(_cell(value) for value in row) + " |" for row in frame.iter_rows()]
-    return dg.MetadataValue.md("\n".join([header, *rows]))
-
-
-def picture(title: str, png: bytes) -> dg.MetadataValue[Any]:
-    """A PNG shown inside the metadata."""
-    import base64
-
-    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})")
+    tables = [
+        "\n".join(
+            [header, *("| " + " | ".join(_cell(value, width) for value in row) + " |" for row in frame.iter_rows())]
+        )
+        for width in _TEXT_WIDTHS
+    ]
+    return dg.MetadataValue.md(next((shown for shown in tables if len(shown) < _IN_PLACE), tables[0]))
 
 
 def figures(artifact: Artifact) -> Metadata:
     """Numbers and words of the artifact's summary, flat; nested parts are left to tables and pictures."""
     return {
-        key: value for key, value in artifact.manifest.summary.items() if isinstance(value, int | float | str | bool)
+        key: float(f"{value:.6g}") if isinstance(value, float) else value
+        for key, value in artifact.manifest.summary.items()
+        if isinstance(value, int | float | str | bool)
     }
 
 
@@ -40,15 +42,15 @@ def documents(artifact: Artifact) -> Metadata:
     from gotd_assets.defs import plots
 
     summary = artifact.manifest.summary
-    shown = figures(artifact) | {"dagster/row_count": summary["kept"]}
+    shown: Metadata = {}
+    lengths = summary.get("length_histogram")
+    if isinstance(lengths, Mapping):
+        shown["length"] = _md(plots.histogram(lengths, "characters"))
     reasons = summary.get("quarantined_by_reason")
     if isinstance(reasons, Mapping) and reasons:
         shown["quarantine"] = _pairs("reason", "records", reasons)
         shown["quarantine_file"] = dg.MetadataValue.path(artifact.path / "quarantine.jsonl")
-    lengths = summary.get("length_histogram")
-    if isinstance(lengths, Mapping):
-        shown["length"] = picture("length of documents", plots.histogram(lengths, "characters"))
-    return shown
+    return shown | figures(artifact) | {"dagster/row_count": summary["kept"]}
 
 
 def embeddings(artifact: Artifact) -> Metadata:
@@ -59,17 +61,17 @@ def embeddings(artifact: Artifact) -> Metadata:
 def duplicates(artifact: Artifact) -> Metadata:
     """How many documents stand more than once, and examples."""
     frame = pl.read_parquet(artifact.file("duplicates.parquet"))
-    shown = figures(artifact)
+    shown: Metadata = {}
     if frame.height:
         shown["rates"] = table(frame.group_by("source", "kind").len().sort("source", "kind"))
         shown["examples"] = table(frame.head(5))
-    return shown
+    return shown | figures(artifact)
 
 
 def target(artifact: Artifact) -> Metadata:
     """Counts and a sample of the part that guides the selection."""
     frame = pl.scan_parquet(artifact.path / "train" / "documents-*.parquet").select("doc_id", "text", "n_chars").head(5)
-    return documents(artifact) | {"sample": table(frame.collect())}
+    return {"sample": table(frame.collect())} | documents(artifact)
 
 
 def certificate(artifact: Artifact) -> Metadata:
@@ -77,13 +79,12 @@ def certificate(artifact: Artifact) -> Metadata:
     summary = artifact.manifest.summary
     verdict = "converged" if summary["converged"] else "**DID NOT CONVERGE**: scores are less exact than asked for"
     gap = float(str(summary["gap"]))
-    return figures(artifact) | {
-        "certificate": dg.MetadataValue.md(
-            f"{verdict}. The transport cost lies between **{summary['dual_value']:.6g}** (dual) and "
-            f"**{summary['primal_upper_bound']:.6g}** (rounded plan), a gap of {gap:.2g}; marginal error "
-            f"{summary['marginal_error']:.2g} (asked for {summary['tolerance']:g}) after {summary['passes']} passes."
-        )
-    }
+    sentence = (
+        f"{verdict}. The transport cost lies between **{summary['dual_value']:.6g}** (dual) and "
+        f"**{summary['primal_upper_bound']:.6g}** (rounded plan), a gap of {gap:.2g}; marginal error "
+        f"{summary['marginal_error']:.2g} (asked for {summary['tolerance']:g}) after {summary['passes']} passes."
+    )
+    return {"certificate": _md(sentence)} | figures(artifact)
 
 
 def scores(artifact: Artifact) -> Metadata:
@@ -94,10 +95,11 @@ def scores(artifact: Artifact) -> Metadata:
     per_source = frame.group_by("source").agg(
         candidates=pl.len(), negative=(pl.col("score") < 0).sum(), median=pl.col("score").median()
     )
-    return figures(artifact) | {
-        "dagster/row_count": frame.height,
+    return {
+        "distribution": _md(plots.scores_by_source(frame)),
         "per_source": table(per_source.sort("median")),
-        "distribution": picture("scores by source", plots.scores_by_source(frame)),
+        **figures(artifact),
+        "dagster/row_count": frame.height,
     }
 
 
@@ -107,10 +109,8 @@ def relevance(artifact: Artifact) -> Metadata:
 
     frame = pl.read_parquet(artifact.file("sources.parquet"))
     distances = dict(frame.select("source", "distance").iter_rows())
-    return figures(artifact) | {
-        "sources": table(frame),
-        "distances": picture("OT distance to the target", plots.bars(distances, "OT distance to the target")),
-    }
+    shown = {"distances": _md(plots.bars(distances, "OT distance to the target")), "sources": table(frame)}
+    return shown | figures(artifact)
 
 
 def selection(artifact: Artifact, scored: Artifact) -> Metadata:
@@ -119,26 +119,23 @@ def selection(artifact: Artifact, scored: Artifact) -> Metadata:
 
     scores = pl.read_parquet(scored.file("scores.parquet"))
     frame = pl.read_parquet(artifact.file("subset.parquet"))
-    best = frame.head(10).select("rank", "score", "source", "text", "nearest_target_text")
     selected = scores.filter(pl.col("doc_id").is_in(frame.get_column("doc_id").implode()))
-    shown = figures(artifact) | {"dagster/row_count": frame.height, "best": table(best)}
+    shown: Metadata = {"best": table(frame.head(5).select("rank", "score", "source", "text", "nearest_target_text"))}
     if selected.height:
-        shown["scores"] = picture(
-            "scores, and where the selection ends",
-            plots.scores_with_cut(scores.get_column("score"), selected.get_column("score")),
-        )
-    shown["sources"] = picture("sources before and after", plots.shares(_shares(scores.sort("source")), _shares(frame)))
+        shown["scores"] = _md(plots.scores_with_cut(scores.get_column("score"), selected.get_column("score")))
+    shown["sources"] = _md(plots.shares(_shares(scores.sort("source")), _shares(frame)))
     summary: Mapping[str, Any] = artifact.manifest.summary
     curve, clusters = summary.get("budget_curve"), summary.get("cluster_shares")
     if curve:
-        shown["budget_curve"] = picture(
-            "sum of gradients by budget", plots.budget_curves({"selection": _points(curve)})
-        )
+        shown["budget_curve"] = _md(plots.budget_curves({"selection": _points(curve)}))
     if clusters:
         shown["target_clusters_served"] = table(pl.DataFrame(clusters))
-    return shown | {
+    return {
+        **shown,
         "parquet": dg.MetadataValue.path(artifact.file("subset.parquet")),
         "jsonl": dg.MetadataValue.path(artifact.file("subset.jsonl")),
+        **figures(artifact),
+        "dagster/row_count": frame.height,
     }
 
 
@@ -147,13 +144,11 @@ def training(artifact: Artifact, ui_url: str) -> Metadata:
     from gotd_assets.defs import plots
 
     report: dict[str, Any] = json.loads(artifact.file("training.json").read_text(encoding="utf-8"))
-    shown = figures(artifact)
     run = f"{ui_url}/#/experiments/{report['experiment_id']}/runs/{report['mlflow_run_id']}"
-    shown["mlflow_run"] = dg.MetadataValue.url(run)
+    shown: Metadata = {"mlflow_run": dg.MetadataValue.url(run)}
     if report.get("loss_curve"):
-        shown["loss"] = picture("training loss", plots.curve(report["loss_curve"], "step", "loss"))
-    shown["model"] = dg.MetadataValue.path(artifact.path / "model")
-    return shown
+        shown["loss"] = _md(plots.curve(report["loss_curve"], "step", "loss"))
+    return shown | {"model": dg.MetadataValue.path(artifact.path / "model")} | figures(artifact)
 
 
 def task(artifact: Artifact) -> Metadata:
@@ -178,7 +173,7 @@ def task(artifact: Artifact) -> Metadata:
         "labels saved at equal accuracy",
         ["out of reach" if saved[str(n)] is None else f"{saved[str(n)]:.0f}" for n in means.get_column("labels")],
     )
-    return figures(artifact) | {"curve": table(means.with_columns(column))}
+    return {"curve": table(means.with_columns(column))} | figures(artifact)
 
 
 def sketch(artifact: Artifact) -> Metadata:
@@ -192,8 +187,14 @@ def report(artifact: Artifact) -> Metadata:
 
     content: dict[str, Any] = json.loads(artifact.file("report.json").read_text(encoding="utf-8"))
     curves = {method["method"]: method["budget_curve"] for method in content["methods"] if method.get("budget_curve")}
-    shown = {"report": dg.MetadataValue.md(artifact.file("report.md").read_text(encoding="utf-8"))} | figures(artifact)
-    return shown | ({"budget_curves": picture("sum of gradients", plots.budget_curves(curves))} if curves else {})
+    shown: Metadata = {"report": _md(artifact.file("report.md").read_text(encoding="utf-8"))}
+    if curves:
+        shown["budget_curves"] = _md(plots.budget_curves(curves))
+    return shown | figures(artifact)
+
+
+def _md(text: str) -> dg.MetadataValue[Any]:
+    return dg.MetadataValue.md(text)
 
 
 def _shares(documents: pl.DataFrame) -> dict[str, float]:
@@ -209,7 +210,7 @@ def _pairs(key: str, value: str, mapping: Mapping[str, Json]) -> dg.MetadataValu
     return table(pl.DataFrame({key: list(mapping), value: [str(entry) for entry in mapping.values()]}))
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, width: int) -> str:
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     text = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
-    return text if len(text) <= _TEXT_WIDTH else text[: _TEXT_WIDTH - 1] + "…"
+    return text if len(text) <= width else text[: width - 1] + "…"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import importlib.metadata
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 
+from gotd_assets.conditions import current_conditions, installed_packages
 from gotd_assets.defs import columns, tags
 from gotd_assets.defs.checks.check import Check
 from gotd_assets.defs.checks.registry import CHECKS
@@ -129,6 +128,7 @@ class Station:
             step=self.context.op_execution_context.get_step_execution_context().step.key,
             reused=reused,
             packages=installed_packages(),
+            conditions=current_conditions(self.project.settings),
         )
         if record is not None:
             materialisation = record(artifact, materialisation)
@@ -151,12 +151,12 @@ class Station:
                 for check, finding in checked
             ],
             metadata={
+                **describe(artifact),
                 "version": artifact.version,
                 "reused": reused,
                 "folder": dg.MetadataValue.path(artifact.path),
                 "seconds": round(time.monotonic() - started, 2),
                 **columns.described(artifact, self.context.asset_key.path[:-1]),
-                **describe(artifact),
             },
         )
 
@@ -259,29 +259,3 @@ def _metadata_value(value: float | str) -> dg.MetadataValue[Any]:
             return dg.MetadataValue.float(value)
         case _:
             return dg.MetadataValue.text(value)
-
-
-_PACKAGES = (
-    "dagster",
-    "duckdb",
-    "faiss-cpu",
-    "faiss-gpu",
-    "geomloss",
-    "gotd-assets",
-    "mlflow",
-    "numpy",
-    "polars",
-    "pyarrow",
-    "tokenizers",
-    "torch",
-    "transformers",
-)
-
-
-def installed_packages() -> dict[str, str]:
-    """Version of every installed package whose version can change a result."""
-    found = {}
-    for name in _PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found

@@ -57,6 +57,7 @@ class Materialisation:
         step: Dagster step key.
         reused: the artifact was there already and nothing was computed.
         packages: version of every installed package that matters, by name.
+        conditions: what else can change bytes, by name: threads, processor, platform, settings that stand in no version.
         source_files: the user's files the artifact was read from.
         documents: candidates: doc_id, source, origin.
         members: of a selection: doc_id, source, origin, rank (from 1), score (may be null).
@@ -83,6 +84,7 @@ class Materialisation:
     step: str | None = None
     reused: bool = False
     packages: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    conditions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     source_files: Sequence[SourceFile] = ()
     documents: Table | None = None
     members: Table | None = None
@@ -130,6 +132,7 @@ class Materialisation:
         step: str | None = None,
         reused: bool = False,
         packages: Mapping[str, str] | None = None,
+        conditions: Mapping[str, str] | None = None,
         source_files: Sequence[SourceFile] = (),
         documents: Table | None = None,
         members: Table | None = None,
@@ -154,6 +157,7 @@ class Materialisation:
             step=step,
             reused=reused,
             packages=packages or {},
+            conditions=conditions or {},
             source_files=source_files,
             documents=documents,
             members=members,

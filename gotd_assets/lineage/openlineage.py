@@ -92,7 +92,13 @@ def _run_facets(row: dict[str, Any], namespace: str) -> dict[str, Any]:
     facets = {
         "tags": _facet(
             "facets/1-0-0/TagsRunFacet.json",
-            tags=[{"key": key, "value": value, "source": "DAGSTER"} for key, value in tags.items() if value],
+            tags=[
+                *({"key": key, "value": value, "source": "DAGSTER"} for key, value in tags.items() if value),
+                *(
+                    {"key": item["name"], "value": item["value"], "source": "CONDITIONS"}
+                    for item in json.loads(row["conditions"] or "[]")
+                ),
+            ],
         )
     }
     if _is_uuid(row["run_id"]):

@@ -73,7 +73,7 @@ def write(connection: duckdb.DuckDBPyConnection, materialisation: Materialisatio
         },
     )
     ((artifact_key,),) = found.fetchall()
-    packages = dict(materialisation.packages)
+    packages, conditions = dict(materialisation.packages), dict(materialisation.conditions)
     event = {
         "event_key": event_key,
         "artifact_key": artifact_key,
@@ -83,6 +83,7 @@ def write(connection: duckdb.DuckDBPyConnection, materialisation: Materialisatio
         "step": materialisation.step,
         "reused": materialisation.reused,
         "environment_id": fingerprint(packages) if packages else None,
+        "conditions_id": fingerprint(conditions) if conditions else None,
     }
     run(connection, "record_event", event)
     if materialisation.training is not None:
@@ -125,11 +126,13 @@ def _register_details(connection: duckdb.DuckDBPyConnection, materialisation: Ma
     frames = {
         "incoming_inputs": _frame(("input_name", "input_version"), list(materialisation.inputs.items())),
         "incoming_packages": _frame(("package", "package_version"), list(materialisation.packages.items())),
+        "incoming_conditions": _frame(("condition", "value"), list(materialisation.conditions.items())),
         "incoming_files": _frame(
             ("file", "size", "sha256"), [(file.name, file.size, file.sha256) for file in materialisation.files]
         ),
         "incoming_source_files": _frame(
-            ("path", "size", "sha256"), [(file.path, file.size, file.sha256) for file in materialisation.source_files]
+            ("path", "size", "sha256", "position"),
+            [(file.path, file.size, file.sha256, number) for number, file in enumerate(materialisation.source_files)],
         ),
     }
     for name, frame in frames.items():
@@ -137,7 +140,7 @@ def _register_details(connection: duckdb.DuckDBPyConnection, materialisation: Ma
 
 
 def _frame(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> pl.DataFrame:
-    schema = {column: pl.Int64() if column == "size" else pl.String() for column in columns}
+    schema = {column: pl.Int64() if column in ("size", "position") else pl.String() for column in columns}
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 

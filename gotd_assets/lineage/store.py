@@ -130,7 +130,7 @@ class LineageStore:
         Returns:
             One dict per artifact, the one asked for last: asset, partition, name, version, code_version, parameters
             (dict), inputs (dict name to version), files and source_files (lists of dicts with size and sha256),
-            packages (dict name to version), path (str or None).
+            packages (dict name to version), conditions (dict name to value), path (str or None).
 
         Raises:
             LineageError: no such artifact, or more than one.
@@ -172,7 +172,9 @@ def _resolve(connection: duckdb.DuckDBPyConnection, document: str) -> str:
 
 
 def _decoded(row: dict[str, Any]) -> dict[str, Any]:
-    named = {key: {item["name"]: item["version"] for item in _list(row[key])} for key in ("inputs", "packages")}
+    named = {
+        key: {item["name"]: item["version"] for item in _list(row[key])} for key in ("inputs", "packages", "conditions")
+    }
     return {
         **{key: row[key] for key in ("asset", "partition", "name", "version", "code_version", "path")},
         "parameters": json.loads(row["parameters"]),

@@ -9,7 +9,7 @@ from pathlib import Path
 from gotd_assets.storage import write_atomically
 from gotd_assets.study import plots
 from gotd_assets.study.results import Results
-from gotd_assets.study.statistics import Difference, Mean, mean_of
+from gotd_assets.study.statistics import Mean, mean_of
 from gotd_assets.study.verdicts import losses, verdicts
 
 _HEAD = """# Study: the methods side by side on real text
@@ -192,7 +192,7 @@ def _perplexity_table(results: Results, target: str, regime: str) -> str:
         if mean is None:
             continue
         against = [
-            _difference(results.difference(target, regime, method, other)) if other != method else ""
+            str(results.difference(target, regime, method, other) or "–") if other != method else ""
             for other in ("random", "dsir", "tapt-c")
         ]
         rows.append([method, _number(mean, ".2f"), str(mean.count), *against])
@@ -258,12 +258,3 @@ def _percent(mean: Mean | None) -> str:
     if mean is None:
         return "–"
     return f"{100 * mean.value:.1f} %" + ("" if mean.half_width is None else f" ± {100 * mean.half_width:.1f}")
-
-
-def _difference(difference: Difference | None) -> str:
-    if difference is None:
-        return "–"
-    return (
-        f"{100 * difference.change:+.1f} % [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}], "
-        f"p {difference.p:.2g}"
-    )

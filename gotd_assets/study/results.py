@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gotd_assets.study.statistics import Difference, Mean, compare, mean_of, mean_overlap
+from gotd_assets.study.statistics import Mean, mean_of, mean_overlap
+from gotd_assets.training.comparison import Difference, compare
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -1,17 +1,12 @@
-"""Means with intervals, and paired comparisons of models on the same documents."""
+"""Means with intervals, and overlaps of selections."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
 import numpy as np
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-_RESAMPLES = 4000
 _CONFIDENCE = 0.95
 
 
@@ -24,27 +19,6 @@ class Mean:
     count: int
 
 
-@dataclasses.dataclass(frozen=True)
-class Difference:
-    """How much a model is better or worse than another on the same documents, below zero for better.
-
-    Attributes:
-        change: perplexity over the other's, less one.
-        low, high: its 95 % interval, by bootstrap over seeds and documents, both drawn anew.
-        p: how likely documents would differ that much or more, either way, if the sign of each one's difference were
-            a coin's (4,000 draws of the signs; seeds averaged).
-        seeds: seeds that both models have.
-        documents: documents compared.
-    """
-
-    change: float
-    low: float
-    high: float
-    p: float
-    seeds: int
-    documents: int
-
-
 def mean_of(values: Sequence[float]) -> Mean:
     """Mean of at least one value."""
     from scipy.stats import t
@@ -54,41 +28,6 @@ def mean_of(values: Sequence[float]) -> Mean:
         return Mean(float(array.mean()), None, len(array))
     error = float(array.std(ddof=1)) / np.sqrt(len(array))
     return Mean(float(array.mean()), float(t.ppf((1 + _CONFIDENCE) / 2, len(array) - 1) * error), len(array))
-
-
-def compare(
-    ours: Mapping[int, npt.NDArray[Any]], theirs: Mapping[int, npt.NDArray[Any]], tokens: npt.NDArray[Any]
-) -> Difference | None:
-    """Compare two models by seed: `ours[seed]` and `theirs[seed]` are negative log-likelihoods (documents,) in nats.
-
-    Args:
-        ours: of the model in question.
-        theirs: of the one it is compared with; None comes back if no seed is in both.
-        tokens: (documents,) predicted tokens.
-    """
-    seeds = sorted(ours.keys() & theirs.keys())
-    if not seeds:
-        return None
-    gaps = np.stack([ours[seed] - theirs[seed] for seed in seeds]).astype(np.float64)
-    total = float(tokens.sum())
-    per_document = gaps.mean(axis=0)
-    draw = np.random.default_rng(0)
-    n_seeds, n_documents = gaps.shape
-    seed_counts = draw.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=_RESAMPLES) / n_seeds
-    document_counts = draw.multinomial(n_documents, np.full(n_documents, 1 / n_documents), size=_RESAMPLES)
-    sums = np.einsum("rs,sd,rd->r", seed_counts, gaps, document_counts, optimize=True)
-    low, high = np.quantile(sums / (document_counts @ tokens), [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
-    observed = abs(per_document.sum())
-    signs = draw.choice([-1.0, 1.0], size=(_RESAMPLES, n_documents))
-    extreme = int((np.abs(signs @ per_document) >= observed - 1e-12).sum())
-    return Difference(
-        change=float(np.expm1(per_document.sum() / total)),
-        low=float(np.expm1(low)),
-        high=float(np.expm1(high)),
-        p=(extreme + 1) / (_RESAMPLES + 1),
-        seeds=n_seeds,
-        documents=n_documents,
-    )
 
 
 def mean_overlap(selections: Sequence[Sequence[str]]) -> float | None:

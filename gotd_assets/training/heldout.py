@@ -116,6 +116,8 @@ def evaluate_perplexity(
 ) -> dict[str, PerplexityReport]:
     """Perplexity of several models on the same held-out documents, one model in memory at a time.
 
+    Empty if nothing is held out: of a target with a single text everything guides the selection.
+
     Args:
         settings: objective, lengths, number of documents, precision and device; names the base model.
         models: by name the folder that pre-fine-tuning wrote for a model, or None for the base model.
@@ -125,12 +127,12 @@ def evaluate_perplexity(
         progress: is told how far the work is.
 
     Raises:
-        InputError: there are no held-out documents, or a model cannot be loaded.
+        InputError: held-out documents cannot be read, or a model cannot be loaded.
         TrainingError: a model's likelihoods are not finite.
     """
     texts = heldout_texts(heldout, settings.evaluation_documents)
     if not texts:
-        raise InputError(f"there are no held-out documents in {heldout} (documents-*.parquet) to measure perplexity on")
+        return {}
     device = choose_device(settings.device)
     reports = {}
     for name, folder in models.items():

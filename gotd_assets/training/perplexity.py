@@ -29,7 +29,7 @@ class PerplexityReport:
 
     Attributes:
         perplexity: exp of the mean negative log-likelihood per predicted token, every token counting the same.
-        low, high: its 95 % interval, by bootstrap over documents.
+        low, high: its 95 % interval, by bootstrap over documents; None for a single document.
         documents: number of documents measured.
         skipped: documents with no token to predict, left out.
         tokens: number of predicted tokens.
@@ -41,8 +41,8 @@ class PerplexityReport:
     """
 
     perplexity: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     documents: int
     skipped: int
     tokens: int
@@ -74,12 +74,12 @@ class PerplexityReport:
         """Report from sums per document (at least one document)."""
         nll = np.asarray(document_nll, dtype=np.float64)
         tokens = np.asarray(document_tokens, dtype=np.int64)
-        low, high = np.quantile(_resampled(nll, tokens), (0.025, 0.975))
+        low, high = np.quantile(_resampled(nll, tokens), (0.025, 0.975)) if len(nll) > 1 else (None, None)
         mean = float(nll.sum() / tokens.sum())
         return cls(
             perplexity=_exp(mean),
-            low=_exp(float(low)),
-            high=_exp(float(high)),
+            low=None if low is None else _exp(float(low)),
+            high=None if high is None else _exp(float(high)),
             documents=len(nll),
             skipped=skipped,
             tokens=int(tokens.sum()),

@@ -14,6 +14,7 @@ import polars as pl
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import Json, file_sha256, fingerprint
 from gotd_assets.storage import write_atomically
+from gotd_assets.training.comparison import Difference, compare_reports
 from gotd_assets.training.heldout import base_perplexity, heldout_texts, measure
 from gotd_assets.training.layers import choose_trainable
 from gotd_assets.training.loop import Step, learning_rate, train
@@ -66,13 +67,22 @@ class TrainingReport:
     before: PerplexityReport | None
     after: PerplexityReport | None
 
+    @property
+    def change(self) -> Difference | None:
+        """Of held-out perplexity by the training, paired by document."""
+        return compare_reports(self.after, self.before)
+
     def as_summary(self) -> dict[str, Json]:
         """The figures worth showing, flat."""
+        change = self.change
         return {
             "mlflow_run_id": self.mlflow_run_id,
             "base_model_version": self.base_model_version,
             "perplexity_before": self.before.perplexity if self.before else None,
             "perplexity_after": self.after.perplexity if self.after else None,
+            "perplexity_change": change.change if change else None,
+            "perplexity_change_low": change.low if change else None,
+            "perplexity_change_high": change.high if change else None,
             "final_loss": self.loss_curve[-1][1],
             "documents": self.documents,
             "skipped_documents": self.skipped_documents,
@@ -93,6 +103,7 @@ class TrainingReport:
             "loss_curve": [list(point) for point in self.loss_curve],
             "perplexity_before": self.before.as_summary() if self.before else None,
             "perplexity_after": self.after.as_summary() if self.after else None,
+            "perplexity_change": self.change.as_summary() if self.change else None,
         }
 
 
@@ -251,14 +262,12 @@ def _encode(
 
 def _log_heldout(run: TrackedRun, step: int, report: PerplexityReport | None) -> None:
     if report is not None:
-        run.log(
-            step,
-            {
-                "heldout_perplexity": report.perplexity,
-                "heldout_perplexity_low": report.low,
-                "heldout_perplexity_high": report.high,
-            },
-        )
+        figures = {
+            "heldout_perplexity": report.perplexity,
+            "heldout_perplexity_low": report.low,
+            "heldout_perplexity_high": report.high,
+        }
+        run.log(step, {name: value for name, value in figures.items() if value is not None})
 
 
 def _checksums(folder: Path) -> dict[str, str]:

@@ -10,11 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from gotd_assets.training.comparison import Difference, compare_reports
+
 if TYPE_CHECKING:
     from gotd_assets.fingerprint import Json
+    from gotd_assets.training.perplexity import PerplexityReport
 
 _EXAMPLES = 10
 _WIDTH = 150
+BASE = "base"
+# What tables compare with; report.json has every pair.
+REFERENCES = (BASE, "random", "dsir", "tapt-c")
+_HOW_COMPARED = (
+    "Change of perplexity on the same documents, its 95% interval by a bootstrap over documents, and p by random signs "
+    "(not corrected for the number of comparisons). Each model was trained once: another seed may differ by more."
+)
+NOTHING_HELD_OUT = (
+    "Perplexity was not measured: nothing is held out of this target. Give it more texts, a holdout.share above 0, or files "
+    "of their own in holdout.path."
+)
 _FIGURES = {
     "cut_score": "score of the last document",
     "selectable_helping": "candidates that help (calibrated gradient below 0)",
@@ -36,7 +50,7 @@ class MethodOutcome:
         method: its name.
         subset: the selection, best first (doc_id, text, source, score, nearest_target_text, …).
         worth: before, after, mixing of the transport cost.
-        perplexity: of the pre-fine-tuned model on held-out target text, with its interval.
+        perplexity: of the pre-fine-tuned model on held-out target text; None if nothing is held out.
         training: mlflow_run_id and other facts of the training run.
         worth_by_mixing: worth for further λ.
         selection: figures of the selection (diversity, budget curve, how many candidates help).
@@ -45,7 +59,7 @@ class MethodOutcome:
     method: str
     subset: pl.DataFrame
     worth: Mapping[str, Json]
-    perplexity: Mapping[str, Json]
+    perplexity: PerplexityReport | None
     training: Mapping[str, Any]
     worth_by_mixing: Sequence[Mapping[str, Json]] = ()
     selection: Mapping[str, Json] = dataclasses.field(default_factory=dict)
@@ -54,33 +68,55 @@ class MethodOutcome:
 def write_report(
     target: str,
     pool: Mapping[str, int],
-    base_perplexity: Mapping[str, Json],
+    base: PerplexityReport | None,
     outcomes: Sequence[MethodOutcome],
     out: Path,
 ) -> dict[str, Json]:
     """Write report.json and report.md to `out`; return the figures worth comparing across runs.
 
+    Perplexities are compared with each other document by document: their own intervals say how much held-out documents
+    differ, which is the same for all models, and may overlap where every document got better.
+
     Args:
         target: name of the target.
         pool: candidates per source.
-        base_perplexity: of the base model.
+        base: perplexity of the base model on the same documents; None if nothing is held out.
         outcomes: one per method, the one of most interest first.
         out: an existing folder.
     """
     content: dict[str, Any] = {
         "target": target,
         "pool": dict(pool),
-        "base_perplexity": dict(base_perplexity),
-        "methods": [_outcome(outcome, pool) for outcome in outcomes],
+        "base_perplexity": None if base is None else base.as_summary(),
+        "methods": [
+            _outcome(outcome, pool) | {"perplexity_changes": _changes(outcome, base, outcomes)} for outcome in outcomes
+        ],
     }
     (out / "report.json").write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
     (out / "report.md").write_text(_markdown(content), encoding="utf-8")
-    figures: dict[str, Json] = {"perplexity_base": base_perplexity["perplexity"]}
+    figures: dict[str, Json] = {} if base is None else {"perplexity_base": base.perplexity}
     for outcome in outcomes:
         name = outcome.method.replace("-", "_")
-        figures[f"perplexity_{name}"] = outcome.perplexity["perplexity"]
+        if outcome.perplexity is not None:
+            figures[f"perplexity_{name}"] = outcome.perplexity.perplexity
+        change = compare_reports(outcome.perplexity, base)
+        if change is not None:
+            figures |= {
+                f"perplexity_change_{name}": change.change,
+                f"perplexity_change_low_{name}": change.low,
+                f"perplexity_change_high_{name}": change.high,
+            }
         figures[f"transport_cost_after_{name}"] = outcome.worth["after"]
     return figures
+
+
+def _changes(
+    outcome: MethodOutcome, base: PerplexityReport | None, outcomes: Sequence[MethodOutcome]
+) -> dict[str, dict[str, Json]]:
+    """How perplexity differs from the base model's and from that after every other method."""
+    others = {BASE: base} | {other.method: other.perplexity for other in outcomes if other is not outcome}
+    found = {name: compare_reports(outcome.perplexity, other) for name, other in others.items()}
+    return {name: change.as_summary() for name, change in found.items() if change is not None}
 
 
 def _outcome(outcome: MethodOutcome, pool: Mapping[str, int]) -> dict[str, Any]:
@@ -93,7 +129,7 @@ def _outcome(outcome: MethodOutcome, pool: Mapping[str, int]) -> dict[str, Any]:
         "worth_by_mixing": [dict(worth) for worth in outcome.worth_by_mixing],
         "budget_curve": outcome.selection.get("budget_curve", []),
         "figures": {key: outcome.selection[key] for key in _FIGURES if outcome.selection.get(key) is not None},
-        "perplexity": dict(outcome.perplexity),
+        "perplexity": None if outcome.perplexity is None else outcome.perplexity.as_summary(),
         "mlflow_run_id": outcome.training["mlflow_run_id"],
         "per_source": {source: counts.get(source, 0) for source in pool},
         "best": outcome.subset.head(_EXAMPLES).select(columns).to_dicts(),
@@ -119,18 +155,24 @@ def _markdown(content: Mapping[str, Any]) -> str:
     lines += _table(
         ["", "transport cost to target", "held-out perplexity", "95% interval", "MLflow run"],
         [
-            ["pool / base model", f"{methods[0]['worth']['before']:.5f}", *_perplexity(content["base_perplexity"]), ""],
+            [
+                "pool / base model",
+                f"{methods[0]['worth']['before']:.5f}",
+                *perplexity_cells(content["base_perplexity"]),
+                "",
+            ],
             *(
                 [
                     f"with {m['method']} ({m['documents']} documents)",
                     f"{m['worth']['after']:.5f}",
-                    *_perplexity(m["perplexity"]),
+                    *perplexity_cells(m["perplexity"]),
                     m["mlflow_run_id"],
                 ]
                 for m in methods
             ),
         ],
     )
+    lines += _compared(content["base_perplexity"], methods)
     lines += _evidence(methods)
     for m in methods[:1]:
         lines += [f"## Best documents by {m['method']}", ""]
@@ -142,6 +184,47 @@ def _markdown(content: Mapping[str, Any]) -> str:
             ],
         )
     return "\n".join(lines)
+
+
+def _compared(base: Mapping[str, Any] | None, methods: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Perplexities against each other, or why there are none."""
+    lines = ["## Perplexity, document by document", ""]
+    if base is None:
+        return [*lines, NOTHING_HELD_OUT, ""]
+    references = references_of(methods)
+    if not references:
+        return [*lines, "One held-out document: differences have no interval. Hold out more.", ""]
+    lines += [
+        _HOW_COMPARED,
+        "",
+    ]
+    rows = [[m["method"], *(change_cell(m, reference) for reference in references)] for m in methods]
+    return lines + _table(["", *(f"against {name_of(reference)}" for reference in references)], rows)
+
+
+def references_of(methods: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What `methods` of a report are compared with in tables."""
+    known = {name for m in methods for name in m.get("perplexity_changes", {})}
+    return [name for name in REFERENCES if name in known]
+
+
+def name_of(reference: str) -> str:
+    """A reference's name for people."""
+    return "the base model" if reference == BASE else reference
+
+
+def change_cell(method: Mapping[str, Any], reference: str) -> str:
+    """How a method of a report compares with `reference`, as text; empty with itself."""
+    change = method["perplexity_changes"].get(reference)
+    return "" if change is None else str(Difference(**change))
+
+
+def perplexity_cells(figures: Mapping[str, Any] | None) -> list[str]:
+    """A perplexity of a report and its interval, as text."""
+    if figures is None:
+        return ["not measured", ""]
+    low, high = figures["perplexity_low"], figures["perplexity_high"]
+    return [f"{figures['perplexity']:.2f}", "one document" if low is None else f"{low:.2f} – {high:.2f}"]
 
 
 def _evidence(methods: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -164,10 +247,6 @@ def _evidence(methods: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _figure(value: Any) -> str:
     return "" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-
-
-def _perplexity(figures: Mapping[str, Any]) -> list[str]:
-    return [f"{figures['perplexity']:.2f}", f"{figures['perplexity_low']:.2f} – {figures['perplexity_high']:.2f}"]
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -1,6 +1,7 @@
 """`gotd reproduce`: a selection made again from the record, in a real project."""
 
 import json
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -23,21 +24,51 @@ def files_below(folder: Path) -> dict[str, int]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     make_project(folder, selection={"budget": 8, "methods": ["gotd"]})
-    done = gotd(folder, "run")
+    # Not the number that the tests' other processes have.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "2")
+        done = gotd(folder, "run")
     assert done.returncode == 0, done.stdout + done.stderr
+    # What gotd.yaml says from now on is not what the selection was made with.
+    path = folder / "gotd.yaml"
+    text = path.read_text().replace("budget: 8", "budget: 5").replace("data/news.jsonl", "data/*.jsonl")
+    changed = {
+        "transport": {"cost": "euclidean", "epsilon": 0.5},
+        "preparation": {"unicode": "NFKC", "min_chars": 50},
+        "duplicates": {"near": False},
+        "checks": {"max_source_share": 0.01, "min_documents": 1000},
+    }
+    path.write_text(yaml.safe_dump({**yaml.safe_load(text), **changed}))
     return folder
 
 
+def threads(database: Path, run_count: int) -> set[str]:
+    """Threads of the solves in the newest `run_count` Dagster runs, asked with nothing but DuckDB."""
+    with duckdb.connect(str(database), read_only=True) as connection:
+        rows = connection.execute(
+            "SELECT c.value FROM (SELECT e.* FROM events AS e JOIN artifacts AS a ON a.artifact_key = e.artifact_key "
+            "WHERE a.asset = 'ot_potentials' ORDER BY e.created_at DESC LIMIT $count) AS e "
+            "JOIN conditions AS c ON c.conditions_id = e.conditions_id AND c.condition = 'torch_threads'",
+            {"count": run_count},
+        ).fetchall()
+    return {value for (value,) in rows}
+
+
 @pytest.mark.parametrize("arguments", [[], pytest.param(["--all"], marks=pytest.mark.slow)])
-def test_the_same_bytes_come_out_and_the_project_is_untouched(project: Path, arguments: list[str]) -> None:
+def test_the_same_bytes_come_out_with_the_settings_and_threads_of_then(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
     version = selection_of(project).version
     before = files_below(project / ".gotd" / "artifacts")
-    done = gotd(project, "reproduce", version[:8], *arguments)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    done = gotd(project, "reproduce", version[:8], "--keep", str(tmp_path / "kept"), *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"version {version}: 2 files" in " ".join(done.stdout.split())
     assert ("verified and reused" in done.stdout) == (not arguments)
     assert files_below(project / ".gotd" / "artifacts") == before
     assert not list((project / ".gotd" / "tmp").glob("reproduce-*"))
+    assert threads(project / ".gotd" / "lineage.duckdb", 1) == {"2"}
+    assert threads(tmp_path / "kept" / "lineage.duckdb", 1) == {"2"}
 
 
 def test_a_source_file_that_changed_is_refused_by_name(project: Path) -> None:
@@ -53,16 +84,14 @@ def test_a_source_file_that_changed_is_refused_by_name(project: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_setting_that_changed_is_named(project: Path) -> None:
-    path = project / "gotd.yaml"
+def test_files_of_that_time_may_stand_elsewhere(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(project / "data", tmp_path / "then" / "data")
+    shutil.copytree(project / "encoder", tmp_path / "then" / "encoder")
+    path = project / "data" / "mixed.jsonl"
     text = path.read_text()
-    path.write_text(yaml.safe_dump({**yaml.safe_load(text), "transport": {"cost": "euclidean"}}))
+    path.write_text(json.dumps({"text": "all else is gone"}) + "\n")
     try:
-        done = gotd(project, "reproduce", selection_of(project).version)
-        assert done.returncode == 1
-        assert "ot_potentials[film]: parameter cost was sqeuclidean, now euclidean" in " ".join(done.stdout.split())
-        (project / "then.yaml").write_text(text)
-        done = gotd(project, "reproduce", selection_of(project).version, "--settings", "then.yaml")
+        done = gotd(project, "reproduce", selection_of(project).version, "--files", str(tmp_path / "then"))
         assert done.returncode == 0, done.stdout + done.stderr
     finally:
         path.write_text(text)
@@ -75,12 +104,17 @@ def test_a_record_of_other_bytes_is_told_apart(project: Path, tmp_path: Path) ->
     backup = database.read_bytes()
     with duckdb.connect(str(database)) as connection:
         connection.execute("UPDATE files SET sha256 = repeat('0', 64) WHERE file = 'subset.parquet'")
+        connection.execute("UPDATE conditions SET value = 'a processor of then' WHERE condition = 'processor'")
+        connection.execute("UPDATE packages SET package_version = '0.1' WHERE package = 'torch'")
     try:
         done = gotd(project, "reproduce", artifact.version, "--keep", str(tmp_path / "kept"))
         assert done.returncode == 1
         shown = " ".join(done.stdout.split())
         assert "subset.parquet: sha256" in shown
         assert "instead of 0000000000000000…" in shown
+        assert "processor was a processor of then, now " in shown
+        assert "package torch was 0.1, now " in shown
+        assert "torch_threads" not in shown
         assert (tmp_path / "kept" / "artifacts" / "selected_subset").is_dir()
     finally:
         database.write_bytes(backup)

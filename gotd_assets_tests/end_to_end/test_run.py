@@ -71,9 +71,15 @@ def test_the_report_tells_the_story(finished: tuple[Path, str]) -> None:
     assert gotd_outcome["worth"]["after"] < random_outcome["worth"]["after"]
     assert gotd_outcome["worth"]["after"] < gotd_outcome["worth"]["before"]
     assert gotd_outcome["perplexity"]["perplexity"] < report["base_perplexity"]["perplexity"]
+    change = gotd_outcome["perplexity_changes"]["base"]
+    ratio = gotd_outcome["perplexity"]["perplexity"] / report["base_perplexity"]["perplexity"]
+    assert change["change"] == pytest.approx(ratio - 1)
+    assert change["low"] < change["change"] < change["high"]
+    assert random_outcome["perplexity_changes"].keys() == {"base", "gotd"}
     shown = gotd(folder, "report", "film")
     assert shown.returncode == 0
     assert gotd_outcome["mlflow_run_id"] in shown.stdout
+    assert "against the base model" in " ".join(shown.stdout.split())
 
 
 def test_mlflow_names_dagster_and_the_selection(finished: tuple[Path, str]) -> None:
@@ -222,13 +228,18 @@ def test_what_is_wrong_is_said_in_a_sentence(tmp_path: Path, changes: dict[str, 
     assert "Traceback" not in done.stderr
 
 
-def test_a_target_of_one_document_is_selected_for_and_says_it_cannot_be_evaluated(tmp_path: Path) -> None:
+def test_a_target_of_one_document_is_selected_for_trained_on_and_reported_without_perplexity(tmp_path: Path) -> None:
     make_project(tmp_path)
     write_jsonl(tmp_path / "data" / "target.jsonl", sentences("film", 1, 9))
     done = gotd(tmp_path, "run")
+    assert done.returncode == 0, done.stderr
     assert current(tmp_path, "selected_subset", "film/gotd").manifest.summary["documents"] == 8
-    assert done.returncode == 1
-    assert "there are no held-out documents" in " ".join(done.stderr.split())
+    shown = gotd(tmp_path, "report", "film")
+    assert shown.returncode == 0, shown.stderr
+    assert "nothing is held out of this target" in " ".join(shown.stdout.split())
+    report = json.loads(current(tmp_path, "evaluation_report", "film").file("report.json").read_text())
+    assert report["base_perplexity"] is None
+    assert report["methods"][0]["worth"]["after"] < report["methods"][0]["worth"]["before"]
 
 
 def test_a_record_of_fifty_megabytes_is_quarantined_and_the_rest_is_used(tmp_path: Path) -> None:

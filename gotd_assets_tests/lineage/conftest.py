@@ -115,6 +115,7 @@ def record_revision(world: World, target: str, revision: int) -> None:
             created_at=time,
             run_id=run_id,
             packages={"polars": "2.1.0", "torch": "2.13.0"},
+            conditions={"torch_threads": f"{2 + revision}", "processor": "a processor"},
         )
     )
     chosen = (

@@ -242,6 +242,8 @@ def test_model_origin_reaches_checksums_parameters_packages_and_seeds(world: Wor
         ("candidate_scores[imdb]", "parameter", "seed", "3"),
         ("candidate_scores[imdb]", "code version", "candidate_scores", "2"),
         ("candidate_scores[imdb]", "package", "torch", "2.13.0"),
+        ("candidate_scores[imdb]", "condition", "torch_threads", "3"),
+        ("candidate_scores[imdb]", "condition", "processor", "a processor"),
         ("candidate_scores[imdb]", "external input", "encoder", "minilm@abc"),
         ("target_documents[imdb]", "source file", "/targets/imdb.txt", f"sha256 {version('target', 'imdb')}, 5 bytes"),
         (

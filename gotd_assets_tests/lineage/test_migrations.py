@@ -1,5 +1,7 @@
 """A database of an older release is brought forward whole or not at all; one of a newer release is left alone."""
 
+import dataclasses
+import hashlib
 import os
 import shutil
 import subprocess
@@ -11,11 +13,32 @@ import duckdb
 import pytest
 
 from gotd_assets.errors import LineageError
-from gotd_assets.lineage import LineageStore
+from gotd_assets.lineage import LineageStore, Materialisation
 from gotd_assets.lineage.statements import migrations, sql_directory
+from gotd_assets.storage import ArtifactFile
 from gotd_assets_tests.lineage.conftest import World
 
 NEXT = len(migrations()) + 1
+# Databases made by these are in use: a changed one would leave them with another schema than new ones.
+RELEASED = {
+    1: "db1ad21c6bafaca64b6165c440bc0d9dd6574cc55141a8ec0451db19b5508eaa",
+    2: "59f4c1b2a86e27271b911ce4d502dd055cf2fab34500b2dfd467ad1f6075c13e",
+}
+# What the first release recorded: a file that was read, a model made of it, and the model used again.
+FIRST_RELEASE_ROWS = """
+INSERT INTO artifacts VALUES
+    (1, 'raw_candidates', 'news', 'raw_candidates[news]', 'aaaaaaaa-raw', '1', '{"seed": 3}', '{}', NULL),
+    (2, 'pre_fine_tuned_model', 'imdb', 'pre_fine_tuned_model[imdb]', 'bbbbbbbb-model', '2', '{}', '{}', '/artifacts/m');
+INSERT INTO edges VALUES (2, 'raw_candidates[news]', 'aaaaaaaa-raw');
+INSERT INTO source_files VALUES (1, 'data/news.jsonl', 5, repeat('1', 64));
+INSERT INTO events VALUES
+    ('e1', 1, TIMESTAMP '2026-01-01 10:00', TIMESTAMP '2026-01-01 10:00', 'r1', 's', false, 'packages-1', false),
+    ('e2', 2, TIMESTAMP '2026-01-01 11:00', TIMESTAMP '2026-01-01 11:00', 'r1', 's', false, 'packages-1', false),
+    ('e3', 2, TIMESTAMP '2026-01-02 11:00', TIMESTAMP '2026-01-02 11:00', 'r2', 's', true, 'packages-1', false);
+INSERT INTO packages VALUES ('packages-1', 'torch', '2.13.0');
+INSERT INTO files VALUES (2, 'e2', 'model.safetensors', 11, repeat('2', 64));
+INSERT INTO schema_migrations VALUES (1, 'lineage', TIMESTAMP '2026-01-01 09:00');
+"""
 OPEN = """
 import sys
 from pathlib import Path
@@ -40,7 +63,9 @@ def next_release(tmp_path: Path) -> Path:
         "CREATE OR REPLACE MACRO reviews_of() AS TABLE FROM reviews;\n"
     )
     statement = root / "sql" / "statements" / "record_event.sql"
-    statement.write_text(statement.read_text().replace("recorded AND other\n", "recorded AND other, 'nobody'\n"))
+    statement.write_text(
+        statement.read_text().replace("$conditions_id\nFROM comparison", "$conditions_id, 'nobody'\nFROM comparison")
+    )
     return root
 
 
@@ -96,6 +121,42 @@ def test_a_migration_that_fails_changes_nothing(world: World, next_release: Path
     assert process.returncode != 0
     assert "no_such_table" in complaint
     assert LineageStore(world.store.path).audit("selection_history").equals(before)
+
+
+@pytest.mark.parametrize("number", RELEASED)
+def test_a_released_migration_is_never_edited(number: int) -> None:
+    assert hashlib.sha256(migrations()[number - 1].sql.encode()).hexdigest() == RELEASED[number]
+
+
+def test_a_database_of_the_first_release_keeps_its_rows_and_records_conditions_from_then_on(tmp_path: Path) -> None:
+    path = tmp_path / "lineage.duckdb"
+    with duckdb.connect(path) as connection:
+        connection.execute(migrations()[0].sql)
+        connection.execute(FIRST_RELEASE_ROWS)
+    store = LineageStore(path)
+    before = store.audit("model_origin", model="bbbbbbbb")
+    facts = set(before.select("artifact", "kind", "item").iter_rows())
+    assert ("pre_fine_tuned_model[imdb]", "made", "run r1") in facts
+    assert ("pre_fine_tuned_model[imdb]", "reused", "run r2") in facts
+    assert ("pre_fine_tuned_model[imdb]", "package", "torch") in facts
+    assert ("raw_candidates[news]", "source file", "data/news.jsonl") in facts
+    assert not before.filter(before["kind"] == "condition").height
+    assert store.reproduction_record("bbbbbbbb", asset=None)[-1]["conditions"] == {}
+    made = Materialisation(
+        asset="pre_fine_tuned_model",
+        partition="imdb",
+        version="bbbbbbbb-model",
+        code_version="2",
+        files=[ArtifactFile("model.safetensors", 11, "2" * 64)],
+        run_id="r3",
+        conditions={"torch_threads": "4"},
+    )
+    store.record(made)
+    store.record(dataclasses.replace(made, run_id="r4", reused=True, conditions={"torch_threads": "8"}))
+    assert store.reproduction_record("bbbbbbbb", asset=None)[-1]["conditions"] == {"torch_threads": "4"}
+    after = store.audit("model_origin", model="bbbbbbbb")
+    assert after.filter(after["kind"] == "condition").select("item", "detail").rows() == [("torch_threads", "4")]
+    assert set(before.rows()) < set(after.rows())
 
 
 def test_audits_this_release_does_not_know_are_removed_and_changed_ones_renewed(world: World) -> None:

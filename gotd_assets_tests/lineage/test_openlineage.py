@@ -76,6 +76,10 @@ def test_an_event_names_its_inputs_with_versions_and_its_files(world: World) -> 
         ("team", "target_documents[imdb]", version("target_documents[imdb]")),
         ("team", "encoder", "minilm@abc"),
     }
+    assert {(tag["key"], tag["value"]) for tag in scores.run.facets["tags"].tags if tag["source"] == "CONDITIONS"} == {
+        ("torch_threads", "3"),
+        ("processor", "a processor"),
+    }
     (output,) = scores.outputs
     assert output.name == "candidate_scores[imdb]"
     assert output.outputFacets["outputStatistics"].rowCount == world.scored["imdb", 1].height

@@ -1,7 +1,7 @@
 -- title: What exactly made this model?
 -- description: Everything that led to a model (or to any other artifact), back to the user's own files: for each
---   artifact on the way, nearest first, its code version, parameters (seeds among them), package versions, Dagster
---   runs, files and source files with checksums. An input this database has never seen recorded stands as 'external'.
+--   artifact on the way, nearest first, its code version, parameters (seeds among them), package versions, conditions
+--   (threads, processor, platform), Dagster runs, files and source files with checksums. An input this database has never seen recorded stands as 'external'.
 -- parameter model (version): MLflow run id, or version of the artifact, or the first 8 or more characters of either
 -- example: FROM model_origin('5f0c3b7a')
 CREATE OR REPLACE MACRO model_origin(model) AS TABLE
@@ -27,6 +27,13 @@ maker AS (
     JOIN reached ON reached.artifact_key = e.artifact_key
     WHERE e.environment_id IS NOT NULL
     GROUP BY ALL
+),
+-- What was made again under other conditions has both.
+made_under AS (
+    SELECT DISTINCT e.artifact_key, e.conditions_id
+    FROM events AS e
+    JOIN reached ON reached.artifact_key = e.artifact_key
+    WHERE NOT e.reused AND e.conditions_id IS NOT NULL
 ),
 facts AS (
     SELECT r.artifact_key, 1 AS part, 'code version' AS kind, r.asset AS item, r.code_version AS detail FROM reached AS r
@@ -63,6 +70,9 @@ facts AS (
     UNION ALL
     SELECT maker.artifact_key, 8, 'package', p.package, p.package_version
     FROM packages AS p JOIN maker ON maker.environment_id = p.environment_id
+    UNION ALL
+    SELECT made_under.artifact_key, 9, 'condition', c.condition, c.value
+    FROM conditions AS c JOIN made_under ON made_under.conditions_id = c.conditions_id
 )
 SELECT reached.distance, reached.name AS artifact, reached.version, facts.kind, facts.item, facts.detail
 FROM facts

@@ -8,7 +8,9 @@ SELECT e.event_key, e.created_at, e.run_id, e.step, e.reused, a.asset, a.name, a
     (SELECT max(c.row_count) FROM contents AS c WHERE c.artifact_key = a.artifact_key AND c.content <> 'exclusions')
         AS row_count,
     (SELECT string_agg(t.mlflow_run_id, ', ' ORDER BY t.mlflow_run_id) FROM trainings AS t
-     WHERE t.artifact_key = a.artifact_key) AS mlflow_run_ids
+     WHERE t.artifact_key = a.artifact_key) AS mlflow_run_ids,
+    (SELECT to_json(list({'name': c.condition, 'value': c.value} ORDER BY c.condition))
+     FROM conditions AS c WHERE c.conditions_id = e.conditions_id) AS conditions
 FROM events AS e
 JOIN artifacts AS a ON a.artifact_key = e.artifact_key
 WHERE $run_id IS NULL OR e.run_id = $run_id

@@ -22,7 +22,7 @@ SELECT
          SELECT first.event_key FROM files AS first JOIN events AS e ON e.event_key = first.event_key
          WHERE first.artifact_key = a.artifact_key ORDER BY e.created_at LIMIT 1
      )) AS files,
-    (SELECT to_json(list({'path': s.path, 'size': s.size, 'sha256': s.sha256} ORDER BY s.path))
+    (SELECT to_json(list({'path': s.path, 'size': s.size, 'sha256': s.sha256} ORDER BY s.rowid))
      FROM source_files AS s WHERE s.artifact_key = a.artifact_key) AS source_files,
     (SELECT to_json(list({'name': p.package, 'version': p.package_version} ORDER BY p.package))
      FROM packages AS p
@@ -30,7 +30,15 @@ SELECT
          SELECT e.environment_id FROM events AS e
          WHERE e.artifact_key = a.artifact_key AND e.environment_id IS NOT NULL
          ORDER BY e.reused, e.created_at LIMIT 1
-     )) AS packages
+     )) AS packages,
+    -- Those under which the bytes came out that are recorded first.
+    (SELECT to_json(list({'name': c.condition, 'version': c.value} ORDER BY c.condition))
+     FROM conditions AS c
+     WHERE c.conditions_id = (
+         SELECT e.conditions_id FROM events AS e
+         WHERE e.artifact_key = a.artifact_key AND NOT e.reused AND NOT e.files_differ AND e.conditions_id IS NOT NULL
+         ORDER BY e.created_at LIMIT 1
+     )) AS conditions
 FROM reached
 JOIN artifacts AS a ON a.artifact_key = reached.artifact_key
 ORDER BY reached.distance DESC, a.name, a.version;

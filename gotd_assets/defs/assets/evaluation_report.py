@@ -30,7 +30,7 @@ def evaluation_report(placement: Placement) -> dg.AssetsDefinition:
         group_name=placement.group("evaluation"),
         kinds={"pytorch", "markdown"},
         owners=OWNERS,
-        code_version="1",
+        code_version="2",
         pool=placement.pool,
         automation_condition=on_new_model(placement),
     )
@@ -39,7 +39,7 @@ def evaluation_report(placement: Placement) -> dg.AssetsDefinition:
 
         Transport cost from the effective distribution to the target for several λ, diversity and stability of the
         selections, share of each source, and perplexity on held-out target text of the base model and of the model
-        trained on each selection.
+        trained on each selection, compared document by document.
         """
         target = context.partition_key
         station = Station(context, placement, target)
@@ -88,7 +88,7 @@ def evaluation_report(placement: Placement) -> dg.AssetsDefinition:
                         method,
                         subset,
                         worth.as_summary(),
-                        perplexities[method].as_summary(),
+                        perplexities.get(method),
                         training,
                         worth_by_mixing=[other.as_summary() for other in others],
                         selection=subsets[method].manifest.summary,
@@ -96,9 +96,7 @@ def evaluation_report(placement: Placement) -> dg.AssetsDefinition:
                 )
             per_source = candidates.doc_ids().group_by("source", maintain_order=True).len()
             writer.summary.update(
-                write_report(
-                    target, dict(per_source.iter_rows()), perplexities["base"].as_summary(), outcomes, writer.path
-                )
+                write_report(target, dict(per_source.iter_rows()), perplexities.get("base"), outcomes, writer.path)
             )
 
         return station.make(
