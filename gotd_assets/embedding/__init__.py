@@ -1,7 +1,7 @@
 """Text to vectors: encoders and the vector store."""
 
 from gotd_assets.embedding.embed import EmbeddingProgress, EmbeddingReport, embed_documents
-from gotd_assets.embedding.model_files import encoder_version, find_model
+from gotd_assets.embedding.model_files import encoder_version
 from gotd_assets.embedding.vectors import VectorShard, VectorShards, open_vectors
 
 __all__ = [
@@ -11,6 +11,5 @@ __all__ = [
     "VectorShards",
     "embed_documents",
     "encoder_version",
-    "find_model",
     "open_vectors",
 ]

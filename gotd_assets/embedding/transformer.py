@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from gotd_assets.embedding.model_files import find_model, pooling_of
+from gotd_assets.embedding.model_files import SETTING, pooling_of
 from gotd_assets.embedding.pooling import pooled
 from gotd_assets.errors import InputError
+from gotd_assets.model_location import find_model, hub_options
 from gotd_assets.threads import TorchThreads
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class TransformerEncoder:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        path = find_model(settings.model, root)
+        path = find_model(settings.model, root, SETTING)
         name = settings.model if path is None else str(path)
         self.pooling = pooling_of(settings, path)
         self.device = torch.device(_device(settings.device))
@@ -47,7 +48,9 @@ class TransformerEncoder:
         if is_converted and self.device.type != "cpu":
             raise InputError("encoder.backend 'openvino' computes on the processor: set encoder.device to 'cpu'")
         try:
-            options = {"revision": settings.revision, "trust_remote_code": settings.trust_remote_code}
+            options: dict[str, Any] = {"trust_remote_code": settings.trust_remote_code}
+            if path is None:
+                options |= hub_options(settings.model, settings.revision, SETTING)
             self.tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, **options)
             model = AutoModel.from_pretrained(
                 name,

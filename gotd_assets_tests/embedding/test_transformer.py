@@ -129,9 +129,9 @@ def test_a_sentence_transformers_folder_says_how_it_pools(encoder: Path, tmp_pat
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("./missing", "is not there"),
-        ("package:no_such_package", "no such installed package"),
-        ("org/name", "need `encoder.revision`"),
+        ("./missing", "does not exist"),
+        ("package:no_such_package", "no installed package"),
+        ("org/name", "set encoder.revision"),
         ("empty", "has no weights"),
     ],
 )
