@@ -283,6 +283,45 @@ def test_nothing_is_stale_until_an_input_changes_or_a_document_is_forgotten(worl
     ) in stale
 
 
+def test_what_was_made_in_the_knowledge_of_a_tombstone_no_longer_holds_the_document(world: World) -> None:
+    gone, other = world.selections["imdb", 1]["doc_id"][:2]
+    world.store.forget([gone], "asked by the author")
+    inputs = {f"raw_candidates[{source}]": version(f"raw_candidates[{source}]", 1) for source in ("news", "reviews")}
+    kept = world.scored["imdb", 1].filter(pl.col("doc_id") != gone)
+    chosen = world.selections["imdb", 1].filter(pl.col("doc_id") != gone).with_columns(rank=pl.col("rank") - 1)
+    for asset, partition, more in (
+        ("candidate_pool", None, {"exclusions": left_out([gone], "forgotten")}),
+        ("candidate_scores", "imdb", {"scores": kept.select("doc_id", "score")}),
+        ("selected_subset", "imdb/gotd", {"members": chosen}),
+        ("pre_fine_tuned_model", "imdb/gotd", {}),
+    ):
+        made = Materialisation(
+            asset=asset, partition=partition, version=f"{asset}-after", code_version="9", inputs=inputs, **more
+        )
+        world.store.record(made)
+        inputs = {**inputs, made.name: made.version}
+
+    def held() -> set[str]:
+        stale = world.store.audit("stale")
+        return set(stale.filter(pl.col("reason").str.contains("forgotten"))["artifact"])
+
+    after = {
+        "candidate_pool",
+        "candidate_scores[imdb]",
+        "selected_subset[imdb/gotd]",
+        "pre_fine_tuned_model[imdb/gotd]",
+    }
+    assert not held() & after
+    assert [name for name in held() if name.startswith("raw_candidates")]
+    touched = world.store.audit("removal_request", document=gone)["version"].drop_nulls()
+    assert not [made for made in touched if made.endswith("-after")]
+    why = world.store.audit("why_document", document=gone, selection="selected_subset-after")
+    assert why["reason"].to_list() == ["left out: forgotten: asked by the author"]
+    # Another document that is forgotten only now is held by all of them.
+    world.store.forget([other], "asked by another author")
+    assert after <= held()
+
+
 def test_what_was_made_of_an_older_target_is_stale(world: World) -> None:
     world.store.record(
         Materialisation(asset="target_documents", partition="imdb", version=version("t", 2), code_version="1")

@@ -77,6 +77,7 @@ SELECT
     place.document_key IS NOT NULL AS selected,
     CASE
         WHEN place.document_key IS NOT NULL THEN 'selected: number ' || place.selection_rank || ' of ' || chosen.budget
+        WHEN excluded.reason = 'forgotten' THEN 'left out: forgotten' || coalesce(': ' || forgotten.reason, '')
         WHEN excluded.document_key IS NOT NULL THEN 'left out: ' || excluded.reason
         WHEN scored.document_key IS NOT NULL
         THEN 'not selected: number ' || scored.position || ' of ' || scored.scored_documents
