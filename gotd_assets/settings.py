@@ -194,7 +194,13 @@ class EncoderSettings(_Section):
         "auto", description="Arithmetic of the encoder; 'auto' takes bfloat16 where the processor has it."
     )
     storage_dtype: Literal["float16", "float32"] = Field("float16", description="Number format of stored vectors.")
-    batch_tokens: int = Field(8192, ge=64, description="Tokens in one batch, padding included.")
+    backend: Literal["torch", "openvino"] = Field(
+        "torch",
+        description="What computes a transformer; 'openvino' needs the extra of that name, and an x86 processor.",
+    )
+    batch_tokens: int | None = Field(
+        None, ge=64, description="Tokens in one batch, padding included; by default 2048 on a processor, 8192 on a GPU."
+    )
     device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1'.")
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the model. Off unless asked.")
 

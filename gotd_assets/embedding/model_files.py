@@ -11,6 +11,7 @@ from gotd_assets.fingerprint import file_sha256, fingerprint
 from gotd_assets.model_location import find_model, pinned
 
 if TYPE_CHECKING:
+    from gotd_assets.fingerprint import Json
     from gotd_assets.settings import EncoderSettings
 
 # Changes whenever the same model and text would give other vectors.
@@ -25,7 +26,7 @@ def encoder_version(settings: EncoderSettings, root: Path) -> str:
     Raises:
         InputError: the folder is missing or has no weights, or a hub id comes without `revision`.
     """
-    shaping = settings.model_dump(mode="json", exclude={"model", "device", "batch_tokens", "trust_remote_code"})
+    shaping = shaping_settings(settings)
     path = find_model(settings.model, root, SETTING)
     if path is None:
         if settings.kind == "precomputed":
@@ -42,6 +43,16 @@ def encoder_version(settings: EncoderSettings, root: Path) -> str:
         )
     content = {str(file.relative_to(path)) if path.is_dir() else file.name: file_sha256(file) for file in files}
     return fingerprint({"code": CODE_VERSION, "files": content, **shaping})
+
+
+def shaping_settings(settings: EncoderSettings) -> dict[str, Json]:
+    """The settings that change vectors, but for the model itself; `backend` only where it is not PyTorch."""
+    shaping: dict[str, Json] = settings.model_dump(
+        mode="json", exclude={"model", "device", "batch_tokens", "trust_remote_code"}
+    )
+    if settings.backend == "torch":
+        del shaping["backend"]
+    return shaping
 
 
 def pooling_of(settings: EncoderSettings, path: Path | None) -> str:
