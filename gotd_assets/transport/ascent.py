@@ -19,7 +19,7 @@ from torch import Tensor
 from gotd_assets.transport.semidual import Evaluation, SemiDual
 
 _MEMORY = 8
-_LONGEST_STEP = 10.0  # in units of ε: farther, the quadratic model says nothing
+_LONGEST_STEP = 10.0  # of one potential, in units of ε: farther, the quadratic model says nothing
 _SLOW = 0.6
 _SHARP = 0.9  # share of the mass in each row's few largest entries
 _MOST_REFRESHES = 30
@@ -55,10 +55,13 @@ class Preconditioner:
         self.passes = 0
         self.refreshes = 0
 
-    def evaluate(self, oracle: SemiDual, g: Tensor) -> Evaluation:
-        """Evaluate `oracle` at `g`; where couplings are sharp, its curvature there is what `apply` then goes by."""
-        if not self.sharp:
-            return oracle.evaluate(g)
+    def evaluate(self, oracle: SemiDual, g: Tensor, *, last: bool = False) -> Evaluation:
+        """Evaluate `oracle` at `g`; where couplings are sharp, its curvature there is what `apply` then goes by.
+
+        A pass that is probably the `last` is exact and goes without the curvature.
+        """
+        if last or not self.sharp:
+            return oracle.evaluate(g, exact=last)
         evaluation, curvature, kept = oracle.sharp_curvature(g)
         self.sharp = kept >= _SHARP
         if self.sharp:
@@ -102,6 +105,48 @@ class Preconditioner:
         self._damping = max(self._damping / 4, 1e-4) if more else min(self._damping * 8, 1e3)
 
 
+class _Passes:
+    """Evaluations of one oracle, counted and reported."""
+
+    def __init__(
+        self,
+        oracle: SemiDual,
+        preconditioner: Preconditioner,
+        report: Callable[[Evaluation, int], None],
+        most: int,
+    ) -> None:
+        self.oracle = oracle
+        self.preconditioner = preconditioner
+        self.made = 0
+        self._report = report
+        self._most = most
+
+    @property
+    def spent(self) -> bool:
+        return self.made >= self._most
+
+    def evaluate(self, g: Tensor, *, last: bool = False) -> Evaluation:
+        evaluation = self.preconditioner.evaluate(self.oracle, g, last=last)
+        self.made += 1
+        self._report(evaluation, self.made)
+        return evaluation
+
+    def step(self, g: Tensor, current: Evaluation, direction: Tensor, *, last: bool) -> tuple[Tensor, Evaluation]:
+        """The next g and the evaluation there: along `direction` as far as H rises, else a Sinkhorn step."""
+        slope, length = float(direction @ current.gradient), 1.0
+        for _ in range(3):
+            candidate = g + length * direction
+            evaluation = self.evaluate(candidate, last=last)
+            accepted = _is_ascent(current, evaluation, length * slope)
+            if accepted or self.spent:
+                self.preconditioner.trust(more=accepted and length == 1.0)
+                return candidate, evaluation
+            length /= 4
+        self.preconditioner.trust(more=False)
+        candidate = self.oracle.sinkhorn_step(g, current.column)
+        return candidate, self.evaluate(candidate, last=last)
+
+
 def ascend(
     oracle: SemiDual,
     g: Tensor,
@@ -111,53 +156,56 @@ def ascend(
     max_passes: int,
     report: Callable[[Evaluation, int], None],
 ) -> Ascent:
-    """Climb from `g` until the marginal error is at most `tolerance` or `max_passes` were made."""
-    current = preconditioner.evaluate(oracle, g)
-    passes = 1
-    report(current, passes)
-    best = Ascent(g, current, passes)
+    """Climb from `g` until the marginal error is at most `tolerance` or `max_passes` were made.
+
+    The last evaluation has exact couplings, so that it certifies. If those in the cache are rounded, a pass that is
+    expected to be the last computes them anew; where the last was not expected, it is repeated.
+    """
+    passes = _Passes(oracle, preconditioner, report, max_passes)
+    current = passes.evaluate(g)
+    best = Ascent(g, current, 0)
     memory: deque[tuple[Tensor, Tensor]] = deque(maxlen=_MEMORY)
-    while current.error > tolerance and passes < max_passes:
+    expected, repeated = current.error, False
+    longest = torch.full_like(g, _LONGEST_STEP * oracle.epsilon)
+    while not passes.spent and not (current.error <= tolerance and current.exact):
+        if current.error <= tolerance:
+            # From here on exact throughout: rounded couplings can meet a tolerance that exact ones do not.
+            current, repeated = passes.evaluate(g, last=True), True
+            best = Ascent(g, current, 0)
+            continue
         direction = _direction(current.gradient, memory, preconditioner)
-        slope = float(direction @ current.gradient)
-        if slope <= 0:
+        direction = torch.minimum(torch.maximum(direction, -longest), longest)
+        if float(direction @ current.gradient) <= 0:
             memory.clear()
             direction = oracle.sinkhorn_step(g, current.column) - g
-            slope = float(direction @ current.gradient)
-        length = min(1.0, _LONGEST_STEP * oracle.epsilon / float(direction.abs().max()))
-        accepted = False
-        for _ in range(3):
-            candidate = g + length * direction
-            evaluation = preconditioner.evaluate(oracle, candidate)
-            passes += 1
-            report(evaluation, passes)
-            accepted = _is_ascent(current, evaluation, length * slope)
-            if accepted or passes >= max_passes:
-                break
-            length /= 4
-        preconditioner.trust(more=accepted and length == 1.0)
-        if not accepted:
-            memory.clear()
-            candidate = oracle.sinkhorn_step(g, current.column)
-            evaluation = preconditioner.evaluate(oracle, candidate)
-            passes += 1
-            report(evaluation, passes)
+        before = g, current
+        g, current = passes.step(g, current, direction, last=repeated or expected <= tolerance / 2)
+        longest = _longest(longest, g - before[0], before[1].gradient * current.gradient, oracle.epsilon)
+        # The next step is taken to reduce the error by as much as this one did.
+        expected = current.error * min(1.0, current.error / before[1].error)
+        if current.error < best.evaluation.error:
+            best = Ascent(g, current, 0)
         # Pairs of a curvature that is new at every step only disturb it.
         if not preconditioner.sharp:
-            memory.append((candidate - g, current.gradient - evaluation.gradient))
-        slow = evaluation.error > _SLOW * current.error
-        g, current = candidate, evaluation
-        if current.error < best.evaluation.error:
-            best = Ascent(g, current, passes)
-        if (
-            slow
-            and current.error > tolerance
-            and not preconditioner.sharp
-            and preconditioner.refreshes < _MOST_REFRESHES
-        ):
-            preconditioner.refresh(g)
-            memory.clear()
-    return Ascent(best.g, best.evaluation, passes)
+            memory.append((g - before[0], before[1].gradient - current.gradient))
+            slow = current.error > max(tolerance, _SLOW * before[1].error)
+            if slow and preconditioner.refreshes < _MOST_REFRESHES:
+                preconditioner.refresh(g)
+                memory.clear()
+    if not best.evaluation.exact:
+        best = Ascent(best.g, passes.evaluate(best.g, last=True), 0)
+    return dataclasses.replace(best, passes=passes.made)
+
+
+def _longest(longest: Tensor, step: Tensor, agreement: Tensor, epsilon: float) -> Tensor:
+    """How far each potential may move next: twice as far if it went as far as it could and still falls short.
+
+    A target that nothing reaches has no curvature: no model tells how far its potential must rise, only search does. Were
+    the whole step shortened for its sake, all others would wait for it. `agreement` (M,) is positive where the gradient
+    kept its sign over `step`.
+    """
+    short = (step.abs() > 0.999 * longest) & (agreement > 0)
+    return torch.where(short, 2 * longest, _LONGEST_STEP * epsilon)
 
 
 def _is_ascent(before: Evaluation, after: Evaluation, predicted: float) -> bool:

@@ -64,10 +64,12 @@ class Couplings:
             torch.empty(block_rows, targets, device=source.device, dtype=source.dtype) for _ in range(workers)
         ]
         self._kept: list[list[CoupledBlock]] = [[] for _ in range(workers)]
+        self._filled = False
         self._step, dtype = _plan(source, kernel, epsilon, cache_bytes)
         self._cache = None if dtype is None else torch.empty(source.n_rows, targets, dtype=dtype, device=source.device)
         # One tensor for all rows: small ones that stay would pin the memory freed between them.
         self._rows = torch.empty(source.n_rows if self.cached else 0, dtype=torch.float64, device=source.device)
+        self._multiples = [torch.empty_like(buffer) for buffer in self._buffers] if self.rounded else []
 
     @property
     def cached(self) -> bool:
@@ -79,10 +81,24 @@ class Couplings:
         """Whether they are kept with fewer digits than they are computed with."""
         return self.cached and self._step != 1.0
 
+    @property
+    def exact(self) -> bool:
+        """Whether the next pass has couplings as they are computed: always, but for passes over a rounded cache."""
+        return not (self.rounded and self._filled)
+
+    def passed(self) -> None:
+        """To be called after a pass of all workers."""
+        self._filled = self._filled or all(self._kept)
+        if self._filled:
+            self._multiples = []
+
     def blocks(self, worker: int, *, exact: bool = False) -> Iterator[CoupledBlock]:
-        """The blocks of one worker; `exact` computes couplings anew if those kept are rounded."""
-        cache = None if exact and self.rounded else self._cache
-        if cache is not None and self._kept[worker]:
+        """The blocks of one worker; `exact` computes couplings anew if those kept are rounded.
+
+        The pass that fills the cache has them exact too.
+        """
+        cache = None if exact and not self.exact else self._cache
+        if cache is not None and self._filled:
             yield from (self._restored(block) for block in self._kept[worker])
             return
         for block in self._source.blocks(self._block_rows, worker, self._workers):
@@ -101,12 +117,12 @@ class Couplings:
             yield coupled
 
     def _keep(self, worker: int, block: CoupledBlock, couplings: Tensor, rows: Tensor) -> CoupledBlock:
-        """Keep `block` in `couplings` and `rows`; return it with couplings rounded like what is kept."""
+        """Keep `block` in `couplings`, rounded if need be, and `rows`; return it as it is."""
         block = dataclasses.replace(block, rows=rows.copy_(block.rows))
         if self.rounded:
-            couplings.copy_(block.coupling.mul_(1 / self._step).round_())
-            block = dataclasses.replace(block, step=self._step)
-        self._kept[worker].append(dataclasses.replace(block, coupling=couplings))
+            multiples = self._multiples[worker][: len(block.rows)]
+            couplings.copy_(torch.mul(block.coupling, 1 / self._step, out=multiples).round_())
+        self._kept[worker].append(dataclasses.replace(block, coupling=couplings, step=self._step))
         return block
 
     def _restored(self, block: CoupledBlock) -> CoupledBlock:

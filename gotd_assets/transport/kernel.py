@@ -7,6 +7,7 @@ of the source point alone, c_j of the target point alone, and the coupling z_ij 
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Literal, TypeAlias
 
 import torch
@@ -49,6 +50,19 @@ class Kernel:
         if self.cost == "sqeuclidean":
             return torch.mm(points, self.targets.T, out=out)
         return _negative_distance(points, self.targets, out)
+
+    def mean_cost_bound(self, shares: Tensor, max_norm: float) -> float:
+        """At least Σ_k t_k C(x, y_k) − r(x) for every source point x of norm at most `max_norm`; `shares` t (M,) sum to 1.
+
+        Through the mean ȳ of the targets: −x·ȳ ≤ ‖x‖‖ȳ‖, and a mean of distances is at most the root of their mean
+        square. The mean of many points has a small norm, so little is lost.
+        """
+        targets = self.targets.double()
+        shares = shares.to(targets)
+        squares, mean = float(shares @ targets.square().sum(1)), float((shares @ targets).norm())
+        if self.cost == "sqeuclidean":
+            return squares / 2 + max_norm * mean
+        return math.sqrt(max_norm**2 + squares + 2 * max_norm * mean)
 
     def bound(self, max_norm: float) -> tuple[float, float]:
         """An interval that holds every coupling for source points of norm at most `max_norm`."""

@@ -26,10 +26,10 @@ class Certificate:
         dual_value: H(g), a lower bound on the entropic transport cost.
         primal_upper_bound: cost of a feasible plan, an upper bound on it.
         gap: primal_upper_bound − dual_value; the optimum lies in between.
-        marginal_error: ‖Pᵀ1 − b‖₁ of the returned g, from couplings computed exactly (not from a cache).
+        marginal_error: ‖Pᵀ1 − b‖₁ of the returned g, from couplings that were not rounded for the cache.
         tolerance: the marginal error asked for.
         converged: marginal_error ≤ tolerance.
-        passes: passes over the whole source, the certifying one included.
+        passes: passes over the whole source; the last one certifies.
         subsample_passes: passes over a subsample of `subsample_rows` rows that prepared them.
         subsample_rows: rows of the subsample; 0 if the whole source was used from the start.
         seconds: wall-clock time of the solve.

@@ -11,8 +11,8 @@ from gotd_assets.transport.source import PreparedSource
 
 def geomloss_potential(
     source: PreparedSource, kernel: Kernel, weights: Tensor, epsilon: float, reach: float | None
-) -> tuple[Tensor, int]:
-    """The target potential (M,) float64 by geomloss' tensorized Sinkhorn loop (scaling 0.9), and 0 passes of ours.
+) -> Tensor:
+    """The target potential (M,) float64 by geomloss' tensorized Sinkhorn loop (scaling 0.9).
 
     The whole source is held in memory. With `reach`, geomloss relaxes both marginals, this project only the target's.
     """
@@ -32,4 +32,5 @@ def geomloss_potential(
     points = source.take(torch.arange(source.n_rows))
     a, b = source.weights.to(points), weights.to(points)
     _, g = loss(a, points, b, kernel.targets)
-    return g.detach().flatten().double().cpu(), 0
+    potential: Tensor = g.detach().flatten().double().cpu()
+    return potential

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gotd_assets.transport.couplings import Couplings
+from gotd_assets.transport.couplings import CoupledBlock, Couplings
 from gotd_assets.transport.kernel import Kernel
 from gotd_assets.transport.source import PreparedSource
 from gotd_assets.transport.workers import Partial, Workers
@@ -41,6 +42,8 @@ class Evaluation:
         gradient: (M,) float64, ∇H(g).
         error: ‖∇H(g)‖₁, the marginal error.
         mean_f: Σ a_i f_i.
+        excess: (M,) float64, Σ_i P_ij (r_i − f_i), of which the upper bound is made.
+        exact: whether couplings were as exact as they are computed, not rounded for the cache.
     """
 
     value: float
@@ -48,6 +51,8 @@ class Evaluation:
     gradient: Tensor
     error: float
     mean_f: float
+    excess: Tensor
+    exact: bool
 
 
 class SemiDual:
@@ -76,6 +81,7 @@ class SemiDual:
             source, kernel, epsilon, block_rows=block_rows, workers=workers.count, cache_bytes=cache_bytes
         )
         self._workers = workers
+        self._kernel = kernel
         self._target_part = kernel.target_part().cpu()
         self._log_b = torch.where(self.b > 0, self.b.log(), -torch.inf)
 
@@ -84,22 +90,31 @@ class SemiDual:
         bias = (g - self._target_part) / epsilon + self._log_b
         return bias.to(self.source.device, self.source.dtype)
 
-    def evaluate(self, g: Tensor, epsilon: float | None = None) -> Evaluation:
-        """One pass: H(g), the column marginal and the gradient; `epsilon` overrides ε for annealing."""
+    def evaluate(self, g: Tensor, epsilon: float | None = None, *, exact: bool = False) -> Evaluation:
+        """One pass: H(g), the column marginal, the gradient and what bounds the optimum from above.
+
+        `epsilon` overrides ε for annealing; `exact` couplings are computed anew if those in the cache are rounded.
+        """
         epsilon = self.epsilon if epsilon is None else epsilon
         bias = self.bias(g, epsilon)
+        exact = exact or self.couplings.exact
 
         def work(worker: int) -> Partial:
-            column, total = self._zeros(len(self.b)), self._zeros()
-            for block in self.couplings.blocks(worker):
+            sums, total = self._zeros(2, len(self.b)), self._zeros()
+            for block in self.couplings.blocks(worker, exact=exact):
                 exponent = block.exponent(bias, epsilon)
                 f, kernel_sum = _soft_minimum(exponent, block.rows, epsilon)
-                column += torch.mv(exponent.T, (block.weights / kernel_sum).to(exponent.dtype)).double()
-                total += torch.dot(block.weights, f.double())
-            return column, total
+                sums += _column_sums(exponent, kernel_sum, f, block)
+                total += torch.dot(block.weights, f)
+            return sums, total
 
-        column, total = self._workers.sum(work)
-        return self._evaluation(g, column.cpu(), float(total))
+        sums, total = self._pass(work)
+        return self._evaluation(g, sums, float(total), exact=exact)
+
+    def _pass(self, work: Callable[[int], Partial]) -> Partial:
+        partials = self._workers.sum(work)
+        self.couplings.passed()
+        return tuple(partial.cpu() for partial in partials)
 
     def curvature(self, g: Tensor) -> tuple[Evaluation, Tensor]:
         """`evaluate`, and ε times the negative Hessian: diag(Pᵀ1) − Pᵀ diag(1/a) P, (M, M) float64."""
@@ -107,23 +122,24 @@ class SemiDual:
         size = len(self.b)
 
         def work(worker: int) -> Partial:
-            column, total = self._zeros(size), self._zeros()
+            sums, total = self._zeros(2, size), self._zeros()
             product = torch.zeros(size, size, dtype=self.source.dtype, device=self.source.device)
             for block in self.couplings.blocks(worker):
                 exponent = block.exponent(bias, self.epsilon)
                 f, kernel_sum = _soft_minimum(exponent, block.rows, self.epsilon)
-                total += torch.dot(block.weights, f.double())
+                sums += _column_sums(exponent, kernel_sum, f, block)
+                total += torch.dot(block.weights, f)
                 exponent.mul_((block.weights.sqrt() / kernel_sum).to(exponent.dtype)[:, None])
                 product.addmm_(exponent.T, exponent)
-                column += torch.mv(exponent.T, block.weights.sqrt().to(exponent.dtype)).double()
-            return column, total, product
+            return sums, total, product
 
-        column, total, product = self._workers.sum(work)
-        curvature = product.double().cpu().neg_()
-        curvature.diagonal().add_(column.cpu())
-        return self._evaluation(g, column.cpu(), float(total)), self._with_divergence(g, curvature)
+        exact = self.couplings.exact
+        sums, total, product = self._pass(work)
+        curvature = product.double().neg_()
+        curvature.diagonal().add_(sums[0])
+        return self._evaluation(g, sums, float(total), exact=exact), self._with_divergence(g, curvature)
 
-    def sharp_curvature(self, g: Tensor) -> tuple[Evaluation, Tensor, float]:
+    def sharp_curvature(self, g: Tensor, *, exact: bool = False) -> tuple[Evaluation, Tensor, float]:
         """`curvature` (working precision) from each row's largest entries, and the share of the mass that those carry.
 
         The rest of a row is taken to be spread like the column marginal, so each row still is a distribution and the
@@ -133,18 +149,19 @@ class SemiDual:
         large entries is known only after they were looked for, for which an accelerator would have to wait.
         """
         bias = self.bias(g, self.epsilon)
+        exact = exact or self.couplings.exact
         size = len(self.b)
         every = max(1, self.source.n_rows // (_CURVATURE_ROWS_PER_TARGET * size))
 
         def work(worker: int) -> Partial:
-            column, total = self._zeros(size), self._zeros()
+            columns, total = self._zeros(2, size), self._zeros()
             product = torch.zeros(size * size, dtype=self.source.dtype, device=self.source.device)
             kept_column, rest_column, sums = self._zeros(size), self._zeros(size), self._zeros(3)
-            for number, block in enumerate(self.couplings.blocks(worker)):
+            for number, block in enumerate(self.couplings.blocks(worker, exact=exact)):
                 exponent = block.exponent(bias, self.epsilon)
                 f, kernel_sum = _soft_minimum(exponent, block.rows, self.epsilon)
-                column += torch.mv(exponent.T, (block.weights / kernel_sum).to(exponent.dtype)).double()
-                total += torch.dot(block.weights, f.double())
+                columns += _column_sums(exponent, kernel_sum, f, block)
+                total += torch.dot(block.weights, f)
                 if number % every:
                     continue
                 places, share, rows, pairs = _large_entries(exponent, kernel_sum)
@@ -159,9 +176,10 @@ class SemiDual:
                 sums += torch.stack(
                     [block.weights.sum(), torch.dot(block.weights, rest), torch.dot(block.weights, rest.square())]
                 )
-            return column, total, product, kept_column, rest_column, sums
+            return columns, total, product, kept_column, rest_column, sums
 
-        column, total, product, kept_column, rest_column, sums = (part.cpu() for part in self._workers.sum(work))
+        columns, total, product, kept_column, rest_column, sums = self._pass(work)
+        column = columns[0]
         mass, rest, rest_squared = (float(value) for value in sums)
         curvature = product.view(size, size).neg_()
         spread = (rest_column + rest_squared / 2 * column).to(curvature.dtype)
@@ -169,7 +187,8 @@ class SemiDual:
         curvature.addr_(spread, marginal, alpha=-1.0).addr_(marginal, spread, alpha=-1.0)
         curvature.diagonal().add_(kept_column + rest * column)
         curvature /= mass
-        return self._evaluation(g, column, float(total)), self._with_divergence(g, curvature), 1.0 - rest / mass
+        evaluation = self._evaluation(g, columns, float(total), exact=exact)
+        return evaluation, self._with_divergence(g, curvature), 1.0 - rest / mass
 
     def _with_divergence(self, g: Tensor, curvature: Tensor) -> Tensor:
         """Add what the relaxed marginal's divergence bends."""
@@ -190,78 +209,65 @@ class SemiDual:
         step = g + epsilon * ratio
         return step if self.rho is None else step * (self.rho / (self.rho + epsilon))
 
-    def rounding(self, g: Tensor, column: Tensor) -> tuple[Evaluation, float]:
-        """H(g) by couplings as exact as they are computed, and the cost of a feasible plan: an upper bound on the primal.
+    def upper_bound(self, g: Tensor, evaluation: Evaluation) -> float:
+        """From the `evaluation` at `g` (at the oracle's own ε), the entropic cost of a feasible plan, or a little more.
 
-        The plan of g has the column marginal `column`; columns that carry too much are scaled down and what is missing
-        is added as a rank-one plan (Altschuler, Weed & Rigollet 2017, Algorithm 2). The entropic cost of the sum is
-        bounded by convexity. With `reach` every plan is feasible and its own cost is taken.
+        The optimum lies between the evaluation's value and this.
+
+        Columns of the plan P of g that carry too much are scaled down, and what its rows then lack, d, is added as the
+        rank-one plan d⊗t of column marginal μt, what the columns lack (Altschuler, Weed & Rigollet 2017, Algorithm 2);
+        the entropic cost of the sum is bounded by convexity. Of the rows only column sums are needed, so that a pass
+        bounds as it goes: with the share w_j that column j loses,
+
+            d = Pw,  Σ_i d_i (r_i − f_i) = Σ_j w_j Σ_i P_ij (r_i − f_i),  Σ_i d_i log(d_i/a_i) ≤ Σ_j m_j w_j log w_j,
+
+        the last by Jensen's inequality, and Σ_j t_j C(x_i, y_j) − r_i is bounded for all rows at once. With `reach` every plan
+        is feasible and its own cost is taken.
         """
-        bias = self.bias(g, self.epsilon)
-        device = self.source.device
-        scale = torch.where(column > 0, (self.b / column.clamp_min(1e-300)).clamp_max(1.0), 1.0)
-        missing = (self.b - column * scale).clamp_min(0.0)
-        missing_mass, missing_part = float(missing.sum()), float((self._target_part * missing).sum())
-        coupled_missing = missing.to(device, self.source.dtype)
-        coupled_scale = scale.to(device, self.source.dtype)
-
-        def work(worker: int) -> Partial:
-            new_column, sums = self._zeros(len(self.b)), self._zeros(4)
-            for block in self.couplings.blocks(worker, exact=True):
-                weights = block.weights
-                missing_cost = block.rows * missing_mass + missing_part
-                missing_cost -= torch.mv(block.coupling, coupled_missing).double()
-                exponent = block.exponent(bias, self.epsilon)
-                f, kernel_sum = _soft_minimum(exponent, block.rows, self.epsilon)
-                share = (weights / kernel_sum).to(exponent.dtype)
-                new_column += torch.mv(exponent.T, share).double()
-                kept = torch.mv(exponent, coupled_scale).double() * share.double()
-                deficit = (weights - kept).clamp_min_(0.0)
-                entropy = torch.where(deficit > 0, deficit * (deficit / weights.clamp_min(1e-300)).log(), 0.0)
-                sums += torch.stack(
-                    [
-                        torch.dot(weights, f.double()),
-                        torch.dot(weights - deficit, f.double()),
-                        torch.dot(deficit, missing_cost),
-                        entropy.sum(),
-                    ]
-                )
-            return new_column, sums
-
-        new_column, sums = self._workers.sum(work)
-        evaluation = self._evaluation(g, new_column.cpu(), float(sums[0]))
+        column, mean_f = evaluation.column, evaluation.mean_f
         if self.rho is not None:
-            return evaluation, self._unbalanced_cost(g, new_column.cpu(), evaluation.mean_f)
-        return evaluation, self._rounded_cost(g, column * scale, scale.log(), missing, sums.cpu())
-
-    def _rounded_cost(self, g: Tensor, kept: Tensor, log_scale: Tensor, missing: Tensor, sums: Tensor) -> float:
+            return self._unbalanced_cost(g, column, mean_f, self.rho)
+        scale = torch.where(column > self.b, self.b / column.clamp_min(1e-300), 1.0)
+        lost = torch.where(column > self.b, (column - self.b) / column.clamp_min(1e-300), 0.0)
+        missing = (self.b - column).clamp_min(0.0)
+        kept = (
+            mean_f + float((column * scale * (g + self.epsilon * scale.log())).sum()) + float(lost @ evaluation.excess)
+        )
         mass = float(missing.sum())
-        scaled = float(sums[1]) + float((kept * (g + self.epsilon * log_scale)).sum())
         if mass <= 1e-15:
-            return scaled
-        scaled = scaled / (1 - mass) - self.epsilon * math.log1p(-mass)
-        row_entropy = (float(sums[3]) - mass * math.log(mass)) / mass
+            return kept
+        # What is lost and what is missing differ in mass by the rounding errors of `column`.
         used = missing > 0
-        ratio = missing[used] / self.b[used]
-        column_entropy = (float((missing[used] * ratio.log()).sum()) - mass * math.log(mass)) / mass
-        added = float(sums[2]) / mass**2 + self.epsilon * (row_entropy + column_entropy)
-        return (1 - mass) * scaled + mass * added
+        column_entropy = float(torch.xlogy(missing[used], missing[used] / self.b[used]).sum()) - mass * math.log(mass)
+        row_entropy = float((column * torch.xlogy(lost, lost)).sum()) - mass * math.log(mass)
+        added = mass * self._kernel.mean_cost_bound(missing / mass, self.source.max_norm)
+        remaining = max(1 - mass, 1e-300)
+        entropy = row_entropy + column_entropy - remaining * math.log(remaining)
+        return kept + added + self.epsilon * entropy
 
-    def _unbalanced_cost(self, g: Tensor, column: Tensor, mean_f: float) -> float:
-        if self.rho is None:
-            raise RuntimeError("the plan of a balanced problem must be rounded")
+    def _unbalanced_cost(self, g: Tensor, column: Tensor, mean_f: float, rho: float) -> float:
         used = (column > 0) & (self.b > 0)
         divergence = (column[used] * (column[used] / self.b[used]).log()).sum() - column.sum() + self.b.sum()
-        return mean_f + float((column * g).sum()) + self.rho * float(divergence)
+        return mean_f + float((column * g).sum()) + rho * float(divergence)
 
-    def _evaluation(self, g: Tensor, column: Tensor, mean_f: float) -> Evaluation:
+    def _evaluation(self, g: Tensor, sums: Tensor, mean_f: float, *, exact: bool) -> Evaluation:
+        """From what `_column_sums` gives over all rows."""
+        column, excess = sums
         if self.rho is None:
             wanted, gain = self.marginal, float((self.marginal * g).sum())
         else:
             wanted = self.marginal * torch.exp(-g / self.rho)
             gain = -self.rho * float((self.marginal * torch.expm1(-g / self.rho)).sum())
         gradient = wanted - column
-        return Evaluation(mean_f + gain, column, gradient, float(gradient.abs().sum()), mean_f)
+        return Evaluation(mean_f + gain, column, gradient, float(gradient.abs().sum()), mean_f, excess, exact)
+
+
+def _column_sums(exponential: Tensor, kernel_sum: Tensor, f: Tensor, block: CoupledBlock) -> Tensor:
+    """(2, M) float64: the block's part of the column marginal Pᵀ1 and of Σ_i P_ij (r_i − f_i)."""
+    share = block.weights / kernel_sum
+    columns = torch.mv(exponential.T, share.to(exponential.dtype))
+    excess = torch.mv(exponential.T, (share * (block.rows - f)).to(exponential.dtype))
+    return torch.stack([columns, excess]).double()
 
 
 def _soft_minimum(exponent: Tensor, rows: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:

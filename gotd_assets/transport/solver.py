@@ -126,10 +126,10 @@ def solve(
         if solver == "geomloss":
             from gotd_assets.transport.reference import geomloss_potential
 
-            g, passes = geomloss_potential(prepared, kernel, weights, epsilon, reach)
+            g = geomloss_potential(prepared, kernel, weights, epsilon, reach)
             full = problem.oracle(prepared, 0)
-            final, upper_bound = full.rounding(g, full.evaluate(g).column)
-            solution = _Solution(g, final, upper_bound, passes + 1, 0, cached=False)
+            final = full.evaluate(g)
+            solution = _Solution(g, final, full.upper_bound(g, final), 1, 0, cached=False)
         else:
             start = None if initial is None else _carried_over(initial, sketch, problem)
             solution = _climb(
@@ -232,46 +232,39 @@ class _Solution:
 def _climb(
     problem: _Problem, start: _Start | None, *, tolerance: float, max_passes: int, memory: int, show: _Show
 ) -> _Solution:
-    """Solve on a subsample, then on the whole source, then certify."""
+    """Solve on a subsample, then on the whole source, whose last pass certifies."""
     full = problem.oracle(problem.source, memory)
     whole = problem.sample is problem.source
-    marginal = None if start is None else start.marginal
-    small = full if whole else problem.oracle(problem.sample, _SUBSAMPLE_BYTES * 2, marginal)
-    preconditioner = Preconditioner(small)
     if start is None:
-        start = _Start(torch.zeros_like(problem.weights), problem.mean_cost / 2, problem.weights, 0)
-    g, small_passes = anneal(small, start.g, start.epsilon, show("annealing"))
-    small_passes += start.passes
+        start = _Start(torch.zeros_like(problem.weights), problem.mean_cost / 2, problem.weights, 0, corrected=False)
+    small = full if whole else problem.oracle(problem.sample, _SUBSAMPLE_BYTES * 2, start.marginal)
+    preconditioner = Preconditioner(small)
+    g, small_passes = start.g, start.passes
+    if not start.corrected:
+        g, annealing_passes = anneal(small, g, start.epsilon, show("annealing"))
+        small_passes += annealing_passes
     if not whole:
         preconditioner.refresh(g)
+        # The subsample's own noise is larger still where few rows make up a target's mass; a corrected one has less.
+        coarsest = _SHARP_SUBSAMPLE_TOLERANCE if preconditioner.sharp and not start.corrected else 1e-3
         ascent = ascend(
             small,
             g,
             preconditioner,
-            # The subsample's own noise is larger still where few rows make up a target's mass.
-            tolerance=max(tolerance, _SHARP_SUBSAMPLE_TOLERANCE) if preconditioner.sharp else max(tolerance / 2, 1e-3),
+            tolerance=max(tolerance if coarsest > 1e-3 else tolerance / 2, coarsest),
             max_passes=max_passes,
             report=show("subsample"),
         )
         g, small_passes = ascent.g, small_passes + ascent.passes
     ascent = ascend(full, g, preconditioner, tolerance=tolerance, max_passes=max_passes, report=show("full pass"))
-    final, upper_bound = full.rounding(ascent.g, ascent.evaluation.column)
-    passes = ascent.passes + 1
-    # Couplings rounded for the cache can meet a tolerance that exact ones do not.
-    missed_by_rounding = full.couplings.rounded and ascent.evaluation.error <= tolerance < final.error
-    if missed_by_rounding and passes < max_passes:
-        exact = problem.oracle(problem.source, 0)
-        ascent = ascend(
-            exact,
-            ascent.g,
-            preconditioner,
-            tolerance=tolerance,
-            max_passes=max_passes - passes,
-            report=show("exact pass"),
-        )
-        final, upper_bound = exact.rounding(ascent.g, ascent.evaluation.column)
-        passes += ascent.passes + 1
-    return _Solution(ascent.g, final, upper_bound, passes, small_passes + preconditioner.passes, full.couplings.cached)
+    return _Solution(
+        ascent.g,
+        ascent.evaluation,
+        full.upper_bound(ascent.g, ascent.evaluation),
+        ascent.passes,
+        small_passes + preconditioner.passes,
+        full.couplings.cached,
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -284,12 +277,14 @@ class _Start:
         marginal: (M,) float64, the column marginal that the subsample should reach: the target's weights times what the
             solved earlier problem has on the subsample instead of its own. The subsample then errs in what changed only.
         passes: over the subsample, to find this.
+        corrected: whether `marginal` makes up for the subsample's noise, and so g is near its optimum.
     """
 
     g: Tensor
     epsilon: float
     marginal: Tensor
     passes: int
+    corrected: bool
 
 
 def _carried_over(initial: Potentials, sketch: Sketch, problem: _Problem) -> _Start:
@@ -314,7 +309,8 @@ def _carried_over(initial: Potentials, sketch: Sketch, problem: _Problem) -> _St
         )
         passes += 1
     same_epsilon = abs(initial.epsilon / problem.epsilon - 1) < 1e-6
-    if problem.sample is not problem.source and same_epsilon and bool(stayed.any()):
+    corrected = problem.sample is not problem.source and same_epsilon and bool(stayed.any())
+    if corrected:
         centred = old.points.to(device, torch.float64) - problem.source.centre.to(device)
         before = dataclasses.replace(
             problem, kernel=Kernel(cost, centred.to(problem.source.dtype)), weights=old.weights
@@ -325,7 +321,7 @@ def _carried_over(initial: Potentials, sketch: Sketch, problem: _Problem) -> _St
         marginal[stayed] *= ratio[nearest[stayed]]
         marginal /= marginal.sum()
         passes += 1
-    return _Start(g, problem.epsilon, marginal, passes)
+    return _Start(g, problem.epsilon, marginal, passes, corrected)
 
 
 def _rho(reach: float | None, cost: CostName) -> float | None:
