@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo study study-quick test test-all test-ui screenshots check format docs ui bench-transport bench-corpus bench-lineage clean
+.PHONY: help setup demo study study-quick test test-all test-ui screenshots check format docs ui bench-transport bench-embedding bench-corpus bench-lineage clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -74,6 +74,9 @@ ui: $(READY) ## Dagster web server and daemon, and the MLflow UI, on loopback
 
 bench-transport: $(READY) ## needs pip install --group bench; the solver against geomloss, OTT-JAX and POT
 	@$(BIN)/python -m benchmarks.transport
+
+bench-embedding: $(READY) ## needs pip install --group bench; the encoder against sentence-transformers
+	@$(BIN)/python -m benchmarks.embedding
 
 bench-corpus: $(READY) ## reading and de-duplicating, beside DuckDB's own copy
 	@$(BIN)/python -m benchmarks.corpus 1000000 1000

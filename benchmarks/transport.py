@@ -13,12 +13,10 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import importlib.metadata
 import itertools
 import json
 import math
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -29,6 +27,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.machine import machine
 
 DIMENSION = 384
 EPSILON = 0.0025
@@ -313,25 +313,6 @@ def measure(case: Row, directory: Path, limit: float) -> Row:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def machine() -> Row:
-    """What the figures were measured on, and when."""
-    model = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), ":unknown")
-    versions = {}
-    for package in ("torch", "geomloss", "pykeops", "ott-jax", "jax", "POT"):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {
-        "processor": model.split(":")[1].strip(),
-        "cores": os.cpu_count(),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
-        "system": platform.platform(terse=True),
-        "date": dt.datetime.now(dt.UTC).date().isoformat(),
-        "versions": versions,
-    }
-
-
 def table(report: Row) -> str:
     """The report as Markdown."""
     lines = [
@@ -413,7 +394,7 @@ def main() -> None:
         print(json.dumps(run_case(json.loads(arguments.case), directory)))
         return
     report: Row = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"rows": []}
-    report["machine"] = machine()
+    report["machine"] = machine(("torch", "geomloss", "pykeops", "ott-jax", "jax", "POT"))
     for case in cases(arguments):
         source_file(directory, case["problem"], case["n"])
         row = {

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import bisect
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gotd_assets.errors import InputError
+from gotd_assets.model_location import find_model, hub_options, pinned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,21 +57,16 @@ def token_cutter(encoder: EncoderSettings, root: Path) -> tuple[Callable[[str, i
 
 
 def _tokenizer_file(encoder: EncoderSettings, root: Path) -> Path:
-    if encoder.model.startswith("package:"):
-        package, _, inside = encoder.model.removeprefix("package:").partition("/")
-        spec = importlib.util.find_spec(package.replace("-", "_"))
-        folders = [Path(place) / inside for place in (spec.submodule_search_locations or [])] if spec else []
-    else:
-        folders = [root / Path(encoder.model).expanduser()]
-    for folder in folders:
-        for path in sorted(folder.rglob("tokenizer.json")):
-            return path
-    if not encoder.model.startswith("package:") and encoder.revision is not None:
+    path = find_model(encoder.model, root, "encoder.model")
+    if path is None:
         from huggingface_hub import hf_hub_download
 
-        return Path(hf_hub_download(encoder.model, "tokenizer.json", revision=encoder.revision))
+        pinned(encoder.model, encoder.revision, "encoder.model")
+        where = hub_options(encoder.model, encoder.revision, "encoder.model")
+        return Path(hf_hub_download(encoder.model, "tokenizer.json", **where))
+    for tokenizer in sorted(path.rglob("tokenizer.json")):
+        return tokenizer
     raise InputError(
-        f"encoder.model {encoder.model!r} has no tokenizer.json to count tokens with (looked in "
-        f"{', '.join(map(str, folders)) or 'no folder: the package is not installed'}): set preparation.chunk_by to "
-        "'characters', or give a folder with a tokenizer"
+        f"encoder.model {encoder.model!r} has no tokenizer.json to count tokens with (looked in {path}): set "
+        "preparation.chunk_by to 'characters', or give a folder with a tokenizer"
     )

@@ -6,6 +6,7 @@ import dagster as dg
 
 from gotd_assets.defs.partitions import SelectionKey
 from gotd_assets.defs.placement import Placement
+from gotd_assets.launcher import is_working
 from gotd_assets.watch.training import worth_training
 
 _CONDITION = dg.AutomationCondition
@@ -21,6 +22,30 @@ def _on_new_data(placement: Placement, upstream: str) -> Any:
     return _CONDITION.eager().replace(
         "any_deps_updated", changed.allow(dg.AssetSelection.assets(placement.key(upstream)))
     )
+
+
+class NobodyRunsEverything(dg.AutomationCondition[dg.AssetKey]):
+    """No `gotd run`, nor a job over everything, is making its way through the assets: it makes what is due itself."""
+
+    def __init__(self, placement: Placement) -> None:
+        self._home = placement.declared.home
+
+    @property
+    def name(self) -> str:
+        """As the UI shows it."""
+        return "nobody_runs_everything"
+
+    @property
+    def description(self) -> str:
+        """As the UI explains it."""
+        return (
+            "no gotd run and none of the jobs materialise_everything, reselect_target and compare_methods is going on"
+        )
+
+    def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
+        """All or nothing."""
+        working = is_working(self._home)
+        return dg.AutomationResult(context, context.get_empty_subset() if working else context.candidate_subset)
 
 
 class WorthTraining(dg.AutomationCondition[dg.AssetKey]):
@@ -53,22 +78,23 @@ class WorthTraining(dg.AutomationCondition[dg.AssetKey]):
 
 def on_new_candidates(placement: Placement) -> Any:
     """When the documents of a source changed."""
-    return _on_new_data(placement, "raw_candidates")
+    return (_on_new_data(placement, "raw_candidates") & NobodyRunsEverything(placement)).with_label("new candidates")
 
 
 def on_new_scores(placement: Placement) -> Any:
     """When the scores for a target changed."""
-    return _on_new_data(placement, "candidate_scores")
+    return (_on_new_data(placement, "candidate_scores") & NobodyRunsEverything(placement)).with_label("new scores")
 
 
 def on_new_selection(placement: Placement) -> Any:
     """When a selection changed enough."""
-    return _on_new_data(placement, "selected_subset") & WorthTraining(placement)
+    changed = _on_new_data(placement, "selected_subset") & NobodyRunsEverything(placement)
+    return (changed & WorthTraining(placement)).with_label("new selection that differs enough")
 
 
 def on_new_model(placement: Placement) -> Any:
     """When a model was trained anew."""
-    return _on_new_data(placement, "pre_fine_tuned_model")
+    return (_on_new_data(placement, "pre_fine_tuned_model") & NobodyRunsEverything(placement)).with_label("new model")
 
 
 def build_automation(placement: Placement) -> dg.AutomationConditionSensorDefinition:

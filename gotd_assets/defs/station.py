@@ -150,15 +150,25 @@ class Station:
                 )
                 for check, finding in checked
             ],
+            # What an artifact says of itself comes first, and its own seconds are those that it took to make.
             metadata={
-                **describe(artifact),
-                "version": artifact.version,
-                "reused": reused,
-                "folder": dg.MetadataValue.path(artifact.path),
-                "seconds": round(time.monotonic() - started, 2),
-                **columns.described(artifact, self.context.asset_key.path[:-1]),
+                **(described := describe(artifact)),
+                **{
+                    name: value
+                    for name, value in self._facts(artifact, reused, started).items()
+                    if name not in described
+                },
             },
         )
+
+    def _facts(self, artifact: Artifact, reused: bool, started: float) -> dict[str, Any]:
+        return {
+            "version": artifact.version,
+            "reused": reused,
+            "folder": dg.MetadataValue.path(artifact.path),
+            "seconds": round(time.monotonic() - started, 2),
+            **columns.described(artifact, self.context.asset_key.path[:-1]),
+        }
 
     def _planned(self, entry: Planned) -> dg.MaterializeResult[None]:
         """In a dry run: say what would be done; the instance that sees this result is thrown away."""

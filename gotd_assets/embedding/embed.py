@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import polars as pl
 
-from gotd_assets.embedding.model_files import encoder_version, find_model
+from gotd_assets.embedding.model_files import SETTING, encoder_version
 from gotd_assets.embedding.store import VectorStore, id_bytes
 from gotd_assets.errors import InputError
+from gotd_assets.model_location import find_model
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -149,7 +150,7 @@ def load_encoder(settings: EncoderSettings, root: Path) -> Encoder:
         from gotd_assets.embedding.precomputed import PrecomputedVectors
 
         return PrecomputedVectors(settings, root)
-    path = find_model(settings.model, root)
+    path = find_model(settings.model, root, SETTING)
     static = settings.kind == "static" or (
         settings.kind == "auto" and path is not None and not (path / "config.json").is_file()
     )

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from gotd_assets.embedding.model_files import find_model
+from gotd_assets.embedding.model_files import SETTING
 from gotd_assets.embedding.store import ID_BYTES, hex_ids
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import document_id
+from gotd_assets.model_location import find_model
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -36,7 +37,7 @@ class PrecomputedVectors:
     """
 
     def __init__(self, settings: EncoderSettings, root: Path) -> None:
-        path = find_model(settings.model, root)
+        path = find_model(settings.model, root, SETTING)
         if path is None:
             raise InputError(f"encoder.model: {root / settings.model} is not there: {_REMEDY}")
         try:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gotd_assets.embedding.model_files import find_model
+from gotd_assets.embedding.model_files import SETTING
 from gotd_assets.errors import InputError
+from gotd_assets.model_location import find_model
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -26,7 +27,7 @@ class StaticEncoder:
         from safetensors.numpy import load_file
         from tokenizers import Tokenizer
 
-        path = find_model(settings.model, root)
+        path = find_model(settings.model, root, SETTING)
         if path is None or not (path / "tokenizer.json").is_file():
             raise InputError(
                 f"encoder.model {settings.model!r}: a static encoder is a folder with tokenizer.json and model.safetensors"

@@ -1,22 +1,30 @@
-"""Sentence vectors from a transformers encoder: length-sorted batches, almost no padding, pooled in float32."""
+"""Sentence vectors from a transformers encoder: length-sorted batches, almost no padding, a whole batch per thread."""
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from gotd_assets.embedding.model_files import find_model, pooling_of
+from gotd_assets.embedding.model_files import SETTING, pooling_of
+from gotd_assets.embedding.pooling import pooled
 from gotd_assets.errors import InputError
+from gotd_assets.model_location import find_model, hub_options
+from gotd_assets.threads import TorchThreads
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from gotd_assets.embedding.openvino_model import OpenVinoModel
     from gotd_assets.settings import EncoderSettings
+
+# On a processor a batch should stay in its caches; a GPU wants more at a time.
+_BATCH_TOKENS = {True: 2048, False: 8192}
 
 
 class TransformerEncoder:
@@ -30,17 +38,26 @@ class TransformerEncoder:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        path = find_model(settings.model, root)
+        path = find_model(settings.model, root, SETTING)
         name = settings.model if path is None else str(path)
-        self.settings = settings
         self.pooling = pooling_of(settings, path)
         self.device = torch.device(_device(settings.device))
         self.dtype = _dtype(settings.dtype, self.device)
+        self.batch_tokens = settings.batch_tokens or _BATCH_TOKENS[self.device.type == "cpu"]
+        is_converted = settings.backend == "openvino"
+        if is_converted and self.device.type != "cpu":
+            raise InputError("encoder.backend 'openvino' computes on the processor: set encoder.device to 'cpu'")
         try:
-            options = {"revision": settings.revision, "trust_remote_code": settings.trust_remote_code}
+            options: dict[str, Any] = {"trust_remote_code": settings.trust_remote_code}
+            if path is None:
+                options |= hub_options(settings.model, settings.revision, SETTING)
             self.tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, **options)
             model = AutoModel.from_pretrained(
-                name, dtype=self.dtype, use_safetensors=True, attn_implementation="sdpa", **options
+                name,
+                dtype=torch.float32 if is_converted else self.dtype,
+                use_safetensors=True,
+                attn_implementation="sdpa",
+                **options,
             )
         except (OSError, ValueError) as error:
             raise InputError(
@@ -52,9 +69,26 @@ class TransformerEncoder:
         positions = getattr(model.config, "max_position_embeddings", settings.max_tokens)
         self.max_tokens = min(settings.max_tokens, positions, self.tokenizer.model_max_length)
         self.dimension = int(model.config.hidden_size)
+        self._converted: OpenVinoModel | None = None
+        if is_converted:
+            from gotd_assets.embedding.openvino_model import OpenVinoModel
+
+            self._converted = OpenVinoModel(
+                self.model, self.tokenizer, self.pooling, self.dtype, torch.get_num_threads()
+            )
 
     def encode(self, texts: Sequence[str], tick: Callable[[int, int], None]) -> npt.NDArray[np.float32]:
         """Vectors (n, D) float32 of `texts`; `tick(documents, tokens)` is called after every batch."""
+        batches = self._batches(texts)
+        result = np.empty((len(texts), self.dimension), dtype=np.float32)
+        with TorchThreads(self.device, "embedding") as threads:
+            for batch, vectors in zip(batches, threads.map(self._vectors, batches), strict=True):
+                result[batch.rows] = vectors
+                tick(len(batch.rows), len(batch.tokens))
+        return result
+
+    def _batches(self, texts: Sequence[str]) -> list[_Batch]:
+        """The texts from the longest to the shortest, so that those of a batch are about equally long."""
         encoded = self.tokenizer(
             list(texts),
             truncation=True,
@@ -63,38 +97,42 @@ class TransformerEncoder:
             return_attention_mask=False,
             return_token_type_ids=False,
         )["input_ids"]
-        lengths = np.fromiter((len(ids) for ids in encoded), dtype=np.int64, count=len(encoded))
+        lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
         order = np.argsort(-lengths, kind="stable")
-        result = np.empty((len(texts), self.dimension), dtype=np.float32)
-        with torch.inference_mode():
-            for batch in self._batches(order, lengths):
-                result[batch] = self._forward([encoded[i] for i in batch], int(lengths[batch[0]])).numpy()
-                tick(len(batch), int(lengths[batch].sum()))
-        return result
-
-    def _batches(self, order: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+        lengths = lengths[order]
+        tokens = np.fromiter(itertools.chain.from_iterable(encoded[i] for i in order), np.int64, lengths.sum())
+        ends = np.cumsum(lengths)
         batches, start = [], 0
         while start < len(order):
-            size = max(1, self.settings.batch_tokens // int(lengths[order[start]]))
-            batches.append(order[start : start + size])
-            start += size
+            stop = start + max(1, self.batch_tokens // max(1, int(lengths[start])))
+            part = lengths[start:stop]
+            own = tokens[ends[start] - part[0] : ends[min(stop, len(order)) - 1]]
+            batches.append(_Batch(order[start:stop], part, own))
+            start = stop
         return batches
 
-    def _forward(self, encoded: Sequence[Sequence[int]], width: int) -> Tensor:
-        padding = self.tokenizer.pad_token_id or 0
-        ids = torch.full((len(encoded), width), padding, dtype=torch.long)
-        mask = torch.zeros((len(encoded), width), dtype=torch.long)
-        for row, tokens in enumerate(encoded):
-            ids[row, : len(tokens)] = torch.tensor(tokens)
-            mask[row, : len(tokens)] = 1
-        ids, mask = ids.to(self.device), mask.to(self.device)
-        padded = bool((mask == 0).any())
-        hidden: Tensor = self.model(input_ids=ids, attention_mask=mask if padded else None).last_hidden_state
-        hidden = hidden.float()
-        if self.pooling == "cls":
-            return hidden[:, 0].cpu()
-        weights = mask.unsqueeze(-1).float()
-        return ((hidden * weights).sum(dim=1) / weights.sum(dim=1)).cpu()
+    def _vectors(self, batch: _Batch) -> npt.NDArray[np.float32]:
+        used = np.arange(batch.lengths[0]) < batch.lengths[:, None]
+        ids = np.full(used.shape, self.tokenizer.pad_token_id or 0, dtype=np.int64)
+        ids[used] = batch.tokens
+        if self._converted is not None:
+            return self._converted(ids, used.astype(np.int64))
+        with torch.inference_mode():
+            mask = torch.from_numpy(used).to(self.device).long()
+            hidden = self.model(
+                input_ids=torch.from_numpy(ids).to(self.device), attention_mask=None if used.all() else mask
+            ).last_hidden_state
+            vectors: npt.NDArray[np.float32] = pooled(hidden, mask, self.pooling).cpu().numpy()
+        return vectors
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Batch:
+    """Texts that pass through the model together: rows in the input (n,), lengths (n,) descending, all tokens in a row."""
+
+    rows: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
+    tokens: npt.NDArray[np.int64]
 
 
 def _device(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import fcntl
 import os
 import shutil
 import time
@@ -14,6 +15,8 @@ from pathlib import Path
 from gotd_assets.errors import LineageError
 from gotd_assets.lineage.access import WRITING, UnreadableError, connected, flush_directory, turn
 from gotd_assets.lineage.database import schema_version
+
+_INCOMPLETE = ".incomplete"
 
 
 def back_up(database: Path, destination: Path, timeout_seconds: float) -> Path:
@@ -75,7 +78,7 @@ def restore(database: Path, backup: Path, timeout_seconds: float) -> Path | None
                     _wait_until_unused(database, deadline)
                     former = database.with_name(f"{database.name}.before-restore-{_timestamp()}")
                     _set_aside(database, former)
-                temporary.rename(database)
+                temporary.replace(database)
                 flush_directory(database.parent)
     except OSError as error:
         raise LineageError(f"{database} cannot be restored from {backup}: {error}") from error
@@ -91,10 +94,16 @@ def _wait_until_unused(database: Path, deadline: float) -> None:
 
 
 def _set_aside(database: Path, former: Path) -> None:
+    """Give the database a second name, under which it stays when the first one goes to the backup.
+
+    Were it renamed, a kill before the backup takes its place would leave none, and the next process would begin an
+    empty one.
+    """
+    os.link(database, former)
+    # Only a database that could not be opened still has one; with the backup it would be another's.
     write_ahead = database.with_name(f"{database.name}.wal")
     if write_ahead.exists():
         write_ahead.rename(former.with_name(f"{former.name}.wal"))
-    database.rename(former)
 
 
 def _require_lineage(path: Path) -> None:
@@ -105,9 +114,18 @@ def _require_lineage(path: Path) -> None:
 
 @contextlib.contextmanager
 def _temporary_beside(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    """A hidden name beside `path` for a copy that is not complete; what killed processes left there is removed."""
+    for left in path.parent.glob(f".*{_INCOMPLETE}"):
+        with contextlib.suppress(OSError), left.open("rb") as file:
+            # A copy that somebody is making is locked.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_INCOMPLETE}")
     try:
-        yield temporary
+        with temporary.open("wb") as file:
+            with contextlib.suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            yield temporary
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -124,6 +124,25 @@ def write_left_out(duplicates: Path, forgotten: pl.Series, sources: Sequence[str
     return len(forgotten)
 
 
+def exclusions(duplicates: Path, forgotten: Sequence[str]) -> pl.DataFrame:
+    """Which documents are nowhere in the pool, and why: doc_id, reason, matched_doc_id (the one that stays; may be null).
+
+    Args:
+        duplicates: Parquet file with doc_id, matched_doc_id and kind ('exact' or 'near').
+        forgotten: doc_ids that must not be used, wherever they stand.
+    """
+    # An exact duplicate is the same document in another source, where it stays.
+    near = (
+        pl.read_parquet(duplicates, columns=["doc_id", "matched_doc_id", "kind"])
+        .filter(pl.col("kind") == "near")
+        .select("doc_id", "matched_doc_id", reason=pl.lit("near-duplicate of another candidate"))
+    )
+    removed = pl.DataFrame({"doc_id": forgotten}, schema={"doc_id": pl.String}).select(
+        "doc_id", matched_doc_id=pl.lit(None, pl.String), reason=pl.lit("forgotten")
+    )
+    return pl.concat([removed, near.join(removed, on="doc_id", how="anti")])
+
+
 class PoolVectors(Sequence[Vectors]):
     """The vectors of a pool, one (n, D) array per shard."""
 

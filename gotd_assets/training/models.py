@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
-import importlib.util
 import os
-import re
 import shutil
 import uuid
 from pathlib import Path
@@ -14,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import file_sha256, fingerprint
+from gotd_assets.model_location import find_model, hub_options, pinned
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from gotd_assets.settings import TrainingSettings
 
-_PACKAGE_PREFIX = "package:"
-_HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
+_SETTING = "training.model"
 # What from_pretrained reads; a README beside the weights is not part of the model.
 _MODEL_FILES = frozenset({".safetensors", ".json", ".txt", ".model", ".jinja", ".gguf", ".py"})
 _PICKLED_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
@@ -72,7 +70,8 @@ def load_language_model(
     """
     source = _locate(settings, root)
     if source.path is None:
-        return _from_pretrained(settings.model, source.hub_id, settings, revision=source.revision)
+        where = hub_options(source.hub_id, source.revision, _SETTING)
+        return _from_pretrained(settings.model, source.hub_id, settings, **where)
     if source.path.suffix == ".gguf":
         folder = _dequantised(source.path, settings, cache)
         return _from_pretrained(settings.model, folder, settings)
@@ -93,12 +92,9 @@ def load_trained_model(folder: Path, settings: TrainingSettings) -> tuple[PreTra
 
 def _locate(settings: TrainingSettings, root: Path) -> _Source:
     name = settings.model
-    if name.startswith(_PACKAGE_PREFIX):
-        path = _inside_package(name)
-    else:
-        path = root / Path(name).expanduser()
-        if not path.exists():
-            return _on_hub(settings, path)
+    path = find_model(name, root, _SETTING)
+    if path is None:
+        return _Source(None, name, pinned(name, settings.revision, _SETTING))
     if path.is_dir():
         _check_folder(path, name)
     elif path.suffix == ".safetensors":
@@ -106,35 +102,6 @@ def _locate(settings: TrainingSettings, root: Path) -> _Source:
     elif path.suffix != ".gguf":
         raise InputError(f"training.model {name!r}: {path} is neither a folder nor a .gguf file")
     return _Source(path)
-
-
-def _on_hub(settings: TrainingSettings, path: Path) -> _Source:
-    name = settings.model
-    if not _HUB_ID.match(name) or name.startswith(".") or name.endswith(".gguf"):
-        raise InputError(f"training.model {name!r}: {path} does not exist")
-    if settings.revision is None:
-        raise InputError(
-            f"training.model {name!r}: {path} does not exist; if a model on the hub is meant, "
-            "set training.revision to one of its commits, so that runs repeat"
-        )
-    return _Source(None, name, settings.revision)
-
-
-def _inside_package(name: str) -> Path:
-    package, _, inner = name.removeprefix(_PACKAGE_PREFIX).partition("/")
-    try:
-        found = importlib.util.find_spec(package) if package.isidentifier() else None
-    except (ImportError, ValueError):
-        found = None
-    if found is None or not found.submodule_search_locations:
-        raise InputError(f"training.model {name!r}: there is no installed package {package!r}; install it with pip")
-    folder = Path(next(iter(found.submodule_search_locations))).resolve()
-    path = (folder / inner).resolve()
-    if not path.is_relative_to(folder):
-        raise InputError(f"training.model {name!r} leaves the package's folder {folder}")
-    if not path.exists():
-        raise InputError(f"training.model {name!r}: {path} does not exist in the installed package")
-    return path
 
 
 def _check_folder(folder: Path, name: str) -> None:

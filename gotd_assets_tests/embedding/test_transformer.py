@@ -1,6 +1,8 @@
 """Transformer encoders against a plain forward pass of one text at a time, and the settings that say which they are."""
 
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from gotd_assets.embedding import embed_documents, encoder_version, open_vectors
+from gotd_assets.embedding.embed import load_encoder
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import document_id
 from gotd_assets.settings import EncoderSettings
@@ -40,19 +43,46 @@ def one_by_one(encoder: Path, texts: list[str], pooling: str) -> np.ndarray:
     return (stacked / stacked.norm(dim=1, keepdim=True)).numpy()
 
 
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
-def test_vectors_are_those_of_each_text_alone(encoder: Path, tmp_path: Path, pooling: str) -> None:
+def test_vectors_are_those_of_each_text_alone(
+    encoder: Path, tmp_path: Path, pooling: str, backend: str, threads: int
+) -> None:
     texts = list(dict.fromkeys(tiny.texts(70)))
     documents = write_documents(tmp_path / "documents", texts)
     settings = EncoderSettings(
-        model=str(encoder), pooling=pooling, dtype="float32", storage_dtype="float32", batch_tokens=64
+        model=str(encoder),
+        pooling=pooling,
+        dtype="float32",
+        storage_dtype="float32",
+        batch_tokens=64,
+        backend=backend,
     )
     (tmp_path / "out").mkdir()
     report = embed_documents(documents, settings, tmp_path, tmp_path / "store", tmp_path / "out")
     shards = open_vectors(tmp_path / "out")
-    assert report.documents == report.embedded == len(texts)
+    tokens = sum(len(ids) for ids in AutoTokenizer.from_pretrained(encoder)(texts)["input_ids"])
+    assert (report.documents, report.embedded, report.tokens) == (len(texts), len(texts), tokens)
     assert shards.all_doc_ids().to_list() == [document_id(text) for text in texts]
     np.testing.assert_allclose(np.concatenate(shards.vectors), one_by_one(encoder, texts, pooling), atol=1e-5)
+    assert torch.get_num_threads() == threads
+
+
+def test_what_openvino_cannot_do_is_said(encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_gpu = EncoderSettings(model=str(encoder), backend="openvino", device="cuda")
+    with pytest.raises(InputError, match=r"set encoder\.device to 'cpu'"):
+        load_encoder(on_gpu, tmp_path)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(InputError, match=r"pip install 'gotd-assets\[openvino\]'"):
+        load_encoder(EncoderSettings(model=str(encoder), backend="openvino", device="cpu"), tmp_path)
 
 
 def test_only_what_is_new_passes_through_the_encoder(encoder: Path, tmp_path: Path) -> None:
@@ -75,6 +105,7 @@ def test_the_version_follows_content_and_settings_not_place(encoder: Path, tmp_p
     assert encoder_version(EncoderSettings(model=str(moved)), tmp_path) == base
     assert encoder_version(EncoderSettings(model=str(moved), device="cuda", batch_tokens=64), tmp_path) == base
     assert encoder_version(EncoderSettings(model=str(moved), max_tokens=8), tmp_path) != base
+    assert encoder_version(EncoderSettings(model=str(moved), backend="openvino"), tmp_path) != base
     (moved / "tokenizer_config.json").write_text("{}")
     assert encoder_version(EncoderSettings(model=str(moved)), tmp_path) != base
 
@@ -98,9 +129,9 @@ def test_a_sentence_transformers_folder_says_how_it_pools(encoder: Path, tmp_pat
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("./missing", "is not there"),
-        ("package:no_such_package", "no such installed package"),
-        ("org/name", "need `encoder.revision`"),
+        ("./missing", "does not exist"),
+        ("package:no_such_package", "no installed package"),
+        ("org/name", "set encoder.revision"),
         ("empty", "has no weights"),
     ],
 )

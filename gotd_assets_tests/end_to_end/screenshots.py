@@ -27,10 +27,15 @@ def take(project: Path, folder: Path) -> None:
         latest_event(page, at, "selected_subset", partition)
         _settled(page, folder / "selection.png")
         latest_event(page, at, "pre_fine_tuned_model", partition)
-        _settled(page, folder / "model.png")
-        with page.context.expect_page() as opened:
-            metadata(page, "mlflow_run").get_by_role("link").first.click()
-        _mlflow(opened.value, folder / "mlflow-run.png")
+        # Below the curve there are folders of this machine.
+        below = metadata(page, "model").bounding_box()
+        _settled(page, folder / "model.png", height=int(below["y"]) if below else 500)
+        link = metadata(page, "mlflow_run").get_by_role("link").first.get_attribute("href") or ""
+        # The run may have been made while MLflow had another port.
+        page.goto(f"{at.mlflow}/#{link.partition('#')[2]}")
+        page.get_by_text("Finished", exact=True).wait_for()
+        # To the right MLflow opens a panel on a first visit; below there are folders of this machine.
+        _settled(page, folder / "mlflow-run.png", width=1070, height=490)
 
 
 def _graph(page: Page, at: Servers, path: Path) -> None:
@@ -41,24 +46,16 @@ def _graph(page: Page, at: Servers, path: Path) -> None:
     page.mouse.click(900, 800)
     page.keyboard.press("Alt+e")
     page.get_by_text("evaluation_report", exact=True).first.wait_for()
-    _settled(page, path)
+    page.wait_for_timeout(2000)
+    click(page, "button", "zoom_out")
+    # Without the lists and buttons around it, so that names can be read in a README.
+    _settled(page, path, x=475, y=110, width=860, height=760)
 
 
-def _mlflow(page: Page, path: Path) -> None:
-    page.set_viewport_size({"width": 1440, "height": 900})
-    page.get_by_text("Finished", exact=True).wait_for()
-    # A first visit opens a panel that this project has no use for.
-    close = page.get_by_role("button", name="Close")
-    if close.count():
-        close.first.click()
-    click(page, "tab", "Model metrics")
-    _settled(page, path)
-
-
-def _settled(page: Page, path: Path) -> None:
-    """A picture of the page once nothing moves any more."""
+def _settled(page: Page, path: Path, *, x: int = 0, y: int = 0, width: int = 1440, height: int = 900) -> None:
+    """A picture of the page from the place (x, y), once nothing moves any more."""
     page.wait_for_timeout(4000)
-    page.screenshot(path=path)
+    page.screenshot(path=path, clip={"x": x, "y": y, "width": width, "height": height})
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from gotd_assets.launcher import alone
 from gotd_assets.storage import ArtifactKey, ArtifactStore
 from gotd_assets_tests.end_to_end.project import REPOSITORY, environment, make_project
 from gotd_assets_tests.watch.artifacts import publish
@@ -143,6 +144,31 @@ def test_a_selection_that_hardly_differs_is_not_trained_on(tmp_path: Path, monke
         different, _ = selected("s3", cursor)
     assert alike == set()
     assert different == {key}
+
+
+def test_automation_leaves_to_a_run_of_everything_what_that_makes(definitions: dg.Definitions, tmp_path: Path) -> None:
+    with dg.instance_for_test() as instance:
+
+        def materialised(asset: str, version: str) -> None:
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(asset, partition="news", tags={"dagster/data_version": version})
+            )
+
+        def requested(cursor: object) -> tuple[int, object]:
+            result = dg.evaluate_automation_conditions(
+                definitions, instance, asset_selection=dg.AssetSelection.assets("candidate_pool"), cursor=cursor
+            )
+            return result.total_requested, result.cursor
+
+        instance.report_runless_asset_event(dg.AssetMaterialization("raw_candidates", partition="mixed"))
+        materialised("raw_candidates", "1")
+        instance.report_runless_asset_event(dg.AssetMaterialization("candidate_pool"))
+        _, cursor = requested(None)
+        with alone(tmp_path / ".gotd"):
+            materialised("raw_candidates", "2")
+            during, cursor = requested(cursor)
+        after, _ = requested(cursor)
+    assert (during, after) == (0, 1)
 
 
 def test_the_code_location_loads_no_heavy_library(tmp_path: Path) -> None:

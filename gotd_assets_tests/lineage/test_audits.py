@@ -63,6 +63,31 @@ def test_why_document_tells_rank_position_exclusion_or_absence_for_every_documen
                 assert row["reason"] == "not in the pool of this selection"
 
 
+def test_why_document_counts_positions_in_the_order_that_the_method_goes_by(world: World) -> None:
+    scored = world.scored["imdb", 1].sort("score", "doc_id")
+    doc_id = scored["doc_id"][1]
+    inputs = {"candidate_scores[imdb]": version("candidate_scores[imdb]", 1)}
+    members = scored.tail(3).with_row_index("rank", offset=1)
+    reasons = {}
+    for method in ("gotd-away", "random"):
+        made = Materialisation(
+            asset="selected_subset",
+            partition=f"imdb/{method}",
+            version=f"selected-by-{method}",
+            code_version="1",
+            parameters={"method": method, "direction": "toward"},
+            inputs=inputs,
+            members=members,
+        )
+        world.store.record(made)
+        reasons[method] = world.store.audit("why_document", document=doc_id, selection=made.version)["reason"][0]
+    last = scored.height - 1
+    assert reasons == {
+        "gotd-away": f"not selected: number {last} of {scored.height} by score, and 3 were selected",
+        "random": f"not selected: random does not go by the score alone; number 2 of {scored.height} by it",
+    }
+
+
 def test_why_document_can_be_narrowed_to_a_target_or_a_selection(world: World) -> None:
     doc_id = every_doc_id(world)[0]
     of_target = world.store.audit("why_document", document=doc_id, target="imdb")
@@ -281,6 +306,45 @@ def test_nothing_is_stale_until_an_input_changes_or_a_document_is_forgotten(worl
         "pre_fine_tuned_model[imdb/gotd]",
         "it was made from artifacts that hold forgotten documents",
     ) in stale
+
+
+def test_what_was_made_in_the_knowledge_of_a_tombstone_no_longer_holds_the_document(world: World) -> None:
+    gone, other = world.selections["imdb", 1]["doc_id"][:2]
+    world.store.forget([gone], "asked by the author")
+    inputs = {f"raw_candidates[{source}]": version(f"raw_candidates[{source}]", 1) for source in ("news", "reviews")}
+    kept = world.scored["imdb", 1].filter(pl.col("doc_id") != gone)
+    chosen = world.selections["imdb", 1].filter(pl.col("doc_id") != gone).with_columns(rank=pl.col("rank") - 1)
+    for asset, partition, more in (
+        ("candidate_pool", None, {"exclusions": left_out([gone], "forgotten")}),
+        ("candidate_scores", "imdb", {"scores": kept.select("doc_id", "score")}),
+        ("selected_subset", "imdb/gotd", {"members": chosen}),
+        ("pre_fine_tuned_model", "imdb/gotd", {}),
+    ):
+        made = Materialisation(
+            asset=asset, partition=partition, version=f"{asset}-after", code_version="9", inputs=inputs, **more
+        )
+        world.store.record(made)
+        inputs = {**inputs, made.name: made.version}
+
+    def held() -> set[str]:
+        stale = world.store.audit("stale")
+        return set(stale.filter(pl.col("reason").str.contains("forgotten"))["artifact"])
+
+    after = {
+        "candidate_pool",
+        "candidate_scores[imdb]",
+        "selected_subset[imdb/gotd]",
+        "pre_fine_tuned_model[imdb/gotd]",
+    }
+    assert not held() & after
+    assert [name for name in held() if name.startswith("raw_candidates")]
+    touched = world.store.audit("removal_request", document=gone)["version"].drop_nulls()
+    assert not [made for made in touched if made.endswith("-after")]
+    why = world.store.audit("why_document", document=gone, selection="selected_subset-after")
+    assert why["reason"].to_list() == ["left out: forgotten: asked by the author"]
+    # Another document that is forgotten only now is held by all of them.
+    world.store.forget([other], "asked by another author")
+    assert after <= held()
 
 
 def test_what_was_made_of_an_older_target_is_stale(world: World) -> None:

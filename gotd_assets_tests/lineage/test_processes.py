@@ -206,8 +206,12 @@ def test_a_minute_of_somebody_elses_work_is_waited_for_by_default(path: Path) ->
     holder = SPAWN.Process(target=hold_as_a_shell_does, args=(path, sender, 65))
     holder.start()
     assert reports.recv() == "held"
+    started = time.monotonic()
     assert store.record(made_by(0, 0))
+    assert time.monotonic() - started > 60
     holder.join()
+    assert holder.exitcode == 0
+    assert recorded(path) == {fingerprint([0, 0]): MEMBERS}
 
 
 def _received(reports: Connection) -> Iterator[int]:

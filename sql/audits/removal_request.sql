@@ -27,12 +27,21 @@ learnt AS (
     FROM chosen JOIN ancestry ON ancestry.ancestor_key = chosen.artifact_key
     ANTI JOIN chosen AS itself ON itself.artifact_key = ancestry.artifact_key
 ),
+-- What was made in the knowledge of a tombstone does not hold the document, though what it was read from still may.
+spared AS (
+    SELECT DISTINCT ancestry.artifact_key, x.document_key
+    FROM exclusions AS x
+    JOIN ancestry ON ancestry.ancestor_key = x.artifact_key
+    WHERE x.reason = 'forgotten' AND x.document_key IN (SELECT doc.document_key FROM doc)
+),
 -- Between a pool and a selection: vectors, potentials, scores. Selections that do not hold the document are not touched,
 -- nor is what was made from those.
 computed AS (
     SELECT DISTINCT ancestry.artifact_key, pools.document_key
     FROM pools JOIN ancestry ON ancestry.ancestor_key = pools.artifact_key
-    ANTI JOIN pools AS itself ON itself.artifact_key = ancestry.artifact_key
+    ANTI JOIN (
+        SELECT pools.artifact_key, pools.document_key FROM pools UNION SELECT spared.artifact_key, spared.document_key FROM spared
+    ) AS apart ON apart.artifact_key = ancestry.artifact_key AND apart.document_key = pools.document_key
     WHERE NOT EXISTS (
         FROM ancestry AS back JOIN selections AS s ON s.artifact_key = back.ancestor_key
         WHERE back.artifact_key = ancestry.artifact_key

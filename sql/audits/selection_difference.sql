@@ -95,8 +95,8 @@ SELECT
     coalesce(differing.score_after, CASE WHEN differing.change = 'left' THEN scored.score::DOUBLE END) AS score_after,
     CASE
         WHEN differing.change = 'moved' THEN 'in both, at another rank'
-        WHEN forgotten.doc_id IS NOT NULL AND differing.change = 'left' AND pooled.document_key IS NULL
-             AND scored.document_key IS NULL
+        WHEN forgotten.doc_id IS NOT NULL AND differing.change = 'left' AND scored.document_key IS NULL
+             AND (excluded.reason = 'forgotten' OR pooled.document_key IS NULL)
         THEN 'forgotten: ' || forgotten.reason
         WHEN excluded.document_key IS NOT NULL THEN 'left out ' || absent.side || ': ' || excluded.reason
         WHEN scored.document_key IS NOT NULL

@@ -25,14 +25,28 @@ tombstones AS (
     SELECT d.document_key FROM documents AS d SEMI JOIN forgotten AS f ON f.doc_id = d.doc_id
 ),
 holding AS (
-    SELECT DISTINCT m.artifact_key FROM members AS m
+    SELECT DISTINCT m.artifact_key, m.document_key FROM members AS m
     WHERE m.document_key IN (SELECT tombstones.document_key FROM tombstones)
     UNION
-    SELECT DISTINCT c.artifact_key FROM candidates AS c
-    WHERE c.occurrence_key IN (
-        SELECT o.occurrence_key FROM occurrences AS o
+    SELECT DISTINCT c.artifact_key, o.document_key
+    FROM candidates AS c
+    JOIN (
+        SELECT o.occurrence_key, o.document_key FROM occurrences AS o
         WHERE o.document_key IN (SELECT tombstones.document_key FROM tombstones)
-    )
+    ) AS o ON o.occurrence_key = c.occurrence_key
+),
+-- What was made in the knowledge of a tombstone does not hold the document, though what it was read from still may.
+spared AS (
+    SELECT DISTINCT ancestry.artifact_key, x.document_key
+    FROM exclusions AS x
+    JOIN ancestry ON ancestry.ancestor_key = x.artifact_key
+    WHERE x.reason = 'forgotten' AND x.document_key IN (SELECT tombstones.document_key FROM tombstones)
+),
+touched AS (
+    SELECT ancestry.artifact_key, ancestry.ancestor_key
+    FROM holding
+    JOIN ancestry ON ancestry.ancestor_key = holding.artifact_key
+    ANTI JOIN spared ON spared.artifact_key = ancestry.artifact_key AND spared.document_key = holding.document_key
 )
 SELECT a.name AS artifact, a.version, made.made_at,
        CASE WHEN outdated.through THEN 'an input of its inputs is out of date' ELSE 'an input is out of date' END AS reason,
@@ -42,14 +56,13 @@ JOIN artifacts AS a ON a.artifact_key = outdated.artifact_key
 LEFT JOIN made ON made.artifact_key = a.artifact_key
 UNION ALL
 SELECT a.name, a.version, made.made_at,
-       CASE WHEN bool_or(ancestry.artifact_key = ancestry.ancestor_key) THEN 'it holds forgotten documents'
+       CASE WHEN bool_or(touched.artifact_key = touched.ancestor_key) THEN 'it holds forgotten documents'
             ELSE 'it was made from artifacts that hold forgotten documents' END,
        min(held.name), NULL, NULL
-FROM holding
-JOIN ancestry ON ancestry.ancestor_key = holding.artifact_key
-JOIN latest ON latest.artifact_key = ancestry.artifact_key
+FROM touched
+JOIN latest ON latest.artifact_key = touched.artifact_key
 JOIN artifacts AS a ON a.artifact_key = latest.artifact_key
-JOIN artifacts AS held ON held.artifact_key = holding.artifact_key
+JOIN artifacts AS held ON held.artifact_key = touched.ancestor_key
 LEFT JOIN made ON made.artifact_key = a.artifact_key
 GROUP BY a.name, a.version, made.made_at
 ORDER BY 1, 5, 4;

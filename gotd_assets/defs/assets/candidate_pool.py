@@ -1,12 +1,15 @@
 """All sources as one pool, each document once."""
 
+import dataclasses
+
 import dagster as dg
 
 from gotd_assets.defs import metadata
 from gotd_assets.defs.automation import on_new_candidates
 from gotd_assets.defs.placement import Placement
 from gotd_assets.defs.station import OWNERS, Station
-from gotd_assets.storage import ArtifactWriter
+from gotd_assets.lineage import Materialisation
+from gotd_assets.storage import Artifact, ArtifactWriter
 
 
 def candidate_pool(placement: Placement) -> dg.AssetsDefinition:
@@ -44,6 +47,12 @@ def candidate_pool(placement: Placement) -> dg.AssetsDefinition:
                 duplicates, forgotten, sources, writer.path / "left_out.parquet"
             )
 
+        def recorded(artifact: Artifact, record: Materialisation) -> Materialisation:
+            from gotd_assets.selection.pool import exclusions
+
+            left_out = exclusions(artifact.file("duplicates.parquet"), forgotten.to_list())
+            return dataclasses.replace(record, exclusions=left_out)
+
         return station.make(
             {
                 "duplicates": settings.model_dump(mode="json", exclude={"contamination"}),
@@ -52,6 +61,7 @@ def candidate_pool(placement: Placement) -> dg.AssetsDefinition:
             },
             lambda writer, _scratch: write(writer),
             metadata.duplicates,
+            recorded,
         )
 
     return candidate_pool

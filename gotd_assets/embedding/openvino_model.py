@@ -1,0 +1,93 @@
+"""A transformers encoder run by OpenVINO, which fuses what PyTorch does operation by operation."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gotd_assets.embedding.pooling import pooled
+from gotd_assets.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
+_EXAMPLES = ("one", "a text of more words, so that both lengths and padding are followed")
+# Other numbers and lengths of texts than the examples: a size that became a constant would show.
+_PROBES = ("two", "three words here", "a text that is a good deal longer than any of the examples were, and then some")
+_LEAST_COSINE = 0.99
+
+
+class OpenVinoModel:
+    """Token ids and mask (n, T) to vectors (n, D), in as many threads at once as `threads`.
+
+    Args:
+        model: a transformers encoder in float32, on the processor.
+        tokenizer: its tokenizer.
+        pooling: 'mean' or 'cls'.
+        dtype: arithmetic.
+        threads: callers at a time; each computes on one core.
+
+    Raises:
+        InputError: openvino is not installed, cannot convert the model, or gives other vectors than it.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, pooling: str, dtype: torch.dtype, threads: int) -> None:
+        try:
+            import openvino
+        except ImportError as error:
+            raise InputError(
+                "encoder.backend 'openvino' needs the package openvino: pip install 'gotd-assets[openvino]', or set it "
+                "to 'torch'"
+            ) from error
+        whole = _Pooled(model, pooling).eval()
+        try:
+            with warnings.catch_warnings(), torch.inference_mode():
+                warnings.simplefilter("ignore")
+                converted = openvino.convert_model(whole, example_input=_inputs(tokenizer, _EXAMPLES))
+            streams = {"NUM_STREAMS": str(threads), "INFERENCE_NUM_THREADS": str(threads)}
+            options = {"INFERENCE_PRECISION_HINT": _PRECISIONS[dtype], **streams}
+            self._compiled = openvino.Core().compile_model(converted, "CPU", options)
+            self._requests = threading.local()
+            probe = _inputs(tokenizer, _PROBES)
+            ours = torch.from_numpy(self(probe["input_ids"].numpy(), probe["attention_mask"].numpy()))
+        except Exception as error:
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise InputError(
+                f"encoder.backend: OpenVINO cannot run {type(model).__name__} ({first}): set it to 'torch'"
+            ) from error
+        with torch.inference_mode():
+            theirs = whole(**probe)
+        cosine = float(torch.nn.functional.cosine_similarity(ours, theirs).min())
+        if not cosine >= _LEAST_COSINE:
+            raise InputError(
+                f"encoder.backend: OpenVINO gives other vectors than {type(model).__name__} itself (cosine {cosine:.3f}): "
+                "set it to 'torch'"
+            )
+
+    def __call__(self, ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Vectors (n, D) of the texts with token `ids` under `mask`, both (n, T)."""
+        request = getattr(self._requests, "own", None)
+        if request is None:
+            request = self._requests.own = self._compiled.create_infer_request()
+        return np.array(request.infer({"input_ids": ids, "attention_mask": mask})[0], dtype=np.float32)
+
+
+class _Pooled(torch.nn.Module):
+    def __init__(self, model: Any, pooling: str) -> None:
+        super().__init__()
+        self.model, self.pooling = model, pooling
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        hidden = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return pooled(hidden, attention_mask, self.pooling)
+
+
+def _inputs(tokenizer: Any, texts: tuple[str, ...]) -> dict[str, Tensor]:
+    encoded = tokenizer(list(texts), padding=True, return_tensors="pt", return_token_type_ids=False)
+    return {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
