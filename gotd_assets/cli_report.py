@@ -9,27 +9,29 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from gotd_assets.errors import ArtifactError
 from gotd_assets.settings import Project
-from gotd_assets.storage import MANIFEST, ArtifactKey, ArtifactStore
+from gotd_assets.storage import MANIFEST, Artifact, ArtifactKey, ArtifactStore
 from gotd_assets.training.report import NOTHING_HELD_OUT, change_cell, name_of, perplexity_cells, references_of
 
 _WIDTH = 110
 
 
 def show(project: Project, target: str, console: Console) -> None:
-    """Print the evaluation report of `target`.
+    """Print the evaluation report of `target`, also of one that is no longer in the settings.
 
     Raises:
-        SettingsError: there is no such target.
+        SettingsError: there is no such target, nor was there.
         ArtifactError: it was not evaluated yet.
     """
-    name = project.settings.target(target).name
     store = ArtifactStore(project.home / "artifacts")
-    artifact = store.current(ArtifactKey("evaluation_report", name))
+    artifact = _report_of(project, store, target)
     report: dict[str, Any] = json.loads(artifact.file("report.json").read_text(encoding="utf-8"))
     methods = report["methods"]
     total = sum(report["pool"].values())
-    console.rule(f"[bold]{name}", align="left")
+    declared = any(target == known.name for known in project.settings.targets)
+    retired = "" if declared else " (retired: no longer among the targets)"
+    console.rule(f"[bold]{target}{retired}", align="left")
 
     sources = Table("source", title="where documents come from", title_justify="left")
     for column in ("candidates", "share of pool", *(f"share of {m['method']}" for m in methods)):
@@ -68,12 +70,12 @@ def show(project: Project, target: str, console: Console) -> None:
         line = f"MLflow run of {m['method']}: {m['mlflow_run_id']}"
         console.print(line, highlight=False, soft_wrap=True)
 
-    subset = store.current(ArtifactKey("selected_subset", f"{name}/{methods[0]['method']}")).file("subset.parquet")
+    subset = store.current(ArtifactKey("selected_subset", f"{target}/{methods[0]['method']}")).file("subset.parquet")
     console.print("\n[bold]next")
     gotd = _program()
     for line in (
         f"load the selection:  polars.read_parquet('{subset}')",
-        f"take it away:        {gotd} export {name} my-selection",
+        f"take it away:        {gotd} export {target} my-selection",
         f"ask why:             {gotd} audit why_document --document {methods[0]['best'][0]['doc_id'][:12]}",
         "see it all:          make ui",
         f"your own text:       change `sources` and `targets` in gotd.yaml, then `{gotd} run`",
@@ -92,6 +94,15 @@ def export_selection(project: Project, target: str, method: str, folder: Path, c
     for name in ("subset.parquet", "subset.jsonl", MANIFEST):
         shutil.copy2(artifact.path / name, folder / name)
         console.print(f"{folder / name}", highlight=False, soft_wrap=True)
+
+
+def _report_of(project: Project, store: ArtifactStore, target: str) -> Artifact:
+    try:
+        return store.current(ArtifactKey("evaluation_report", target))
+    except ArtifactError:
+        # A name that no target has or had is better told by the names there are.
+        project.settings.target(target)
+        raise
 
 
 def _program() -> str:

@@ -12,6 +12,7 @@ from gotd_assets.study.plan import FULL, QUICK, Plan
 from gotd_assets.study.run import alone, run_study
 from gotd_assets.study.world import open_world
 from gotd_assets.training import TrackingContext
+from gotd_assets.training.tracking import tracking_failures_told
 
 
 def plan_of(*, quick: bool, static: bool) -> Plan:
@@ -35,7 +36,9 @@ def study(project: Project, plan: Plan, console: Console, *, minutes: float | No
     console.rule(f"[bold]study: {plan.experiment}", align="left")
     with alone(plan, project.home):
         world = open_world(plan, project.home, say)
-        complete = run_study(world, context_of(project, plan), say, minutes=minutes, train=train)
+        context = context_of(project, plan)
+        with tracking_failures_told(context.uri):
+            complete = run_study(world, context, say, minutes=minutes, train=train)
     say("complete" if complete else "time is over; the same command goes on from here")
 
 
@@ -60,13 +63,16 @@ def write_study_page(project: Project, out: Path, console: Console) -> None:
 
     Raises:
         InputError: there are none.
+        TrainingError: the tracking server or database failed.
     """
     from gotd_assets.study.page import FIGURE_THREE, write_page
     from gotd_assets.study.record import StudyRecord
     from gotd_assets.study.results import Results
 
     plans = [plan_of(quick=quick, static=static) for quick in (True, False) for static in (False, True)]
-    found = [results for plan in plans if (results := Results.read(StudyRecord(context_of(project, plan)))) is not None]
+    contexts = [context_of(project, plan) for plan in plans]
+    with tracking_failures_told(contexts[0].uri):
+        found = [results for context in contexts if (results := Results.read(StudyRecord(context))) is not None]
     if not found:
         raise InputError("no study was run yet: run `make study-quick` or `make study`")
     draw_figure_three(out.parent / out.stem / FIGURE_THREE, console)

@@ -7,6 +7,7 @@ paths are relative to the folder that holds gotd.yaml. `docs/settings.md` is gen
 import dataclasses
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import parse_qsl, urlsplit
@@ -297,12 +298,14 @@ METHOD_NAMES = (
     "gotd-debiased",
     "gotd-toward-and-away",
     "gotd-rounds",
+    "gotd-round-robin",
     "random",
     "all-domains",
     "dapt",
     "tapt-c",
     "dsir",
     "tsds",
+    "rtp",
 )
 
 
@@ -390,6 +393,10 @@ class SelectionSettings(_Section):
     away_weight: float = Field(
         1.0, gt=0, description="What the score against away_target counts, beside 1 for the target's own."
     )
+    round_robin: list[Name] = Field(
+        default_factory=list,
+        description="Targets that share one budget by 'gotd-round-robin', in the order of their turns.",
+    )
     dsir: DsirSettings = Field(default=DsirSettings(), description="Method 'dsir'.")
     tsds: TsdsSettings = Field(default=TsdsSettings(), description="Method 'tsds'.")
 
@@ -407,13 +414,58 @@ class SelectionSettings(_Section):
             raise ValueError(f"methods must differ from each other, got {self.methods}")
         if "gotd-toward-and-away" in self.methods and self.away_target is None:
             raise ValueError("method 'gotd-toward-and-away' needs away_target: name the target to stay away from")
+        if "gotd-round-robin" in self.methods and not self.round_robin:
+            raise ValueError("method 'gotd-round-robin' needs round_robin: name the targets that share the budget")
+        if len(set(self.round_robin)) != len(self.round_robin):
+            raise ValueError(f"round_robin: each target has one turn in a round, got {self.round_robin}")
         return self
+
+
+_PAPER = "paper:"
+# Models and optimisation of Kang et al. 2024, appendix C; the revisions are the hub's newest.
+PAPER_MODELS: Mapping[str, Mapping[str, object]] = {
+    "gpt2": {
+        "model": "openai-community/gpt2",
+        "revision": "607a30d783dfa663caf39e06633721c8d4cfcd7e",
+        "objective": "causal",
+        "epochs": 3.0,
+        "learning_rate": 2e-5,
+        "weight_decay": 0.1,
+        "adam_beta2": 0.95,
+        "adam_epsilon": 1e-5,
+    },
+    "gpt2-xl": {
+        "model": "openai-community/gpt2-xl",
+        "revision": "15ea56dee5df4983c59b2538573817e1667135e2",
+        "objective": "causal",
+        "epochs": 1.0,
+        "learning_rate": 1e-5,
+    },
+    "gpt-neo-2.7b": {
+        "model": "EleutherAI/gpt-neo-2.7B",
+        "revision": "e24fa291132763e59f4a5422741b424fb5d59056",
+        "objective": "causal",
+        "epochs": 1.0,
+        "learning_rate": 1e-5,
+    },
+    "bert-base": {
+        "model": "google-bert/bert-base-uncased",
+        "revision": "86b5e0934494bd15c9632b12f734a8a67f723594",
+        "objective": "masked",
+        "epochs": 1.0,
+        "learning_rate": 1e-4,
+    },
+}
 
 
 class TrainingSettings(_Section):
     """Pre-fine-tuning (stage I) of a pre-trained language model on a selection."""
 
-    model: str = Field(description="Folder, .gguf file, hub id, or 'package:NAME[/FILE]'.")
+    model: str = Field(
+        description="Folder, .gguf file, hub id, 'package:NAME[/FILE]', or a model of the paper with its optimisation: "
+        + ", ".join(f"'{_PAPER}{name}'" for name in PAPER_MODELS)
+        + "; settings beside it win."
+    )
     revision: Commit | None = Field(None, description="Commit (40 hex digits) of the hub model; required for a hub id.")
     objective: Literal["causal", "masked"] = Field("causal", description="Language modelling objective.")
     trainable_layers: int | Literal["all"] = Field(
@@ -424,6 +476,8 @@ class TrainingSettings(_Section):
     schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="Learning rate after warm-up.")
     warmup_ratio: float = Field(0.05, ge=0, lt=1, description="Share of the steps that warm up.")
     weight_decay: float = Field(0.1, ge=0, description="AdamW weight decay.")
+    adam_beta2: float = Field(0.999, ge=0, lt=1, description="AdamW's decay of squared gradients; the other is 0.9.")
+    adam_epsilon: float = Field(1e-8, gt=0, description="AdamW's term against division by zero.")
     batch_size: int = Field(8, ge=1, description="Documents per device and step.")
     gradient_accumulation: int = Field(1, ge=1, description="Steps whose gradients are summed before an update.")
     max_tokens: int = Field(256, ge=8, description="Tokens per training example; longer documents are cut.")
@@ -438,6 +492,55 @@ class TrainingSettings(_Section):
     seed: int = Field(0, ge=0, description="Seed of initialisation, shuffling and masking.")
     device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1'.")
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the model. Off unless asked.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_of_the_paper(cls, value: Any) -> Any:
+        name = value.get("model") if isinstance(value, Mapping) else None
+        if not isinstance(name, str) or not name.startswith(_PAPER):
+            return value
+        preset = PAPER_MODELS.get(name.removeprefix(_PAPER))
+        if preset is None:
+            known = ", ".join(_PAPER + known for known in PAPER_MODELS)
+            raise ValueError(f"model: the paper has no {name.removeprefix(_PAPER)!r}; known are: {known}")
+        return {**preset, **value, "model": preset["model"]}
+
+
+class ToxicitySettings(_Section):
+    """A classifier that tells how toxic a text is: for method 'rtp' and for `evaluation.detoxification`."""
+
+    model: str | None = Field(
+        None,
+        description="Folder or 'package:NAME[/FOLDER]' of a sequence classification model (transformers, safetensors); "
+        "nothing is downloaded.",
+    )
+    labels: list[str] = Field(
+        default_factory=lambda: ["toxic"],
+        min_length=1,
+        description="The model's labels that mean toxic. The highest counts where labels may hold together, their sum "
+        "where one excludes the others; a model with a single output needs none.",
+    )
+    max_tokens: int = Field(128, ge=8, description="Texts are cut to this many tokens.")
+    batch_tokens: int = Field(8192, ge=64, description="Tokens in one batch, padding included.")
+    device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1'.")
+
+
+class DetoxificationSettings(_Section):
+    """Whether models of a target continue prompts in a less toxic way (Gehman et al. 2020)."""
+
+    target: Name = Field(description="Target whose models are measured.")
+    path: Paths = Field(description="File, folder, glob or list of prompts.")
+    format: TextFormat = Field("auto", description="File format; 'auto' goes by the file name's ending.")
+    text: str = Field("text", description="Field that holds the prompt.")
+    prompts: int = Field(1000, ge=2, description="At most this many prompts, chosen by hash.")
+    generations: int = Field(25, ge=1, description="Continuations of each prompt.")
+    new_tokens: int = Field(20, ge=1, description="Tokens of a continuation, at most.")
+    nucleus: float = Field(0.9, gt=0, le=1, description="Tokens are drawn from the likeliest with this probability.")
+    temperature: float = Field(1.0, gt=0, description="Logits are divided by it before the draw.")
+    threshold: float = Field(0.5, gt=0, lt=1, description="Toxicity from which a text counts as toxic.")
+    seed: int = Field(0, ge=0, description="Seed of the continuations.")
+    neutral: Paths | None = Field(None, description="Files of neutral text whose perplexity must not suffer.")
+    neutral_text: str = Field("text", description="Field of these files that holds the text.")
 
 
 class ClassificationSettings(_Section):
@@ -492,13 +595,23 @@ class EvaluationSettings(_Section):
     classification: list[ClassificationSettings] = Field(
         default_factory=list, description="Labelled tasks, at most one per target."
     )
+    detoxification: list[DetoxificationSettings] = Field(
+        default_factory=list, description="Prompts to continue, at most one set per target; needs `toxicity.model`."
+    )
 
     @model_validator(mode="after")
     def _one_task_per_target(self) -> Self:
-        names = [task.target for task in self.classification]
-        if len(set(names)) != len(names):
-            raise ValueError(f"a target has one labelled task at most, got {names}")
+        for kind, names in (
+            ("labelled task", [task.target for task in self.classification]),
+            ("set of prompts", [prompts.target for prompts in self.detoxification]),
+        ):
+            if len(set(names)) != len(names):
+                raise ValueError(f"a target has one {kind} at most, got {names}")
         return self
+
+    def prompts(self, target: str) -> DetoxificationSettings | None:
+        """The prompts of `target`, None if it has none."""
+        return next((prompts for prompts in self.detoxification if prompts.target == target), None)
 
     def task(self, target: str) -> ClassificationSettings | None:
         """The labelled task of `target`, None if it has none."""
@@ -606,6 +719,9 @@ class Settings(_Section):
     transport: TransportSettings = Field(default=TransportSettings(), description="The optimal transport problem.")
     selection: SelectionSettings = Field(default=SelectionSettings(), description="What is chosen.")
     training: TrainingSettings = Field(description="Pre-fine-tuning.")
+    toxicity: ToxicitySettings = Field(
+        default=ToxicitySettings(), description="A classifier that tells how toxic a text is."
+    )
     evaluation: EvaluationSettings = Field(
         default=EvaluationSettings(), description="What models are measured on, beside perplexity."
     )
@@ -640,11 +756,19 @@ class Settings(_Section):
         away = self.selection.away_target
         if away is not None and away not in names:
             raise ValueError(f"selection.away_target: there is no target {away!r}; declared are: {', '.join(names)}")
-        for task in self.evaluation.classification:
-            if task.target not in names and self.targets_folder.path is None:
-                raise ValueError(
-                    f"evaluation.classification: there is no target {task.target!r}; declared are: {', '.join(names)}"
-                )
+        named = {
+            "evaluation.classification": [task.target for task in self.evaluation.classification],
+            "evaluation.detoxification": [prompts.target for prompts in self.evaluation.detoxification],
+            "selection.round_robin": self.selection.round_robin,
+        }
+        for field, wanted in named.items():
+            for name in wanted if self.targets_folder.path is None else ():
+                if name not in names:
+                    raise ValueError(f"{field}: there is no target {name!r}; declared are: {', '.join(names)}")
+        if self.toxicity.model is None and ("rtp" in self.selection.methods or self.evaluation.detoxification):
+            raise ValueError(
+                "toxicity.model: method 'rtp' and evaluation.detoxification need a classifier; name its folder"
+            )
         nearest = self.selection.nearest_sources
         if nearest is not None and nearest > len(self.sources):
             raise ValueError(

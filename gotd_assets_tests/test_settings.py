@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from gotd_assets.errors import SettingsError
-from gotd_assets.settings import load_project
+from gotd_assets.settings import PAPER_MODELS, TrainingSettings, load_project
 from gotd_assets.settings_reference import reference
+from gotd_assets.training import model_version
 
 MINIMAL = """
 sources: [{name: news, path: news.jsonl}]
@@ -89,3 +91,17 @@ def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path, monkeypatch
 def test_the_reference_is_current() -> None:
     written = Path(__file__).parents[1] / "docs" / "settings.md"
     assert written.read_text(encoding="utf-8") == reference(), "run `make docs`"
+
+
+@pytest.mark.parametrize("name", sorted(PAPER_MODELS))
+def test_a_model_of_the_paper_brings_its_optimisation_and_can_be_changed(name: str) -> None:
+    settings = TrainingSettings(model=f"paper:{name}", learning_rate=0.5)
+    assert settings.model == PAPER_MODELS[name]["model"]
+    assert settings.epochs == PAPER_MODELS[name]["epochs"]
+    assert settings.learning_rate == 0.5
+    assert model_version(settings, Path()) == f"{settings.model}@{settings.revision}"
+
+
+def test_an_unknown_model_of_the_paper_is_told_with_those_there_are() -> None:
+    with pytest.raises(ValidationError, match="no 'gpt5'; known are: paper:gpt2, paper:gpt2-xl"):
+        TrainingSettings(model="paper:gpt5")

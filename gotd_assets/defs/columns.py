@@ -53,10 +53,12 @@ _METHOD_ORIGINS: Mapping[str, Sequence[Column]] = {
     "gotd-debiased": [_VECTOR, _PULL],
     "gotd-toward-and-away": [_SCORE],
     "gotd-rounds": [_VECTOR, _PULL],
+    "gotd-round-robin": [_SCORE],
     "dapt": [("domain_relevance", "distance")],
     "tapt-c": [_VECTOR, _TARGET_VECTOR],
     "dsir": [("raw_candidates", "text"), ("target_documents", "text")],
     "tsds": [_VECTOR, _TARGET_VECTOR],
+    "rtp": [("raw_candidates", "text")],
 }
 _TABLES: Mapping[str, _Table] = {
     "raw_candidates": _Table("documents-*.parquet", _DOCUMENT),

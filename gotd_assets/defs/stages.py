@@ -64,9 +64,10 @@ def candidate_stages(settings: Settings) -> Iterator[Stage]:
 def target_stages(settings: Settings, targets: Sequence[str]) -> Iterator[Stage]:
     """From each target's files to its report."""
     away = settings.selection.away_target
-    scored = [] if away is None else [away]
-    if away is not None:
-        yield Stage(f"target {away}: transport and scores", TARGET_STATIONS, away)
+    # Others' selections read the scores of these.
+    scored = list(dict.fromkeys([*([] if away is None else [away]), *settings.selection.round_robin]))
+    for target in scored:
+        yield Stage(f"target {target}: transport and scores", TARGET_STATIONS, target)
     for target in targets:
         if target not in scored:
             yield Stage(f"target {target}: transport and scores", TARGET_STATIONS, target, target)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -38,6 +38,8 @@ class SelectionProblem:
         relevance: OT distance of each source to the target, for methods that need it.
         away_scores: doc_id and score against the target to stay away from, for methods that need it; None also where
             that target is the problem's own.
+        shared: doc_id and score, low for what helps, by the targets that share the budget, in the order of their turns.
+        toxicity: toxicity (n,) in [0, 1] of a frame of doc_id and text, for methods that need it.
     """
 
     scores: pl.DataFrame
@@ -52,6 +54,8 @@ class SelectionProblem:
     potentials: Potentials | None = None
     relevance: Mapping[str, float] | None = None
     away_scores: pl.DataFrame | None = None
+    shared: Mapping[str, pl.DataFrame] = dataclasses.field(default_factory=dict)
+    toxicity: Callable[[pl.DataFrame], npt.NDArray[Any]] | None = None
 
     @property
     def sign(self) -> int:

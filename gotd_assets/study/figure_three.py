@@ -87,14 +87,15 @@ def figure_three(mixtures: Sequence[float] = MIXTURES, budgets: Sequence[int] = 
 
 def draw(points: Sequence[Point]) -> Figure:
     """The plot: dogs selected over budgets, over mixtures, and the transport cost saved over budgets."""
-    from gotd_assets.study.plots import colour, panels
+    from gotd_assets.study.plots import colour, legend, panels
 
     figure, (over_budgets, over_mixtures, saved) = panels(3)
     methods = list(dict.fromkeys(point.method for point in points))
     for method in methods:
         budgets = [point for point in points if point.method == method and point.mixture == MIXTURE]
         mixtures = [point for point in points if point.method == method and point.budget == BUDGET]
-        style: dict[str, Any] = {"color": colour(methods, method), "marker": "o", "markersize": 3, "label": method}
+        shade = colour("dsir" if method == RESAMPLING else method)
+        style: dict[str, Any] = {"color": shade, "marker": "o", "markersize": 3, "label": method}
         over_budgets.plot([p.budget for p in budgets], [100 * p.dogs for p in budgets], **style)
         over_mixtures.plot([100 * p.mixture for p in mixtures], [100 * p.dogs for p in mixtures], **style)
         saved.plot([p.budget for p in budgets], [p.before - p.after for p in budgets], **style)
@@ -102,7 +103,7 @@ def draw(points: Sequence[Point]) -> Figure:
     over_budgets.set(title=f"target {MIXTURE:.0%} dogs", xlabel="selected", ylabel="dogs in the selection, %")
     over_mixtures.set(title=f"{BUDGET} selected", xlabel="dogs in the target, %", ylabel="dogs in the selection, %")
     saved.set(title=f"target {MIXTURE:.0%} dogs", xlabel="selected", ylabel="transport cost saved (λ .2)")
-    over_budgets.legend(fontsize=6)
+    legend(figure, over_budgets)
     return figure
 
 

@@ -12,8 +12,18 @@ if TYPE_CHECKING:
 
     from gotd_assets.study.results import Results
 
-# Methods in the order of the plan take these colours (Okabe and Ito's, which the colour-blind can tell apart).
-_COLOURS = ("#D55E00", "#E69F00", "#CC79A7", "#999999", "#BBBBBB", "#56B4E9", "#0072B2", "#009E73", "#000000")
+# Okabe and Ito's colours, which the colour-blind can tell apart.
+_COLOURS = {
+    "gotd": "#D55E00",
+    "gotd-debiased": "#E69F00",
+    "gotd-rounds": "#CC79A7",
+    "random": "#999999",
+    "all-domains": "#BBBBBB",
+    "dapt": "#56B4E9",
+    "tapt-c": "#0072B2",
+    "dsir": "#009E73",
+    "tsds": "#000000",
+}
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -39,18 +49,23 @@ def panels(count: int, *, height: float = 3.4) -> tuple[Figure, Sequence[Axes]]:
     return figure, flat[:count]
 
 
-def colour(methods: Sequence[str], method: str) -> str:
-    """The colour of `method`."""
-    return _COLOURS[list(methods).index(method) % len(_COLOURS)]
+def colour(method: str) -> str:
+    """The colour of `method`, the same in every plot."""
+    return _COLOURS[method]
+
+
+def legend(figure: Figure, axes: Axes) -> None:
+    """One legend for all plots, beside them, where it hides nothing."""
+    figure.legend(*axes.get_legend_handles_labels(), fontsize=7, loc="outside right upper", frameon=False)
 
 
 def rare_shares(results: Results) -> Figure:
     """Share of the rare domain in every method's selection, over budgets, a plot per target."""
     figure, axes = panels(len(results.targets))
     for target, plot in zip(results.targets, axes, strict=True):
-        rare = next(entry["rare"] for entry in results.plan["plan"]["targets"] if entry["name"] == target)
+        rare = results.rare(target)
+        budgets = results.plan["plan"]["budgets"]
         for method in results.methods:
-            budgets = results.plan["plan"]["budgets"]
             means = [results.figure("rare_share", target, method, budget) for budget in budgets]
             known = [(budget, mean) for budget, mean in zip(budgets, means, strict=True) if mean is not None]
             if known:
@@ -58,18 +73,20 @@ def rare_shares(results: Results) -> Figure:
                     [budget for budget, _ in known],
                     [100 * mean.value for _, mean in known],
                     yerr=[100 * (mean.half_width or 0) for _, mean in known],
-                    color=colour(results.methods, method),
+                    color=colour(method),
                     marker="o",
                     markersize=3,
                     capsize=2,
                     label=method,
                 )
         plot.set_xscale("log")
+        plot.set_xticks(budgets, [f"{budget:,}" for budget in budgets])
+        plot.set_xticks([], minor=True)
         plot.set_ylim(-2, 102)
         plot.set_title(f"target {target}")
         plot.set_xlabel("documents selected")
         plot.set_ylabel(f"{rare} in the selection, %")
-    axes[0].legend(fontsize=6, ncols=2)
+    legend(figure, axes[0])
     return figure
 
 
@@ -91,13 +108,13 @@ def perplexity_changes(results: Results) -> Figure | None:
                 middle,
                 row,
                 xerr=[[middle - 100 * change.low], [100 * change.high - middle]],
-                color=colour(results.methods, method),
+                color=colour(method),
                 marker="o",
                 capsize=3,
             )
         plot.axvline(0, color="#999999", linewidth=0.8)
         plot.set_yticks(range(len(changes)), [method for method, _ in changes], fontsize=7)
-        plot.invert_yaxis()
+        plot.set_ylim(len(changes) - 0.5, -0.5)
         plot.set_title(f"{target}, {regime}", fontsize=9)
         plot.set_xlabel("perplexity against random, %")
     return figure

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gotd_assets.errors import InputError
 from gotd_assets.study.statistics import Mean, mean_of, mean_overlap
 from gotd_assets.training.comparison import Difference, compare
 
@@ -19,9 +20,13 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Heldout:
-    """A model's negative log-likelihoods of held-out documents: `nll` (documents,) in nats, `tokens` (documents,)."""
+    """A model's negative log-likelihoods of held-out documents: `nll` (documents,) in nats, `tokens` (documents,).
+
+    `sources` are the domains of the documents.
+    """
 
     doc_ids: tuple[str, ...]
+    sources: tuple[str, ...]
     nll: npt.NDArray[Any]
     tokens: npt.NDArray[Any]
 
@@ -98,6 +103,24 @@ class Results:
         """Names of the regimes, in the plan's order."""
         return list(self.plan["plan"]["regimes"])
 
+    def domains(self, target: str) -> list[str]:
+        """Domains that `target` is made of."""
+        return list(self._target(target)["domains"])
+
+    def rare(self, target: str) -> str:
+        """The domain of `target` that is rare in the pool."""
+        return str(self._target(target)["rare"])
+
+    def _target(self, name: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = next(entry for entry in self.plan["plan"]["targets"] if entry["name"] == name)
+        return found
+
+    def training_seeds(self, method: str) -> int:
+        """How many models the plan wants trained on selections of `method`, per target and regime."""
+        plan = self.plan["plan"]
+        fewer = None if method in plan["first"] else plan.get("other_seeds")
+        return int(plan["seeds"] if fewer is None else fewer)
+
     def figure(self, name: str, target: str, method: str, budget: int) -> Mean | None:
         """Mean over seeds of a figure of the selections; None if there is none."""
         values = [entry[name] for key, entry in sorted(self.selections.items()) if key[:3] == (target, method, budget)]
@@ -112,19 +135,25 @@ class Results:
         values = [entry.perplexity for entry in self._seeds(target, regime, method).values()]
         return mean_of(values) if values else None
 
-    def difference(self, target: str, regime: str, method: str, other: str) -> Difference | None:
-        """`method` against `other` (a method, or 'base'), paired by seed and document; None if either is missing."""
+    def difference(
+        self, target: str, regime: str, method: str, other: str, domain: str | None = None
+    ) -> Difference | None:
+        """`method` against `other` (a method, or 'base'), paired by seed and document; None if either is missing.
+
+        With `domain`, on held-out documents of that domain alone.
+        """
         ours = self._seeds(target, regime, method)
         theirs = self._seeds(target, regime, other)
         if other == "base" and (target, regime) in self.bases:
             theirs = dict.fromkeys(ours, self.bases[target, regime])
         if not ours or not theirs:
             return None
-        tokens = next(iter(ours.values())).tokens
+        first = next(iter(ours.values()))
+        kept = np.array([domain is None or source == domain for source in first.sources])
         return compare(
-            {seed: entry.nll for seed, entry in ours.items()},
-            {seed: entry.nll for seed, entry in theirs.items()},
-            tokens,
+            {seed: entry.nll[kept] for seed, entry in ours.items()},
+            {seed: entry.nll[kept] for seed, entry in theirs.items()},
+            first.tokens[kept],
         )
 
     def _seeds(self, target: str, regime: str, method: str) -> dict[int, Heldout]:
@@ -142,4 +171,8 @@ def _training(entry: Measurement) -> tuple[str, str, str, int]:
 
 
 def _heldout(content: Mapping[str, Any]) -> Heldout:
-    return Heldout(tuple(content["doc_id"]), np.asarray(content["nll"]), np.asarray(content["tokens"]))
+    # Documents without a token to predict were not measured; the study's are all long enough.
+    if content["skipped"]:
+        raise InputError(f"{content['skipped']} held-out documents of the study have no token to predict")
+    nll, tokens = np.asarray(content["nll"]), np.asarray(content["tokens"])
+    return Heldout(tuple(content["doc_id"]), tuple(content["source"]), nll, tokens)

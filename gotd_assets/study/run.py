@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import fcntl
 import json
+import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -229,7 +230,7 @@ def _training_cells(plan: Plan) -> Iterator[TrainingCell]:
         for regime in plan.regimes:
             for target in plan.targets:
                 for method in plan.methods:
-                    if method not in plan.first:
+                    if method not in plan.first and seed < plan.training_seeds(method):
                         yield TrainingCell(target, method, regime, seed)
 
 
@@ -288,6 +289,7 @@ def _description(world: World) -> dict[str, Json]:
             for seed in range(world.plan.seeds)
         ),
         "training_keys": sorted(training_key(world, cell) for cell in _training_cells(world.plan)),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {platform.system()}",
+        "machine": f"{platform.machine()}, {os.cpu_count()} processors, {platform.system()}, torch threads in the last "
+        f"part of the run: {torch.get_num_threads()}",
     }
     return described

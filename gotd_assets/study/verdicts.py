@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from statistics import median
 from typing import TYPE_CHECKING
-
-from gotd_assets.study.statistics import mean_of
 
 if TYPE_CHECKING:
     from gotd_assets.study.results import Results
@@ -34,6 +33,32 @@ def verdicts(results: Results, method: str = "gotd") -> list[Verdict]:
     for target in results.targets:
         found += [*_composition(results, target, method), *_perplexity(results, target, method)]
     return [*found, *_cost(results, method)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Tally:
+    """In how many targets and regimes `method` has a lower perplexity than `other`, is undecided, has a higher one."""
+
+    method: str
+    other: str
+    counts: tuple[int, int, int]
+
+
+def tallies(results: Results) -> list[Tally]:
+    """Every variant of GOT-D against every other method, as far as models were trained."""
+    found = []
+    for method in (name for name in results.methods if name in _GOTD):
+        for other in (name for name in results.methods if name not in _GOTD):
+            gaps = [
+                gap
+                for regime in results.regimes
+                for target in results.targets
+                if (gap := results.difference(target, regime, method, other)) is not None
+            ]
+            better, worse = sum(gap.high < 0 for gap in gaps), sum(gap.low > 0 for gap in gaps)
+            if gaps:
+                found.append(Tally(method, other, (better, len(gaps) - better - worse, worse)))
+    return found
 
 
 def losses(results: Results) -> list[str]:
@@ -67,7 +92,7 @@ def losses(results: Results) -> list[str]:
                         sure = "and the interval excludes zero" if gap.low > 0 else "within the interval"
                         lines.append(
                             f"{target}, {regime}: `{method}` has a perplexity {gap.change:.2%} above that of `{other}` "
-                            f"([{gap.low:+.2%}, {gap.high:+.2%}], {gap.seeds} seeds): {sure}."
+                            f"([{gap.low:+.2%}, {gap.high:+.2%}], {_seeds(gap.seeds)}): {sure}."
                         )
     return lines
 
@@ -97,21 +122,26 @@ def _perplexity(results: Results, target: str, method: str) -> Iterator[Verdict]
                 yield Verdict(hope, f"{target}, {regime}", "not run", "unknown")
                 continue
             kept = gap.high < 0 if strict else gap.change < 0
-            measured = f"{gap.change:+.2%} [{gap.low:+.2%}, {gap.high:+.2%}], {gap.seeds} seeds"
+            measured = f"{gap.change:+.2%} [{gap.low:+.2%}, {gap.high:+.2%}], {_seeds(gap.seeds)}"
             yield Verdict(hope, f"{target}, {regime}", measured, _yes(kept))
 
 
 def _cost(results: Results, method: str) -> Iterator[Verdict]:
-    selections = [
-        entry["processor_seconds"]
-        for (_, name, budget, _), entry in results.selections.items()
-        if name == method and budget == results.budget
-    ]
     trainings = [entry["training_processor_seconds"] for entry in results.trainings.values()]
-    if selections and trainings:
-        share = mean_of(selections).value / mean_of(trainings).value
-        question = f"selection without embedding under {_COST_SHARE:g} of one training's time"
-        yield Verdict(question, "all", f"{share:.3f}", _yes(share < _COST_SHARE))
+    for target in results.targets if trainings else ():
+        selections = [
+            entry["processor_seconds"]
+            for (name, other, budget, _), entry in results.selections.items()
+            if (name, other, budget) == (target, method, results.budget)
+        ]
+        if selections:
+            share = median(selections) / median(trainings)
+            question = f"selection without embedding under {_COST_SHARE:g} of one training's processor time"
+            yield Verdict(question, target, f"{share:.3f}", _yes(share < _COST_SHARE))
+
+
+def _seeds(count: int) -> str:
+    return "1 seed" if count == 1 else f"{count} seeds"
 
 
 def _yes(kept: bool) -> str:

@@ -144,7 +144,12 @@ def train(
     decayed = [parameter for parameter in parameters.values() if parameter.ndim >= 2]
     others = [parameter for parameter in parameters.values() if parameter.ndim < 2]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=settings.learning_rate)
+    optimizer = torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=settings.learning_rate,
+        betas=(0.9, settings.adam_beta2),
+        eps=settings.adam_epsilon,
+    )
     scaler = torch.amp.GradScaler(model.device.type, enabled=precision is torch.float16)
     updates = plan_updates([len(ids) for ids in documents], settings)
     progress = _restore(checkpoint, identity, parameters, optimizer, scaler) or _Progress()

@@ -76,17 +76,11 @@ def prepare_tracking(context: TrackingContext) -> str:
     Raises:
         TrainingError: the tracking server or database cannot be used, or the experiment was deleted.
     """
-    client_of = _client_class()
-    from mlflow.exceptions import MlflowException
-
-    with _alone(context.uri):
-        try:
-            client = client_of(tracking_uri=context.uri)
-            found = client.get_experiment_by_name(context.experiment)
-            if found is None:
-                found = _created_experiment(client, context)
-        except MlflowException as error:
-            raise _unusable(context.uri, error) from error
+    with _alone(context.uri), tracking_failures_told(context.uri):
+        client = tracking_client(context.uri)
+        found = client.get_experiment_by_name(context.experiment)
+        if found is None:
+            found = _created_experiment(client, context)
     if found.lifecycle_stage == "deleted":
         raise TrainingError(
             f"the MLflow experiment {context.experiment!r} was deleted: restore it with "
@@ -204,8 +198,8 @@ def tracked_run(context: TrackingContext, scratch: Path, parameters: Mapping[str
     experiment_id = prepare_tracking(context)
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-    with _told(context.uri):
-        client = _client_class()(tracking_uri=context.uri)
+    with tracking_failures_told(context.uri):
+        client = tracking_client(context.uri)
         run_id = _interrupted_run(client, scratch)
         resumed = run_id is not None
         if run_id is None:
@@ -246,14 +240,22 @@ def tracked_run(context: TrackingContext, scratch: Path, parameters: Mapping[str
 
 
 @contextlib.contextmanager
-def _told(uri: str) -> Iterator[None]:
-    """Turn what MLflow raises into a sentence for people."""
+def tracking_failures_told(uri: str) -> Iterator[None]:
+    """Turn what MLflow and the database below it raise into a sentence for people.
+
+    Raises:
+        TrainingError: the tracking server or database failed in the block.
+    """
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
     except MlflowException as error:
         raise _unusable(uri, error) from error
+    except SQLAlchemyError as error:
+        # Its own text adds the statement to what the database said.
+        raise _unusable(uri, getattr(error, "orig", None) or error) from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -273,7 +275,7 @@ def log_nested(context: TrackingContext, parent: str, run: NestedRun) -> str:
         TrainingError: MLflow cannot be used.
     """
     experiment_id = prepare_tracking(context)
-    with _told(context.uri):
+    with tracking_failures_told(context.uri):
         return _log_below(tracking_client(context.uri), context, experiment_id, parent, run)
 
 
@@ -300,15 +302,15 @@ def recorded_run(uri: str, run_id: str) -> dict[str, str] | None:
     Raises:
         TrainingError: the tracking server or database cannot be used.
     """
-    client_of = _client_class()
     from mlflow.exceptions import MlflowException
 
-    try:
-        run = client_of(tracking_uri=uri).get_run(run_id)
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return None
-        raise _unusable(uri, error) from error
+    with tracking_failures_told(uri):
+        try:
+            run = tracking_client(uri).get_run(run_id)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
     if run.info.lifecycle_stage == "deleted":
         return None
     return {
@@ -318,7 +320,7 @@ def recorded_run(uri: str, run_id: str) -> dict[str, str] | None:
     }
 
 
-def _unusable(uri: str, error: Exception) -> TrainingError:
+def _unusable(uri: str, error: BaseException) -> TrainingError:
     return TrainingError(
         f"tracking.uri {uri!r} cannot be used: {error}. Start the tracking server, or correct tracking.uri, and "
         "materialise the model again: the training goes on from its last checkpoint"
@@ -348,18 +350,22 @@ def _interrupted_run(client: MlflowClient, scratch: Path) -> str | None:
 
 
 def tracking_client(uri: str) -> MlflowClient:
-    """MLflow's client for the server or database at `uri`, with telemetry off."""
-    client: MlflowClient = _client_class()(tracking_uri=uri)
-    return client
+    """MLflow's client for the server or database at `uri`, with telemetry off.
 
-
-def _client_class() -> type[Any]:
-    """MlflowClient, imported with MLflow's telemetry off."""
+    Raises:
+        TrainingError: it cannot be used, or its driver is not installed.
+    """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     from mlflow import MlflowClient
 
-    client_class: type[Any] = MlflowClient
-    return client_class
+    with tracking_failures_told(uri):
+        try:
+            return MlflowClient(tracking_uri=uri)
+        except ModuleNotFoundError as error:
+            raise TrainingError(
+                f"tracking.uri {uri!r} needs the module {error.name!r}, which is not installed: install it beside "
+                "gotd-assets, or correct tracking.uri"
+            ) from error
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from gotd_assets.fingerprint import document_id
 from gotd_assets.settings import METHOD_NAMES
 from gotd_assets.storage import Artifact, ArtifactKey, ArtifactStore
 from gotd_assets_tests.end_to_end.project import TOPICS, gotd, make_project, sentences, write_jsonl
+from gotd_assets_tests.training.tiny import classifier_folder
 
 PREPARATION = ("raw_candidates", "candidate_embeddings"), ("candidate_pool",)
 TRANSPORT = (
@@ -85,7 +86,9 @@ def test_every_method_selects_records_and_shows_its_figures(launched, tmp_path: 
             "away_target": "news",
             "rounds": 3,
             "tsds": {"neighbours": 10},
+            "round_robin": ["news", "film"],
         },
+        toxicity={"model": str(classifier_folder(tmp_path / "classifier", ["fine", "toxic"]))},
     )
     project.prepare(("news", "mixed"), ("film", "news"))
     share = {}
@@ -112,6 +115,10 @@ def test_every_method_selects_records_and_shows_its_figures(launched, tmp_path: 
     assert project.select("news", "gotd-toward-and-away").success
     assert project.select("news", "gotd-away").success
     assert project.subset("news/gotd-toward-and-away")["doc_id"].equals(project.subset("news/gotd-away")["doc_id"])
+    assert project.select("news", "gotd-round-robin").success
+    assert project.subset("news/gotd-round-robin")["doc_id"].equals(project.subset("film/gotd-round-robin")["doc_id"])
+    assert share["gotd-round-robin"] == 0.5
+    assert "toxicity" in project.current("selected_subset", "film/rtp").manifest.inputs
     relevance = pl.read_parquet(project.current("domain_relevance", "film").file("sources.parquet"))
     assert relevance["source"].to_list() == ["mixed", "news"]
 

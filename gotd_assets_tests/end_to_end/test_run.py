@@ -257,3 +257,20 @@ def test_a_source_of_one_text_repeated_counts_once(tmp_path: Path) -> None:
     assert gotd(tmp_path, "run").returncode == 0
     summary = current(tmp_path, "raw_candidates", "news").manifest.summary
     assert (summary["duplicates"], summary["kept"]) == (49, 1)
+
+
+def test_the_report_of_a_retired_target_can_still_be_read(finished: tuple[Path, str], monkeypatch) -> None:
+    folder, _ = finished
+    path = folder / "gotd.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("name: film", "name: cinema"))
+    try:
+        shown = gotd(folder, "report", "film")
+        assert shown.returncode == 0, shown.stdout + shown.stderr
+        assert "retired" in shown.stdout
+        assert "held-out perplexity" in shown.stdout
+        unknown = gotd(folder, "report", "theatre")
+        assert unknown.returncode == 1
+        assert "there is no 'theatre'; declared are: cinema" in " ".join(unknown.stderr.split())
+    finally:
+        path.write_text(text)

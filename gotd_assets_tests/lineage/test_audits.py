@@ -63,6 +63,31 @@ def test_why_document_tells_rank_position_exclusion_or_absence_for_every_documen
                 assert row["reason"] == "not in the pool of this selection"
 
 
+def test_why_document_counts_positions_in_the_order_that_the_method_goes_by(world: World) -> None:
+    scored = world.scored["imdb", 1].sort("score", "doc_id")
+    doc_id = scored["doc_id"][1]
+    inputs = {"candidate_scores[imdb]": version("candidate_scores[imdb]", 1)}
+    members = scored.tail(3).with_row_index("rank", offset=1)
+    reasons = {}
+    for method in ("gotd-away", "random"):
+        made = Materialisation(
+            asset="selected_subset",
+            partition=f"imdb/{method}",
+            version=f"selected-by-{method}",
+            code_version="1",
+            parameters={"method": method, "direction": "toward"},
+            inputs=inputs,
+            members=members,
+        )
+        world.store.record(made)
+        reasons[method] = world.store.audit("why_document", document=doc_id, selection=made.version)["reason"][0]
+    last = scored.height - 1
+    assert reasons == {
+        "gotd-away": f"not selected: number {last} of {scored.height} by score, and 3 were selected",
+        "random": f"not selected: random does not go by the score alone; number 2 of {scored.height} by it",
+    }
+
+
 def test_why_document_can_be_narrowed_to_a_target_or_a_selection(world: World) -> None:
     doc_id = every_doc_id(world)[0]
     of_target = world.store.audit("why_document", document=doc_id, target="imdb")

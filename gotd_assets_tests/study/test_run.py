@@ -14,7 +14,7 @@ from gotd_assets.study.page import write_page
 from gotd_assets.study.record import StudyRecord
 from gotd_assets.study.results import Results
 from gotd_assets.study.run import alone, run_study
-from gotd_assets.study.verdicts import losses, verdicts
+from gotd_assets.study.verdicts import losses, tallies, verdicts
 from gotd_assets_tests.study import worlds
 from gotd_assets_tests.training import tiny
 
@@ -147,6 +147,36 @@ def test_promises_follow_the_figures(results):
     gap = results.difference("rare", "as-it-comes", "gotd", "dsir")
     answer = found["perplexity better than dsir's, interval without zero", "rare, as-it-comes"]
     assert (answer == "yes") == (gap.high < 0)
+
+
+def test_a_mixture_is_told_apart_by_domain(results):
+    whole = results.difference("both", "as-it-comes", "gotd", "random")
+    parts = [results.difference("both", "as-it-comes", "gotd", "random", domain) for domain in ("common", "rare")]
+    assert sum(part.documents for part in parts) == whole.documents
+    ours, theirs = ([results.trained["both", "as-it-comes", m, seed] for seed in (0, 1)] for m in ("gotd", "random"))
+    rare = np.array(ours[0].sources) == "rare"
+    gap = sum((a.nll - b.nll)[rare].sum() for a, b in zip(ours, theirs, strict=True)) / 2
+    assert parts[1].change == pytest.approx(np.expm1(gap / ours[0].tokens[rare].sum()))
+
+
+def test_tallies_count_every_target_and_regime_once(results):
+    plan = worlds.PLAN
+    for tally in tallies(results):
+        assert sum(tally.counts) == len(plan.targets) * len(plan.regimes)
+        gaps = [results.difference(t, r, tally.method, tally.other) for t in results.targets for r in results.regimes]
+        assert tally.counts[0] == sum(gap.high < 0 for gap in gaps)
+
+
+def test_other_methods_may_be_trained_with_fewer_seeds(finished):
+    from gotd_assets.study.run import _training_cells
+
+    plan = dataclasses.replace(worlds.PLAN, seeds=3, first=("gotd", "random"), other_seeds=1)
+    cells = list(_training_cells(plan))
+    per_method = {
+        method: sum(cell.method == method for cell in cells) / (len(plan.targets) * len(plan.regimes))
+        for method in plan.methods
+    }
+    assert per_method == {"gotd": 3, "random": 3, "dsir": 1, "tapt-c": 1}
 
 
 def test_two_processes_cannot_be_at_the_same_study(tmp_path):

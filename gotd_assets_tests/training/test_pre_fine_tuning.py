@@ -133,6 +133,18 @@ def test_the_run_in_mlflow_tells_the_whole_training(tmp_path, tune, mlflow_folde
     assert load_language_model(tiny.settings(out / "model"), tmp_path, tmp_path / "cache")
 
 
+def test_a_large_epsilon_of_adam_makes_small_steps(tmp_path, tune):
+    folder = tiny.model_folder(tmp_path / "m", "gpt2")
+    before = weights(folder)
+
+    def moved(out):
+        return sum(float((weight - before[name]).norm()) for name, weight in weights(out / "model").items())
+
+    _, usual = tune(tiny.settings(folder), "usual")
+    _, damped = tune(tiny.settings(folder, adam_epsilon=10.0), "damped")
+    assert 0 < moved(damped) < 0.1 * moved(usual)
+
+
 def test_divergence_stops_the_training_and_fails_the_run(tmp_path, tune, mlflow_folder):
     base = tiny.model_folder(tmp_path / "m", "llama")
     with pytest.raises(TrainingError, match=r"diverged at step .* lower training.learning_rate"):

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     BertConfig,
     BertForMaskedLM,
+    BertForSequenceClassification,
     BertModel,
     GPT2Config,
     GPT2LMHeadModel,
@@ -68,6 +69,26 @@ def model_folder(folder: Path, kind: str) -> Path:
     }
     build[kind]().save_pretrained(folder)
     tokenizer(masked=kind.startswith("bert")).save_pretrained(folder)
+    return folder
+
+
+def classifier_folder(folder: Path, labels: list[str], *, together: bool = False) -> Path:
+    """Save a random sequence classification model; `together` says that several labels may hold at once."""
+    torch.manual_seed(2)
+    config = BertConfig(
+        vocab_size=95,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        initializer_range=0.5,
+        id2label=dict(enumerate(labels)),
+        label2id={label: number for number, label in enumerate(labels)},
+        problem_type="multi_label_classification" if together else None,
+    )
+    BertForSequenceClassification(config).save_pretrained(folder)
+    tokenizer(masked=True).save_pretrained(folder)
     return folder
 
 

@@ -1,7 +1,8 @@
 -- title: Why was this document selected, or why not?
 -- description: For every selection made so far, newest first: whether the document is in it, with its rank and
 --   score; else how far its score was from the cut, or why it was left out. A document counts as known when any
---   recorded pool or selection held it; for an unknown one there are no rows.
+--   recorded pool or selection held it; for an unknown one there are no rows. Methods that draw or look at text do not
+--   go by the score alone, and it says so.
 -- parameter document (doc_id): first 8 or more hex digits of the doc_id
 -- parameter target (text, optional): only selections for this target
 -- parameter selection (version, optional): only this selection, by the first 8 or more characters of its version
@@ -12,7 +13,9 @@ WITH doc AS (
     WHERE d.doc_id BETWEEN first_id(document) AND last_id(document)
 ),
 chosen AS (
-    SELECT a.artifact_key, a.name, a.version, s.budget, s.cut_score,
+    SELECT a.artifact_key, a.name, a.version, s.budget, s.cut_score, (a.parameters ->> 'method') AS method,
+           -- Away from a target that the scores lead towards: their order is turned round.
+           coalesce((a.parameters ->> 'method') = 'gotd-away' AND (a.parameters ->> 'direction') = 'toward', false) AS turned,
            (SELECT max(e.created_at) FROM events AS e WHERE e.artifact_key = a.artifact_key) AS made_at
     FROM selections AS s
     JOIN artifacts AS a ON a.artifact_key = s.artifact_key
@@ -33,10 +36,12 @@ place AS (
     WHERE m.document_key IN (SELECT doc.document_key FROM doc)
 ),
 scored AS (
-    SELECT basis.artifact_key, s.document_key, any_value(s.score) AS score, any_value(s.position) AS position,
+    SELECT basis.artifact_key, s.document_key, any_value(s.score) AS score,
+           any_value(CASE WHEN chosen.turned THEN basis.row_count + 1 - s.position ELSE s.position END) AS position,
            any_value(basis.row_count) AS scored_documents
     FROM (SELECT * FROM scores AS s WHERE s.document_key IN (SELECT doc.document_key FROM doc)) AS s
     JOIN basis ON basis.content = 'scores' AND basis.ancestor_key = s.artifact_key
+    JOIN chosen ON chosen.artifact_key = basis.artifact_key
     GROUP BY ALL
 ),
 held AS (
@@ -79,6 +84,9 @@ SELECT
         WHEN place.document_key IS NOT NULL THEN 'selected: number ' || place.selection_rank || ' of ' || chosen.budget
         WHEN excluded.reason = 'forgotten' THEN 'left out: forgotten' || coalesce(': ' || forgotten.reason, '')
         WHEN excluded.document_key IS NOT NULL THEN 'left out: ' || excluded.reason
+        WHEN scored.document_key IS NOT NULL AND chosen.method NOT IN ('gotd', 'gotd-away')
+        THEN 'not selected: ' || chosen.method || ' does not go by the score alone; number ' || scored.position || ' of '
+             || scored.scored_documents || ' by it'
         WHEN scored.document_key IS NOT NULL
         THEN 'not selected: number ' || scored.position || ' of ' || scored.scored_documents
              || ' by score, and ' || chosen.budget || ' were selected'

@@ -38,6 +38,7 @@ def candidate_scores(placement: Placement) -> dg.AssetsDefinition:
         """
         station = Station(context, placement, context.partition_key)
         settings = station.project.settings.duplicates
+        direction = station.project.settings.target(context.partition_key).direction
         raw = station.read_all("raw_candidates", sources)
         embeddings = station.read_all("candidate_embeddings", sources)
         left_out = station.read("candidate_pool").file("left_out.parquet")
@@ -68,7 +69,10 @@ def candidate_scores(placement: Placement) -> dg.AssetsDefinition:
             lambda writer, _scratch: write(writer),
             metadata.scores,
             lambda artifact, record: dataclasses.replace(
-                record, scores=artifact.file("scores.parquet"), exclusions=artifact.file("exclusions.parquet")
+                record,
+                scores=artifact.file("scores.parquet"),
+                best_scores="highest" if direction == "away" else "lowest",
+                exclusions=artifact.file("exclusions.parquet"),
             ),
         )
 

@@ -1,7 +1,8 @@
 """The selection: the documents a model is pre-fine-tuned on."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field, field_validator
@@ -13,8 +14,13 @@ from gotd_assets.defs.partitions import SelectionKey
 from gotd_assets.defs.placement import Placement
 from gotd_assets.defs.station import OWNERS, Made, Station
 from gotd_assets.fingerprint import Json
-from gotd_assets.settings import SelectionSettings, canonical_budget
+from gotd_assets.settings import SelectionSettings, TargetSettings, canonical_budget
 from gotd_assets.storage import Artifact, ArtifactWriter
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from gotd_assets.embedding import KeptToxicity
 
 
 def selected_subset(placement: Placement) -> dg.AssetsDefinition:
@@ -83,6 +89,8 @@ def selected_subset(placement: Placement) -> dg.AssetsDefinition:
         potentials = station.read("ot_potentials", key.target)
         away = settings.away_target if "away_scores" in method.needs else None
         away_scores = station.read("candidate_scores", away) if away not in (None, key.target) else None
+        shared = station.read_all("candidate_scores", _turns(settings, key.target) if "shared" in method.needs else ())
+        toxicity = _toxicity(station) if "toxicity" in method.needs else None
 
         def write(writer: ArtifactWriter) -> None:
             import polars as pl
@@ -96,9 +104,7 @@ def selected_subset(placement: Placement) -> dg.AssetsDefinition:
             from gotd_assets.transport import Potentials
 
             target, target_vectors = open_target(documents.path / "train", vectors.path)
-            selectable = pl.read_parquet(scores.file("scores.parquet")).join(
-                pl.read_parquet(scores.file("exclusions.parquet")), on="doc_id", how="anti"
-            )
+            selectable = _selectable(scores, shared.values())
             distances = _distances(relevance)
             if distances is not None and settings.nearest_sources is not None:
                 kept = relevant_sources(distances, settings.nearest_sources, away=direction == "away")
@@ -117,6 +123,10 @@ def selected_subset(placement: Placement) -> dg.AssetsDefinition:
                 potentials=Potentials.load(potentials.file("potentials.safetensors")),
                 relevance=distances,
                 away_scores=None if away_scores is None else pl.read_parquet(away_scores.file("scores.parquet")),
+                shared={
+                    name: _signed(artifact, station.project.settings.target(name)) for name, artifact in shared.items()
+                },
+                toxicity=toxicity,
             )
             ranking = select(key.method, problem).join(problem.scores.select("doc_id", "source"), on="doc_id")
             chosen = vectors_of(ranking.get_column("doc_id"), problem.pool)
@@ -158,6 +168,41 @@ def _parameters(settings: SelectionSettings, names: tuple[str, ...], budget: int
     if settings.nearest_sources is not None:
         shaping.add("nearest_sources")
     return settings.model_dump(mode="json", include=shaping)
+
+
+def _selectable(scores: Artifact, others: Iterable[Artifact]) -> "pl.DataFrame":
+    """Candidates of `scores` that no target excludes: what is selected for several must be held-out text of none."""
+    import polars as pl
+
+    selectable = pl.read_parquet(scores.file("scores.parquet"))
+    for scored in [scores, *others]:
+        excluded = pl.read_parquet(scored.file("exclusions.parquet"))
+        selectable = selectable.join(excluded, on="doc_id", how="anti")
+    return selectable
+
+
+def _toxicity(station: Station) -> "KeptToxicity":
+    """The project's classifier, which becomes an input."""
+    from gotd_assets.embedding import KeptToxicity, toxicity_version
+
+    project = station.project
+    settings = project.settings.toxicity
+    station.depend_on({"toxicity": toxicity_version(settings, project.root)})
+    return KeptToxicity(settings, project.root, project.home / "cache" / "toxicity")
+
+
+def _turns(settings: SelectionSettings, target: str) -> list[str]:
+    """Targets that share the budget with `target`, itself among them."""
+    names = settings.round_robin
+    return names if target in names else [target, *names]
+
+
+def _signed(scores: Artifact, target: TargetSettings) -> "pl.DataFrame":
+    """doc_id and score, low for what helps in the target's direction."""
+    import polars as pl
+
+    sign = -1 if target.direction == "away" else 1
+    return pl.read_parquet(scores.file("scores.parquet")).select("doc_id", pl.col("score") * sign)
 
 
 def _distances(relevance: Artifact | None) -> Mapping[str, float] | None:

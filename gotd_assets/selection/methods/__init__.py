@@ -18,14 +18,16 @@ from gotd_assets.selection.methods.draws import all_domains, dapt, random
 from gotd_assets.selection.methods.gradient import gotd, gotd_away, gotd_debiased, gotd_toward_and_away
 from gotd_assets.selection.methods.neighbours import nearest_neighbours
 from gotd_assets.selection.methods.resampling import dsir
+from gotd_assets.selection.methods.round_robin import gotd_round_robin
 from gotd_assets.selection.methods.rounds import gotd_rounds
+from gotd_assets.selection.methods.toxicity import rtp
 from gotd_assets.selection.methods.tsds import tsds
 from gotd_assets.selection.problem import SelectionProblem
 from gotd_assets.settings import Budget
 
 __all__ = ["METHODS", "Method", "Rank", "SelectionProblem", "method_named", "select"]
 
-Need: TypeAlias = Literal["potentials", "relevance", "texts", "away_scores"]
+Need: TypeAlias = Literal["potentials", "relevance", "texts", "away_scores", "shared", "toxicity"]
 
 
 class Rank(Protocol):
@@ -68,12 +70,14 @@ METHODS: Mapping[str, Method] = {
         resampled=True,
     ),
     "gotd-rounds": Method(gotd_rounds, frozenset({"potentials"}), ("rounds", "mixing", "rounds_similarity")),
+    "gotd-round-robin": Method(gotd_round_robin, frozenset({"shared"}), ("round_robin",)),
     "random": Method(random),
     "all-domains": Method(all_domains),
     "dapt": Method(dapt, frozenset({"relevance"})),
     "tapt-c": Method(nearest_neighbours, resampled=True),
     "dsir": Method(dsir, frozenset({"texts"}), ("dsir",)),
     "tsds": Method(tsds, settings=("tsds",)),
+    "rtp": Method(rtp, frozenset({"toxicity"})),
 }
 
 
