@@ -187,10 +187,27 @@ def report(artifact: Artifact) -> Metadata:
 
     content: dict[str, Any] = json.loads(artifact.file("report.json").read_text(encoding="utf-8"))
     curves = {method["method"]: method["budget_curve"] for method in content["methods"] if method.get("budget_curve")}
-    shown: Metadata = {"report": _md(artifact.file("report.md").read_text(encoding="utf-8"))}
+    shown: Metadata = {"methods": table(_methods(content))}
     if curves:
         shown["budget_curves"] = _md(plots.budget_curves(curves))
-    return shown | figures(artifact)
+    return shown | {"report": _md(artifact.file("report.md").read_text(encoding="utf-8"))} | figures(artifact)
+
+
+def _methods(content: Mapping[str, Any]) -> pl.DataFrame:
+    """One row per method, and above them the base model, which is trained on nothing."""
+    methods = content["methods"]
+    perplexities = [content["base_perplexity"], *(method["perplexity"] for method in methods)]
+    return pl.DataFrame(
+        {
+            "trained on": ["nothing", *(method["method"] for method in methods)],
+            "documents": [0, *(method["documents"] for method in methods)],
+            "transport cost": [methods[0]["worth"]["before"], *(method["worth"]["after"] for method in methods)],
+            "held-out perplexity": [figures["perplexity"] for figures in perplexities],
+            "interval": [
+                f"{figures['perplexity_low']:.4g} to {figures['perplexity_high']:.4g}" for figures in perplexities
+            ],
+        }
+    )
 
 
 def _md(text: str) -> dg.MetadataValue[Any]:

@@ -14,7 +14,11 @@ def build_notifiers(placement: Placement) -> list[dg.SensorDefinition]:
     if placement.declared.settings.notify.webhook is None:
         return []
 
-    @dg.run_failure_sensor(name=placement.name("notify_failure"), default_status=dg.DefaultSensorStatus.RUNNING)
+    @dg.run_failure_sensor(
+        name=placement.name("notify_failure"),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Tells the webhook of every failed run.",
+    )
     def notify_failure(context: dg.RunFailureSensorContext) -> None:
         """Tells the webhook of every failed run."""
         run, notify = context.dagster_run, placement.load().settings.notify
@@ -27,6 +31,7 @@ def build_notifiers(placement: Placement) -> list[dg.SensorDefinition]:
         name=placement.name("notify_success"),
         run_status=dg.DagsterRunStatus.SUCCESS,
         default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Tells the webhook of new models (notify.success).",
     )
     def notify_success(context: dg.RunStatusSensorContext) -> None:
         """Tells the webhook of new models (`notify.success`)."""

@@ -140,15 +140,23 @@ def budget_curves(lines: Mapping[str, Sequence[Sequence[float]]]) -> str:
     for k, (name, points) in enumerate(lines.items()):
         colour = LINES[k % len(LINES)]
         scaled = [(math.log(max(1.0, point[0])), point[1]) for point in points]
-        drawing.line(_line(scaled, low, high, math.log(max(1.0, longest[-1][0]))), colour, width=2)
+        path = _line(scaled, low, high, math.log(max(1.0, longest[-1][0])), points_at_most=max(8, 36 // len(lines)))
+        drawing.line(path, colour, width=2)
         drawing.text(k * WIDTH // len(lines), 11, f"{name} {number(points[-1][1])}", colour)
     drawing.footer("1", "documents, best first (log)", number(longest[-1][0]))
     return drawing.markdown("sum of gradients by budget")
 
 
-def _line(points: Sequence[Sequence[float]], low: float, high: float, furthest: float | None = None) -> str:
-    """Path through at most `_POINTS` of the points, in the frame between header and axis."""
-    every = math.ceil(len(points) / _POINTS)
+def _line(
+    points: Sequence[Sequence[float]],
+    low: float,
+    high: float,
+    furthest: float | None = None,
+    *,
+    points_at_most: int = _POINTS,
+) -> str:
+    """Path through so many of the points, in the frame between header and axis."""
+    every = math.ceil(len(points) / points_at_most)
     kept = [*points[:-1:every], points[-1]]
     first = 0.0 if furthest is not None else points[0][0]
     last = points[-1][0] if furthest is None else furthest

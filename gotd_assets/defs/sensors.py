@@ -29,9 +29,10 @@ def build_sensors(placement: Placement) -> list[dg.SensorDefinition]:
         job_name=placement.name("ingest_source"),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=interval,
+        description="Reads and embeds a source again when the content of its files changed.",
     )
     def watch_sources(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        """Reads and embeds a source again when the content of its files changed."""
+        """Look at the files of every source."""
         loaded = placement.load()
         memory = Memory.of(context.cursor)
         busy = _busy(context.instance, placement, "ingest_source", "raw_candidates", tags.SOURCE)
@@ -43,12 +44,11 @@ def build_sensors(placement: Placement) -> list[dg.SensorDefinition]:
         job_name=placement.name("rescore_target"),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=interval,
+        description="Selects again for a target when the content of its files changed, or new candidates can change its "
+        "selection. A new entry of the targets folder becomes a partition; one that is gone is retired, its history kept.",
     )
     def watch_targets(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        """Selects again for a target when the content of its files changed, or new candidates can change its selection.
-
-        A new entry of the targets folder becomes a partition; one that is gone is retired, its history kept.
-        """
+        """Look at the files of every target, and at the pool."""
         loaded = placement.load()
         memory = Memory.of(context.cursor)
         busy = _busy(context.instance, placement, "rescore_target", "ot_potentials", tags.TARGET)

@@ -266,6 +266,6 @@ def _metadata_value(value: float | str) -> dg.MetadataValue[Any]:
         case int():
             return dg.MetadataValue.int(value)
         case float():
-            return dg.MetadataValue.float(value)
+            return dg.MetadataValue.float(float(f"{value:.6g}"))
         case _:
             return dg.MetadataValue.text(value)

@@ -36,7 +36,7 @@ def test_pictures_of_real_sizes_are_shown_in_place() -> None:
         plots.shares(before, before),
         plots.bars(before, "OT distance to the target"),
         plots.curve([[step, 4 + np.sin(step)] for step in range(1000)], "step", "loss"),
-        plots.budget_curves({name: [[2**k, -(2.0**k)] for k in range(10)] for name in ("gotd", "random")}),
+        plots.budget_curves({name: [[k + 1, -np.sqrt(k) * 7] for k in range(200)] for name in ("gotd", "random")}),
         plots.histogram({"edges": [2**k for k in range(14)], "counts": [1000 + k for k in range(14)]}, "characters"),
     ]
     for drawing in drawings:

@@ -20,7 +20,12 @@ PICTURES = {
     "pre_fine_tuned_model": {"loss"},
     "evaluation_report": {"budget_curves"},
 }
-TABLES = {"raw_candidates": "sample", "target_documents": "sample", "selected_subset": "best"}
+TABLES = {
+    "raw_candidates": "sample",
+    "target_documents": "sample",
+    "selected_subset": "best",
+    "evaluation_report": "methods",
+}
 
 
 @pytest.fixture

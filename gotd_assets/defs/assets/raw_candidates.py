@@ -55,8 +55,8 @@ def raw_candidates(placement: Placement) -> dg.AssetsDefinition:
                 ).as_summary()
             ),
             lambda artifact: {
-                **metadata.documents(artifact),
                 "sample": metadata.table(sample_documents(artifact.path, 5)),
+                **metadata.documents(artifact),
             },
             lambda artifact, record: dataclasses.replace(
                 record,
