@@ -10,8 +10,9 @@ import dataclasses
 import io
 import lzma
 import math
+import re
 import zlib
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from gotd_assets.errors import InputError
 
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
 PORTION_BYTES = 16 * 2**20
 BATCH_RECORDS = 8192
 BATCH_BYTES = 16 * 2**20
-# A JSON array is parsed whole, at some ten times its size.
-MAX_JSON_BYTES = 128 * 2**20
+# How much of a JSON array is looked through at a time.
+ARRAY_BLOCK = 2**20
 _EXCERPT = 200
 # Arrow's errors are OSErrors and ValueErrors; these two of the decompressors are neither.
 _DAMAGED = (OSError, EOFError, ValueError, ArithmeticError, zlib.error, lzma.LZMAError)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# What says nothing of where an element of a JSON array ends: outside strings, and inside (possessive: never tried again).
+_PLAIN = re.compile(rb'[^"{}\[\],]*+')
+_QUOTED = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +86,7 @@ class Portion:
     Attributes:
         file: the file, or the last of several.
         span: whole lines from one byte to another; rows are counted from 1 in it, as nobody has counted those before.
-        lines: lines that were decompressed already, from row `first_row` on.
+        lines: lines (or elements of a JSON array) that were found already, from row `first_row` on.
         tables: record batches of a columnar file, from row `first_row` on.
         batch: what was parsed already, because only reading from the beginning finds where a record ends.
     """
@@ -201,28 +205,70 @@ def _decompressed_lines(file: InputFile, max_record_bytes: int, progress: _Progr
 
 
 def _cut_json(file: InputFile, columns: Sequence[str], max_record_bytes: int, progress: _Progress) -> Iterator[Portion]:
-    import orjson
-
     with file.open() as stream:
-        head = stream.read(4096).lstrip()
+        head = stream.read(4096).removeprefix(_BYTE_ORDER_MARK).lstrip()
     if not head.startswith(b"["):
         # Many JSON Lines files are called .json.
         yield from _cut_lines(file, columns, max_record_bytes, progress)
         return
-    with file.open() as stream:
-        content = stream.read(MAX_JSON_BYTES + 1)
-    if len(content) > MAX_JSON_BYTES:
-        raise InputError(
-            f"{file.name} is one JSON array of more than {MAX_JSON_BYTES // 2**20} MiB, which would have to be parsed "
-            "whole: convert it to JSON Lines (`jq -c '.[]' FILE > FILE.jsonl`)"
-        )
-    records = orjson.loads(content)
-    del content
-    for start in range(0, len(records), BATCH_RECORDS):
-        batch = Batch(file.format)
-        for row, record in enumerate(records[start : start + BATCH_RECORDS], start=start + 1):
-            batch.add(file, row, record)
-        yield Portion(file, batch=batch)
+    elements: list[bytes] = []
+    size = 0
+    try:
+        with file.open() as stream:
+            for element in _elements(cast("io.BufferedIOBase", stream), max_record_bytes):
+                progress.row += 1
+                elements.append(element)
+                size += len(element)
+                if size >= PORTION_BYTES:
+                    yield Portion(file, lines=elements, first_row=progress.row + 1 - len(elements))
+                    elements, size = [], 0
+    except _DAMAGED:
+        yield Portion(file, lines=elements, first_row=progress.row + 1 - len(elements))
+        raise
+    yield Portion(file, lines=elements, first_row=progress.row + 1 - len(elements))
+
+
+def _elements(stream: io.BufferedIOBase, limit: int) -> Iterator[bytes]:
+    """The elements of a JSON array, not parsed yet; of an element beyond `limit` bytes only the beginning is kept.
+
+    Only quotes, brackets and commas are looked at, so memory is bounded and one malformed element costs no other.
+
+    Raises:
+        ValueError: the array does not end, or something follows it.
+    """
+    held = bytearray()
+    depth, is_quoted, unread = 0, False, b""
+    # One read of the archive at a time: several together would be lost with the one that meets a damaged place.
+    while block := stream.read1(ARRAY_BLOCK):
+        block = unread + block
+        place = start = 0
+        while True:
+            found = (_QUOTED if is_quoted else _PLAIN).match(block, place)
+            place = found.end() if found else place
+            mark = block[place : place + 1]
+            # The end of the block, or a backslash whose character is in the next.
+            if mark in (b"", b"\\"):
+                break
+            place += 1
+            if mark == b'"':
+                is_quoted = not is_quoted
+            elif mark in b"[{":
+                depth += 1
+                start = place if depth == 1 else start
+            elif mark in b"]}":
+                depth -= 1
+            if depth == 0 or (depth == 1 and mark == b","):
+                held += block[start : place - 1][: max(0, limit + 1 - len(held))]
+                yield bytes(held).strip() if len(held) <= limit else bytes(held)
+                held.clear()
+                start = place
+            if depth == 0:
+                if (block[place:] + stream.read(ARRAY_BLOCK)).strip():
+                    raise ValueError("something follows the end of the array")
+                return
+        held += block[start:place][: max(0, limit + 1 - len(held))]
+        unread = block[place:]
+    raise ValueError("the array does not end")
 
 
 def _cut_csv(file: InputFile, columns: Sequence[str], max_record_bytes: int, progress: _Progress) -> Iterator[Portion]:

@@ -94,7 +94,24 @@ def losses(results: Results) -> list[str]:
                             f"{target}, {regime}: `{method}` has a perplexity {gap.change:.2%} above that of `{other}` "
                             f"([{gap.low:+.2%}, {gap.high:+.2%}], {_seeds(gap.seeds)}): {sure}."
                         )
-    return lines
+    return [*lines, *_on_a_part(results)]
+
+
+def _on_a_part(results: Results) -> Iterator[str]:
+    """Mixtures on a part of which a variant of GOT-D is worse than random."""
+    for regime in results.regimes:
+        for target in results.targets:
+            domains = results.domains(target)
+            for method in _GOTD if len(domains) > 1 else ():
+                for domain in domains:
+                    gap = results.difference(target, regime, method, "random", domain)
+                    if gap is not None and gap.change > 0:
+                        sure = "and the interval excludes zero" if gap.low > 0 else "within the interval"
+                        yield (
+                            f"{target}, {regime}: on its part {domain} `{method}` has a perplexity {gap.change:.2%} above that "
+                            f"of `random` ([{gap.low:+.2%}, {gap.high:+.2%}], {_seeds(gap.seeds)}): {sure}. It selects what "
+                            "the target lacks, and the model is trained away from what the pool has plenty of."
+                        )
 
 
 def _composition(results: Results, target: str, method: str) -> Iterator[Verdict]:

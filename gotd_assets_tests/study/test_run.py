@@ -133,12 +133,26 @@ def test_page_is_the_same_when_written_again(results, tmp_path):
 
 def test_losses_name_every_comparison_that_gotd_does_not_win(results):
     told = losses(results)
+    whole = [line for line in told if "on its part" not in line]
     for regime in results.regimes:
         for target in results.targets:
             for other in ("random", "dsir", "tapt-c"):
                 worse = results.difference(target, regime, "gotd", other).change > 0
-                lines = [line for line in told if line.startswith(f"{target}, {regime}:") and f"`{other}`" in line]
+                lines = [line for line in whole if line.startswith(f"{target}, {regime}:") and f"`{other}`" in line]
                 assert bool(lines) == worse
+
+
+def test_losses_name_the_part_of_a_mixture_that_suffers(results):
+    told = [line for line in losses(results) if "on its part" in line and "`gotd`" in line]
+    expected = [
+        (regime, domain)
+        for regime in results.regimes
+        for domain in ("common", "rare")
+        if results.difference("both", regime, "gotd", "random", domain).change > 0
+    ]
+    assert len(told) == len(expected)
+    for line, (regime, domain) in zip(told, expected, strict=True):
+        assert line.startswith(f"both, {regime}: on its part {domain} ")
 
 
 def test_promises_follow_the_figures(results):

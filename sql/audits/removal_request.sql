@@ -6,7 +6,15 @@
 -- parameter document (doc_id): first 8 or more hex digits of the doc_id
 -- example: FROM removal_request('3fa94c1e')
 CREATE OR REPLACE MACRO removal_request(document) AS TABLE
-WITH doc AS (
+-- Walked once for all that follows.
+WITH lines AS MATERIALIZED (
+    SELECT ancestry.artifact_key, ancestry.ancestor_key FROM ancestry
+),
+-- Selections, and what was made of them.
+behind_selections AS MATERIALIZED (
+    SELECT DISTINCT lines.artifact_key FROM lines JOIN selections AS s ON s.artifact_key = lines.ancestor_key
+),
+doc AS (
     SELECT d.document_key, d.doc_id FROM documents AS d
     WHERE d.doc_id BETWEEN first_id(document) AND last_id(document)
 ),
@@ -23,29 +31,26 @@ chosen AS (
     WHERE m.document_key IN (SELECT doc.document_key FROM doc)
 ),
 learnt AS (
-    SELECT DISTINCT ancestry.artifact_key, chosen.document_key
-    FROM chosen JOIN ancestry ON ancestry.ancestor_key = chosen.artifact_key
-    ANTI JOIN chosen AS itself ON itself.artifact_key = ancestry.artifact_key
+    SELECT DISTINCT lines.artifact_key, chosen.document_key
+    FROM chosen JOIN lines ON lines.ancestor_key = chosen.artifact_key
+    ANTI JOIN chosen AS itself ON itself.artifact_key = lines.artifact_key
 ),
 -- What was made in the knowledge of a tombstone does not hold the document, though what it was read from still may.
 spared AS (
-    SELECT DISTINCT ancestry.artifact_key, x.document_key
+    SELECT DISTINCT lines.artifact_key, x.document_key
     FROM exclusions AS x
-    JOIN ancestry ON ancestry.ancestor_key = x.artifact_key
+    JOIN lines ON lines.ancestor_key = x.artifact_key
     WHERE x.reason = 'forgotten' AND x.document_key IN (SELECT doc.document_key FROM doc)
 ),
 -- Between a pool and a selection: vectors, potentials, scores. Selections that do not hold the document are not touched,
 -- nor is what was made from those.
 computed AS (
-    SELECT DISTINCT ancestry.artifact_key, pools.document_key
-    FROM pools JOIN ancestry ON ancestry.ancestor_key = pools.artifact_key
+    SELECT DISTINCT lines.artifact_key, pools.document_key
+    FROM pools JOIN lines ON lines.ancestor_key = pools.artifact_key
     ANTI JOIN (
         SELECT pools.artifact_key, pools.document_key FROM pools UNION SELECT spared.artifact_key, spared.document_key FROM spared
-    ) AS apart ON apart.artifact_key = ancestry.artifact_key AND apart.document_key = pools.document_key
-    WHERE NOT EXISTS (
-        FROM ancestry AS back JOIN selections AS s ON s.artifact_key = back.ancestor_key
-        WHERE back.artifact_key = ancestry.artifact_key
-    )
+    ) AS apart ON apart.artifact_key = lines.artifact_key AND apart.document_key = pools.document_key
+    ANTI JOIN behind_selections ON behind_selections.artifact_key = lines.artifact_key
 ),
 touched AS (
     SELECT pools.document_key, 2 AS part, 'delete or make again: holds the text' AS action, pools.artifact_key FROM pools
