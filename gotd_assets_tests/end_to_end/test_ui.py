@@ -73,6 +73,13 @@ def test_everything_is_made_by_clicks_and_leads_to_mlflow(page: "Page", at: Serv
     assert mlflow.get_by_text("Finished", exact=True).count() == 1
 
 
+def test_checks_are_seen_with_what_they_found(page: "Page", at: Servers) -> None:
+    page.goto(f"{at.dagster}/assets/selected_subset?view=checks")
+    page.get_by_text("8 documents, each once and with its text").first.wait_for()
+    assert page.get_by_text("Not Evaluated", exact=True).count() == 0
+    assert page.get_by_text("Passed", exact=True).count() == 1
+
+
 def test_a_target_that_changed_is_selected_for_by_clicks(page: "Page", at: Servers, project: Path) -> None:
     latest_event(page, at, "selected_subset", _FILM)
     before = metadata(page, "version").inner_text()
