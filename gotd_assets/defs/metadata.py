@@ -176,6 +176,20 @@ def task(artifact: Artifact) -> Metadata:
     return {"curve": table(means.with_columns(column))} | figures(artifact)
 
 
+def detoxification(artifact: Artifact) -> Metadata:
+    """Toxicity by kind of prompt, of the base model and of the trained one."""
+    content: dict[str, Any] = json.loads(artifact.file("detoxification.json").read_text(encoding="utf-8"))
+    rows = [
+        {"prompts": f"{kind} ({content['prompts'][kind]})", "model": model, **found}
+        for kind in content["base"]
+        for model, found in (("base", content["base"][kind]), ("trained", content["trained"][kind]))
+    ]
+    return figures(artifact) | {
+        "toxicity": table(pl.DataFrame(rows)),
+        "generations": dg.MetadataValue.path(artifact.file("generations.parquet")),
+    }
+
+
 def sketch(artifact: Artifact) -> Metadata:
     """How many points, and what they lose."""
     return figures(artifact)

@@ -5,6 +5,7 @@ import dagster as dg
 from gotd_assets.defs.assets.candidate_embeddings import candidate_embeddings
 from gotd_assets.defs.assets.candidate_pool import candidate_pool
 from gotd_assets.defs.assets.candidate_scores import candidate_scores
+from gotd_assets.defs.assets.detoxification_evaluation import detoxification_evaluation
 from gotd_assets.defs.assets.domain_relevance import domain_relevance
 from gotd_assets.defs.assets.evaluation_report import evaluation_report
 from gotd_assets.defs.assets.labelled_documents import labelled_documents
@@ -45,9 +46,11 @@ TASK_STATIONS = (labelled_documents, task_evaluation)
 
 def build_pipeline(placement: Placement) -> dg.Definitions:
     """Assets, checks, jobs, sensors and automation of the pipeline at `placement`."""
-    tasks = TASK_STATIONS if placement.declared.settings.evaluation.classification else ()
+    evaluation = placement.declared.settings.evaluation
+    tasks = TASK_STATIONS if evaluation.classification else ()
+    prompts = (detoxification_evaluation,) if evaluation.detoxification else ()
     return dg.Definitions(
-        assets=[station(placement) for station in (*STATIONS, *tasks)],
+        assets=[station(placement) for station in (*STATIONS, *tasks, *prompts)],
         asset_checks=[records_of_training_agree(placement)],
         jobs=[*build_jobs(placement), *build_stage_jobs(placement)],
         sensors=[*build_sensors(placement), build_automation(placement), *build_notifiers(placement)],

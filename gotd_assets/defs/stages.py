@@ -28,6 +28,7 @@ SELECTION_STATIONS = ("selected_subset", "pre_fine_tuned_model")
 REPORT_STATIONS = ("evaluation_report",)
 LABELLED_STATIONS = ("labelled_documents",)
 TASK_STATIONS = ("task_evaluation",)
+PROMPT_STATIONS = ("detoxification_evaluation",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +86,10 @@ def method_stages(settings: Settings, target: str) -> Iterator[Stage]:
         for method in settings.selection.methods:
             title = f"target {target}: labelled task after {method}"
             yield Stage(title, TASK_STATIONS, {"target": target, "method": method}, target)
+    if settings.evaluation.prompts(target) is not None:
+        for method in settings.selection.methods:
+            title = f"target {target}: toxicity after {method}"
+            yield Stage(title, PROMPT_STATIONS, {"target": target, "method": method}, target)
 
 
 def run_stages(

@@ -1,5 +1,6 @@
 """Pre-fine-tuning, evaluation and MLflow tracking."""
 
+from gotd_assets.training.detoxification import evaluate_detoxification
 from gotd_assets.training.heldout import evaluate_perplexity
 from gotd_assets.training.labelled import labelled_source, read_labelled
 from gotd_assets.training.models import load_language_model, load_trained_model, model_version
@@ -12,6 +13,7 @@ __all__ = [
     "PerplexityReport",
     "TrackingContext",
     "TrainingReport",
+    "evaluate_detoxification",
     "evaluate_perplexity",
     "evaluate_task",
     "labelled_source",
