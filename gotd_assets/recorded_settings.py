@@ -121,18 +121,22 @@ def _means(pattern: str, name: str, root: Path) -> bool:
 
 
 def _encoder(made: Recorded, today: Settings) -> EncoderSettings:
-    then = {name: made.conditions.get(f"encoder.{name}") for name in ("model", "device", "batch_tokens")}
-    model = then["model"] or today.encoder.model
+    then = made.conditions
     return _known(
         EncoderSettings,
         made,
         {
             **made.parameters["encoder"],
-            "model": model,
-            "device": _device(then["device"]),
-            "batch_tokens": then["batch_tokens"] or today.encoder.batch_tokens,
+            "model": then.get("encoder.model", today.encoder.model),
+            "device": _device(then.get("encoder.device")),
+            "batch_tokens": _number(then.get("encoder.batch_tokens", today.encoder.batch_tokens)),
         },
     )
+
+
+def _number(recorded: str | int | None) -> str | int | None:
+    """A condition is recorded as text, a setting that was not given as 'None'."""
+    return None if recorded == str(None) else recorded
 
 
 def _device(recorded: str | None) -> str:

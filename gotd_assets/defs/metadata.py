@@ -209,6 +209,8 @@ def report(artifact: Artifact) -> Metadata:
 
 def _methods(content: Mapping[str, Any]) -> pl.DataFrame:
     """One row per method, and above them the base model, which is trained on nothing."""
+    from gotd_assets.training.report import perplexity_cells
+
     methods = content["methods"]
     perplexities = [content["base_perplexity"], *(method["perplexity"] for method in methods)]
     return pl.DataFrame(
@@ -216,10 +218,8 @@ def _methods(content: Mapping[str, Any]) -> pl.DataFrame:
             "trained on": ["nothing", *(method["method"] for method in methods)],
             "documents": [0, *(method["documents"] for method in methods)],
             "transport cost": [methods[0]["worth"]["before"], *(method["worth"]["after"] for method in methods)],
-            "held-out perplexity": [figures["perplexity"] for figures in perplexities],
-            "interval": [
-                f"{figures['perplexity_low']:.4g} to {figures['perplexity_high']:.4g}" for figures in perplexities
-            ],
+            "held-out perplexity": [perplexity_cells(figures)[0] for figures in perplexities],
+            "interval": [perplexity_cells(figures)[1] for figures in perplexities],
         }
     )
 

@@ -52,6 +52,8 @@ def problem_of(pool: Pool, target: np.ndarray, budget: int | str, tmp_path: Path
         potentials=potentials,
         relevance={"pets": 1.0},
         away_scores=scores.with_columns(score=pl.col("score") * 0.5),
+        shared={"pets": scores.select("doc_id", "score"), "strays": scores.select("doc_id", -pl.col("score"))},
+        toxicity=lambda documents: documents["text"].str.len_chars().to_numpy() / 100,
     )
 
 
