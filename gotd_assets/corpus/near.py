@@ -1,4 +1,4 @@
-"""Pairs of similar texts: MinHash signatures by rensa, bands joined in Polars, every candidate pair checked exactly.
+"""Pairs of similar texts: MinHash signatures by rensa, bands joined in NumPy, every candidate pair checked exactly.
 
 A text's shingles are the runs of three words, case and punctuation aside. Two texts are near-duplicates if the Jaccard
 similarity of their sets of shingles reaches the threshold (Broder 1997). Locality-sensitive hashing with r rows in a
@@ -8,35 +8,21 @@ that proposes a pair right at the threshold with probability 0.95.
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
+import itertools
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from gotd_assets.corpus.shingles import shingles
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
     import polars as pl
 
 PERMUTATIONS = 128
 _SEED = 20240507
-_SHINGLE_WORDS = 3
-_WORD = re.compile(r"\w+")
 _RECALL = 0.95
-
-
-def shingles(text: str) -> list[str]:
-    """The runs of three words of `text`, lower case; all of it if it has fewer (or no) words."""
-    words = _WORD.findall(text.lower())
-    if len(words) < _SHINGLE_WORDS:
-        return [" ".join(words) or text]
-    return [" ".join(run) for run in zip(words, words[1:], words[2:], strict=False)]
-
-
-def jaccard(left: str, right: str) -> float:
-    """Jaccard similarity of the shingles of two texts."""
-    a, b = set(shingles(left)), set(shingles(right))
-    return len(a & b) / len(a | b)
+Keys = "npt.NDArray[np.uint64]"
 
 
 def rows_per_band(threshold: float) -> int:
@@ -45,46 +31,49 @@ def rows_per_band(threshold: float) -> int:
     return max(fitting, default=1)
 
 
-def band_keys(texts: Sequence[str], threshold: float) -> np.ndarray:
-    """One uint64 key per text and band, shape (n, bands); equal keys of a band make two texts a candidate pair."""
+def bands(threshold: float) -> int:
+    """How many keys a text has."""
+    return PERMUTATIONS // rows_per_band(threshold)
+
+
+def band_keys(texts: pl.Series, threshold: float) -> npt.NDArray[np.uint64]:
+    """One key per text and band, shape (n, bands); equal keys of a band make two texts a candidate pair."""
     from rensa import RMinHash
 
-    rows = rows_per_band(threshold)
-    bands = PERMUTATIONS // rows
-    if not texts:
-        return np.empty((0, bands), dtype=np.uint64)
-    matrix = RMinHash.digest_matrix_from_token_sets([shingles(text) for text in texts], PERMUTATIONS, _SEED)
-    signatures = np.asarray(matrix.to_rows(), dtype=np.uint64)[:, : bands * rows].reshape(-1, bands, rows)
-    keys = np.zeros(signatures.shape[:2], dtype=np.uint64)
-    for row in range(rows):
-        # Multiplicative mixing (Knuth's and splitmix64's odd constants); overflow wraps, as it should.
-        keys = (keys ^ signatures[:, :, row]) * np.uint64(0x9E3779B97F4A7C15)
-        keys ^= keys >> np.uint64(29)
+    rows, number = rows_per_band(threshold), bands(threshold)
+    keys = np.zeros((len(texts), number), dtype=np.uint64)
+    begin = 0
+    for part in shingles(texts):
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(
+            part.hashes, part.offsets.astype(np.uint64), PERMUTATIONS, _SEED
+        )
+        flat: npt.NDArray[Any] = np.fromiter(
+            itertools.chain.from_iterable(matrix.to_rows()), dtype=np.uint64, count=len(part) * PERMUTATIONS
+        )
+        signatures = flat.reshape(-1, PERMUTATIONS)[:, : number * rows].reshape(-1, number, rows)
+        mixed = keys[begin : begin + len(part)]
+        for row in range(rows):
+            # Multiplicative mixing (splitmix64's odd constant); overflow wraps, as it should.
+            mixed ^= signatures[:, :, row]
+            mixed *= np.uint64(0x9E3779B97F4A7C15)
+            mixed ^= mixed >> np.uint64(29)
+        begin += len(part)
     return keys
 
 
-def candidate_pairs(keys: np.ndarray) -> pl.DataFrame:
-    """Distinct pairs (later, earlier) of row numbers that share a band: each with the first and the previous of it."""
-    import polars as pl
+def candidate_pairs(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """Distinct pairs (later, earlier) of row numbers that share a band, ascending, shape (n, 2).
 
-    found = []
+    Of the rows that share a band, each is paired with the first and with the one before it.
+    """
+    found = np.empty(0, dtype=np.int64)
     for band in range(keys.shape[1]):
-        frame = pl.DataFrame({"key": keys[:, band]}).with_row_index("later")
-        shared = frame.filter(pl.col("key").is_duplicated())
-        head = pl.col("later").first().over("key").alias("earlier")
-        previous = pl.col("later").shift(1).over("key").alias("earlier")
-        found += [shared.select("later", head), shared.select("later", previous)]
-    pairs = pl.concat(found).drop_nulls().filter(pl.col("earlier") < pl.col("later"))
-    return pairs.unique().sort("later", "earlier")
-
-
-def cross_pairs(keys: np.ndarray, references: np.ndarray) -> pl.DataFrame:
-    """Distinct pairs (later: row of `keys`, earlier: row of `references`) that share a band."""
-    import polars as pl
-
-    found = []
-    for band in range(keys.shape[1]):
-        left = pl.DataFrame({"key": keys[:, band]}).with_row_index("later")
-        right = pl.DataFrame({"key": references[:, band]}).with_row_index("earlier")
-        found.append(left.join(right, on="key").select("later", "earlier"))
-    return pl.concat(found).unique().sort("later", "earlier")
+        order = np.argsort(keys[:, band], kind="stable")
+        ordered = keys[order, band]
+        repeats = np.flatnonzero(ordered[1:] == ordered[:-1]) + 1
+        begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+        first = begins[np.searchsorted(begins, repeats, side="right") - 1]
+        # A stable sort keeps equal keys in the order of rows. One number per pair sorts as the pair does.
+        later = order[repeats] << 32
+        found = np.union1d(found, np.concatenate([later | order[first], later | order[repeats - 1]]))
+    return np.stack([found >> 32, found & 0xFFFFFFFF], axis=1)

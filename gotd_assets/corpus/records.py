@@ -14,6 +14,8 @@ import re
 import zlib
 from typing import IO, TYPE_CHECKING, Any, cast
 
+import orjson
+
 from gotd_assets.errors import InputError
 
 if TYPE_CHECKING:
@@ -421,21 +423,22 @@ def _parse_lines(file: InputFile, lines: Iterable[tuple[int, bytes, bool]], *, h
             parse(batch, file, row, line.removeprefix(_BYTE_ORDER_MARK) if has_head and row == 1 else line)
         else:
             batch.add_problem(file, row, "record larger than max_record_bytes", line[: 4 * _EXCERPT])
-        if batch.full:
+        # Not `batch.full`: this is once for every line.
+        if batch.rows >= BATCH_RECORDS or batch.size >= BATCH_BYTES:
             yield batch
             batch = Batch(file.format)
     yield batch
 
 
 def _parse_json(batch: Batch, file: InputFile, row: int, line: bytes) -> None:
-    import orjson
-
     try:
-        batch.add(file, row, orjson.loads(line))
+        record = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         if line.strip():
             invalid = "invalid UTF-8" if _is_invalid_utf8(line) else "malformed JSON"
             batch.add_problem(file, row, invalid, line[: 4 * _EXCERPT] if error.pos < _EXCERPT else line[:_EXCERPT])
+    else:
+        batch.add(file, row, record)
 
 
 def _parse_text(batch: Batch, file: InputFile, row: int, line: bytes) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gotd_assets.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     import polars as pl
 
@@ -76,6 +77,43 @@ def shard_paths(path: Path) -> list[Path]:
     if not shards:
         raise InputError(f"{path} holds no documents-*.parquet: materialise the documents first")
     return shards
+
+
+@dataclasses.dataclass(frozen=True)
+class DocumentShard:
+    """A shard as one of several.
+
+    Attributes:
+        path: of the file.
+        first: number of its first document, counted through all shards.
+        rows: documents.
+        size: bytes, unpacked.
+    """
+
+    path: Path
+    first: int
+    rows: int
+    size: int
+
+    @property
+    def stop(self) -> int:
+        """Number of the document after its last."""
+        return self.first + self.rows
+
+
+def document_shards(path: Path, first: int = 0) -> Iterator[DocumentShard]:
+    """The shards in folder `path`, in order, their documents counted from `first`.
+
+    Raises:
+        InputError: there are none.
+    """
+    import pyarrow.parquet as pq
+
+    for shard in shard_paths(path):
+        found = pq.read_metadata(shard)
+        size = sum(found.row_group(group).total_byte_size for group in range(found.num_row_groups))
+        yield DocumentShard(shard, first, found.num_rows, size)
+        first += found.num_rows
 
 
 def scan_documents(path: Path) -> pl.LazyFrame:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Control characters other than tab and newline, and the byte order mark.
 _CONTROL = "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u{feff}]"
+# What a text without any is left as it is: printable ASCII in single spaces and at most one blank line.
+_UNUSUAL = r"[^!-~\n ]|  | \n|\n |\n\n\n"
 _INVISIBLE_ELEMENT = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
 _BLOCK_TAG = re.compile(r"</?(p|div|br|li|ul|ol|h[1-6]|tr|table|section|article|blockquote)\b[^<>]*>", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<![a-zA-Z][^<>]*>")
@@ -36,6 +38,18 @@ def clean_texts(texts: pl.Series, preparation: PreparationSettings) -> pl.Series
             [strip_markup(text) if mark else text for text, mark in zip(texts, marked, strict=True)],
             dtype=pl.String,
         )
+    # Most texts are clean already, and one look tells.
+    unusual = texts.str.contains(_UNUSUAL)
+    if unusual.any():
+        rows = unusual.arg_true()
+        order = pl.arange(len(texts), eager=True).scatter(rows, pl.arange(len(rows), eager=True) + len(texts))
+        texts = pl.concat([texts, _cleaned(texts.gather(rows), preparation)]).gather(order)
+    return texts.str.strip_chars()
+
+
+def _cleaned(texts: pl.Series, preparation: PreparationSettings) -> pl.Series:
+    import polars as pl
+
     column = pl.col(texts.name)
     cleaned = column.str.replace_all("\r\n?", "\n").str.replace_all(_CONTROL, "")
     if preparation.unicode != "none":
@@ -47,7 +61,7 @@ def clean_texts(texts: pl.Series, preparation: PreparationSettings) -> pl.Series
         .str.replace_all(r" \n ?|\n ", "\n")
         .str.replace_all(r"\n{3,}", _JOINT)
     )
-    return texts.to_frame().select(cleaned.str.strip_chars()).to_series()
+    return texts.to_frame().select(cleaned).to_series()
 
 
 def strip_markup(text: str) -> str:

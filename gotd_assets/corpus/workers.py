@@ -1,7 +1,7 @@
 """A function applied to many items by processes of our own, results in order.
 
 The processes are started anew rather than forked (the libraries in use have threads) and do not import the caller's
-main module; they end when their pipe closes, so a killed caller leaves none behind. Also the module that they run.
+main module; they end when their pipe closes, so a killed caller leaves none behind.
 """
 
 from __future__ import annotations
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _AHEAD = 2
+_PROGRAM = """
+import sys
+from multiprocessing.connection import Connection
+from gotd_assets.corpus.workers import serve
+serve(Connection(int(sys.argv[1])))
+"""
 
 
 def processors() -> int:
@@ -83,7 +89,7 @@ class _Worker:
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "POLARS_MAX_THREADS": "1",
         }
-        command = [sys.executable, "-m", "gotd_assets.corpus.workers", str(other.fileno())]
+        command = [sys.executable, "-c", _PROGRAM, str(other.fileno())]
         self._process = subprocess.Popen(command, pass_fds=[other.fileno()], env=environment)
         other.close()
         self._pipe.send(function)
@@ -110,7 +116,8 @@ class _Worker:
         return result
 
 
-def _serve(pipe: Connection) -> None:
+def serve(pipe: Connection) -> None:
+    """Answer what comes through `pipe` until it closes: first a function, then items to apply it to."""
     with contextlib.suppress(EOFError, BrokenPipeError):
         function = pipe.recv()
         while True:
@@ -121,7 +128,3 @@ def _serve(pipe: Connection) -> None:
             except Exception as error:  # noqa: BLE001 - whatever it is, the caller must hear of it
                 failure = error
             pipe.send((result, failure))
-
-
-if __name__ == "__main__":
-    _serve(Connection(int(sys.argv[1])))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Changes whenever the same model and text would give other vectors.
 CODE_VERSION = "1"
+_STATIC_CODE_VERSION = "2"
 SETTING = "encoder.model"
 _CONTENT = (".json", ".safetensors", ".txt", ".model", ".npy", ".parquet")
 
@@ -42,7 +43,16 @@ def encoder_version(settings: EncoderSettings, root: Path) -> str:
             "convert them with transformers' save_pretrained"
         )
     content = {str(file.relative_to(path)) if path.is_dir() else file.name: file_sha256(file) for file in files}
-    return fingerprint({"code": CODE_VERSION, "files": content, **shaping})
+    code = _STATIC_CODE_VERSION if is_static(settings, path) else CODE_VERSION
+    return fingerprint({"code": code, "files": content, **shaping})
+
+
+def is_static(settings: EncoderSettings, path: Path) -> bool:
+    """Whether the model in `path` is one of static embeddings: said so, or a folder in model2vec's format."""
+    if settings.kind != "auto" or path.is_file():
+        return settings.kind == "static"
+    config = path / "config.json"
+    return not config.is_file() or json.loads(config.read_text()).get("model_type") == "model2vec"
 
 
 def shaping_settings(settings: EncoderSettings) -> dict[str, Json]:

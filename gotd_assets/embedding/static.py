@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,15 +44,15 @@ class StaticEncoder:
 
     def encode(self, texts: Sequence[str], tick: Callable[[int, int], None]) -> npt.NDArray[np.float32]:
         """Vectors (n, D) float32 of `texts`; a text without a known token has the zero vector."""
+        from scipy.sparse import csr_array
+
         result = np.zeros((len(texts), self.dimension), dtype=np.float32)
         for start in range(0, len(texts), _WINDOW):
             batch = self.tokenizer.encode_batch_fast(list(texts[start : start + _WINDOW]), add_special_tokens=False)
-            lengths = np.array([len(entry.ids) for entry in batch])
-            ids = np.concatenate([np.array(entry.ids, dtype=np.int64) for entry in batch])
-            used = lengths > 0
-            if len(ids):
-                rows = self.embeddings[ids] * self.weights[ids, None]
-                starts = (np.cumsum(lengths) - lengths)[used]
-                result[start : start + len(batch)][used] = np.add.reduceat(rows, starts, axis=0) / lengths[used, None]
+            ends = np.cumsum([0, *(len(entry.ids) for entry in batch)])
+            ids = np.fromiter(itertools.chain.from_iterable(entry.ids for entry in batch), np.int32, count=ends[-1])
+            # A sparse row for each text, so that the vectors of its tokens are added and never stand side by side.
+            tokens = csr_array((self.weights[ids], ids, ends), shape=(len(batch), len(self.embeddings)))
+            result[start : start + len(batch)] = tokens @ self.embeddings / np.maximum(np.diff(ends), 1)[:, None]
             tick(len(batch), len(ids))
         return result
