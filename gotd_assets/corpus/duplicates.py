@@ -56,6 +56,7 @@ class DuplicateReport:
             "documents": sum(self.documents.values()),
             "exact": sum(self.exact.values()),
             "near": sum(self.near.values()),
+            "documents_by_source": self.documents,
             "exact_by_source": self.exact,
             "near_by_source": self.near,
             "rate_by_source": rate,

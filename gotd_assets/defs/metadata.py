@@ -1,7 +1,7 @@
 """What the UI shows about each artifact: figures with stable keys, tables, and small pictures inside the text."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -37,6 +37,11 @@ def figures(artifact: Artifact) -> Metadata:
     }
 
 
+def count(artifact: Artifact, name: str) -> int:
+    """A number of the artifact's summary."""
+    return int(str(artifact.manifest.summary[name]))
+
+
 def documents(artifact: Artifact) -> Metadata:
     """Counts of what was read, what was left out and why, and how long the texts are."""
     from gotd_assets.defs import plots
@@ -54,17 +59,41 @@ def documents(artifact: Artifact) -> Metadata:
 
 
 def embeddings(artifact: Artifact) -> Metadata:
-    """How many vectors, how many of them new, and how fast."""
-    return figures(artifact) | {"dagster/row_count": artifact.manifest.summary["documents"]}
+    """How many vectors, how many of them new, and how fast; what has none, and why; how some begin."""
+    shown: Metadata = {}
+    if count(artifact, "quarantined"):
+        path = artifact.file("quarantine.jsonl")
+        reasons = pl.read_ndjson(path).group_by("reason").len("documents").sort("reason")
+        shown = {"quarantine": table(reasons), "quarantine_file": dg.MetadataValue.path(path)}
+    rows = count(artifact, "documents")
+    return shown | {"sample": table(_beginnings(artifact))} | figures(artifact) | {"dagster/row_count": rows}
 
 
 def duplicates(artifact: Artifact) -> Metadata:
-    """How many documents stand more than once, and examples."""
-    frame = pl.read_parquet(artifact.file("duplicates.parquet"))
-    shown: Metadata = {}
-    if frame.height:
-        shown["rates"] = table(frame.group_by("source", "kind").len().sort("source", "kind"))
-        shown["examples"] = table(frame.head(5))
+    """Of each source, how many documents leave the pool and why, and examples with what they repeat."""
+    from gotd_assets.defs import plots
+
+    summary: Mapping[str, Any] = artifact.manifest.summary
+    documents = summary["documents_by_source"]
+    rows = [
+        {
+            "source": source,
+            "documents": documents[source],
+            "exact": summary["exact_by_source"][source],
+            "near": summary["near_by_source"][source],
+            "kept": documents[source] - summary["exact_by_source"][source] - summary["near_by_source"][source],
+            "rate": summary["rate_by_source"][source],
+        }
+        for source in documents
+    ]
+    shown: Metadata = {
+        "kept": _md(plots.bars({row["source"]: row["kept"] for row in rows}, "documents that stay")),
+        "rates": table(pl.DataFrame(rows)),
+    }
+    if summary["examples"]:
+        shown["examples"] = _examples(
+            summary["examples"], ("kind", "similarity", "source", "matched_source", "text", "matched_text")
+        )
     return shown | figures(artifact)
 
 
@@ -95,7 +124,15 @@ def scores(artifact: Artifact) -> Metadata:
     per_source = frame.group_by("source").agg(
         candidates=pl.len(), negative=(pl.col("score") < 0).sum(), median=pl.col("score").median()
     )
-    return {
+    contamination: Mapping[str, Any] = artifact.manifest.summary["contamination"]  # type: ignore[assignment]
+    shown: Metadata = {}
+    if contamination["found"]:
+        found = pl.DataFrame(list(contamination["by_source"].items()), schema=["source", "contaminated"], orient="row")
+        shown["contaminated_by_source"] = table(found)
+        shown["contamination_examples"] = _examples(
+            contamination["examples"], ("kind", "similarity", "source", "text", "matched_text")
+        )
+    return shown | {
         "distribution": _md(plots.scores_by_source(frame)),
         "per_source": table(per_source.sort("median")),
         **figures(artifact),
@@ -222,6 +259,19 @@ def _methods(content: Mapping[str, Any]) -> pl.DataFrame:
             "interval": [perplexity_cells(figures)[1] for figures in perplexities],
         }
     )
+
+
+def _examples(examples: Sequence[Mapping[str, Json]], columns: Sequence[str]) -> dg.MetadataValue[Any]:
+    return table(pl.DataFrame(examples).select(columns))
+
+
+def _beginnings(artifact: Artifact) -> pl.DataFrame:
+    """The first vectors: doc_id and how they begin."""
+    from gotd_assets.embedding import open_vectors
+
+    shard = open_vectors(artifact.path)[0]
+    begins = [", ".join(f"{value:.3f}" for value in vector[:4]) + " …" for vector in shard.vectors[:5]]
+    return pl.DataFrame({"doc_id": shard.doc_ids().head(5), "vector": begins})
 
 
 def _md(text: str) -> dg.MetadataValue[Any]:

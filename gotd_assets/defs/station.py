@@ -50,6 +50,7 @@ class Station:
         self.key = ArtifactKey(context.asset_key.path[-1], partition)
         self._inputs: dict[str, str] = {}
         self._last_line = 0.0
+        self._making_seconds: float | None = None
         tags.add(context, tags.of_partition(self.key.asset, partition))
 
     def read(self, asset: str, partition: str | None = None) -> Artifact:
@@ -115,6 +116,7 @@ class Station:
                 self.key, version, code_version=code_version, inputs=self._inputs, parameters=parameters
             ) as writer:
                 write(writer, scratch)
+                self._making_seconds = time.monotonic() - started
             artifact = writer.artifact
             if artifact is None:
                 raise RuntimeError(f"{self.key} was written but cannot be opened")
@@ -218,6 +220,12 @@ class Station:
         partition = {"partition": self.key.partition} if self.key.partition else {}
         figures = {key: value for key, value in finding.figures.items() if value == value}  # noqa: PLR0124 - not NaN
         return _as_metadata({**partition, **figures})
+
+    def pace(self, documents: int) -> dict[str, float]:
+        """Documents per second as metadata; nothing if the artifact stood already."""
+        if self._making_seconds is None:
+            return {}
+        return {"documents_per_second": round(documents / max(self._making_seconds, 1e-9), 1)}
 
     @functools.cached_property
     def remote(self) -> RemoteFiles:

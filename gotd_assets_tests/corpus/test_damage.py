@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 import zstandard
 
-from gotd_assets.corpus import ReadReport, read_documents, scan_documents
+from gotd_assets.corpus import ReadReport, find_duplicates, read_documents, scan_documents
 from gotd_assets.errors import InputError
-from gotd_assets.settings import PreparationSettings, SourceSettings
+from gotd_assets.settings import DuplicateSettings, PreparationSettings, SourceSettings
 
 COMPRESS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": zstandard.compress}
 
@@ -135,6 +135,33 @@ def test_repeated_texts_far_apart_name_the_first(tmp_path: Path) -> None:
     assert duplicates.height == report.duplicates == 10_000
     assert duplicates.select("origin", "kept_origin").row(0) == ("data.jsonl:60001", "data.jsonl:1")
     assert duplicates.select("origin", "kept_origin").row(-1) == ("data.jsonl:70000", "data.jsonl:10000")
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\x00\x01", "\ufeff\n"])
+def test_empty_texts_are_counted_and_a_source_of_nothing_else_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "data.jsonl").write_bytes(lines([text, "a word", text]))
+    report, found = read(tmp_path, path="data.jsonl")
+    assert found == ["a word"]
+    assert (report.too_short, report.read) == (2, 3)
+    (tmp_path / "data.jsonl").write_bytes(lines([text]))
+    with pytest.raises(InputError, match="not one usable document in 1 record"):
+        read(tmp_path, path="data.jsonl")
+
+
+@pytest.mark.parametrize("text", ["🙂🙂 🎉", "👩‍👩‍👧", "… — !", "\x07\x1b🙂"])
+def test_texts_of_emoji_and_signs_alone_are_set_aside(tmp_path: Path, text: str) -> None:
+    (tmp_path / "data.jsonl").write_bytes(lines([text, "a word"]))
+    report, found = read(tmp_path, path="data.jsonl")
+    assert found == ["a word"]
+    assert report.quarantined_by_reason == {"the text has no letter and no digit": 1}
+
+
+def test_many_tiny_documents_are_each_read_and_compared(tmp_path: Path) -> None:
+    (tmp_path / "data.jsonl").write_text("".join(f'{{"text": "tiny {n % 90_000}"}}\n' for n in range(100_000)))
+    report, _ = read(tmp_path, path="data.jsonl")
+    assert (report.read, report.kept, report.duplicates) == (100_000, 90_000, 10_000)
+    found = find_duplicates({"s": tmp_path / "out"}, DuplicateSettings(), tmp_path / "d.parquet")
+    assert (found.exact, found.near) == ({"s": 0}, {"s": 0})
 
 
 @pytest.mark.slow

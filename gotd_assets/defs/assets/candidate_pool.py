@@ -22,7 +22,7 @@ def candidate_pool(placement: Placement) -> dg.AssetsDefinition:
         group_name=placement.group("candidates"),
         kinds={"polars", "parquet"},
         owners=OWNERS,
-        code_version="1",
+        code_version="2",
         automation_condition=on_new_candidates(placement),
     )
     def candidate_pool(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
@@ -60,7 +60,7 @@ def candidate_pool(placement: Placement) -> dg.AssetsDefinition:
                 "forgotten": forgotten.to_list(),
             },
             lambda writer, _scratch: write(writer),
-            metadata.duplicates,
+            lambda artifact: metadata.duplicates(artifact) | station.pace(metadata.count(artifact, "documents")),
             recorded,
         )
 

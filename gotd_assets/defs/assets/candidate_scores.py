@@ -27,7 +27,7 @@ def candidate_scores(placement: Placement) -> dg.AssetsDefinition:
         group_name=placement.group("transport"),
         kinds={"pytorch", "parquet"},
         owners=OWNERS,
-        code_version="1",
+        code_version="2",
         pool=placement.pool,
     )
     def candidate_scores(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
@@ -63,6 +63,7 @@ def candidate_scores(placement: Placement) -> dg.AssetsDefinition:
                 progress=station.show,
             )
             writer.summary["contaminated"] = contamination.found
+            writer.summary["contamination"] = contamination.as_summary()
 
         return station.make(
             {"contamination": settings.model_dump(mode="json")},

@@ -21,7 +21,7 @@ def labelled_documents(placement: Placement) -> dg.AssetsDefinition:
         group_name=placement.group("evaluation"),
         kinds={"polars", "parquet"},
         owners=OWNERS,
-        code_version="1",
+        code_version="2",
     )
     def labelled_documents(context: dg.AssetExecutionContext) -> Made:
         """Labelled texts of the target's task, some to fine-tune on and some to measure on.

@@ -57,6 +57,7 @@ def raw_candidates(placement: Placement) -> dg.AssetsDefinition:
             lambda artifact: {
                 "sample": metadata.table(sample_documents(artifact.path, 5)),
                 **metadata.documents(artifact),
+                **station.pace(metadata.count(artifact, "read")),
             },
             lambda artifact, record: dataclasses.replace(
                 record,
