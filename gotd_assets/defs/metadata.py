@@ -151,6 +151,15 @@ def training(artifact: Artifact, ui_url: str) -> Metadata:
     return shown | {"model": dg.MetadataValue.path(artifact.path / "model")} | figures(artifact)
 
 
+def tuning(artifact: Artifact) -> Metadata:
+    """The loss of the encoder's fine-tuning, and what it was made of."""
+    from gotd_assets.defs import plots
+
+    report: dict[str, Any] = json.loads(artifact.file("tuning.json").read_text(encoding="utf-8"))
+    shown: Metadata = {"loss": _md(plots.curve(report["loss_curve"], "step", "loss"))}
+    return shown | {"model": dg.MetadataValue.path(artifact.path / "model")} | figures(artifact)
+
+
 def task(artifact: Artifact) -> Metadata:
     """Scores by number of labels, of the base model and of the trained one, and the labels saved."""
     content: dict[str, Any] = json.loads(artifact.file("task.json").read_text(encoding="utf-8"))
