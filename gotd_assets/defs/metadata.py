@@ -68,6 +68,22 @@ def duplicates(artifact: Artifact) -> Metadata:
     return shown | figures(artifact)
 
 
+def similar(artifact: Artifact) -> Metadata:
+    """How many documents leave the pool by their vectors, and the least similar of them; nothing if none was compared."""
+    summary: Mapping[str, Any] = artifact.manifest.summary
+    if "vector_by_source" not in summary:
+        return {}
+    found, rates = summary["vector_by_source"], summary["vector_rate_by_source"]
+    by_source = pl.DataFrame({"source": list(found), "vector": list(found.values()), "rate": list(rates.values())})
+    shown: Metadata = {"vector_rates": table(by_source)}
+    if summary["vector_examples"]:
+        examples = pl.DataFrame(summary["vector_examples"])
+        shown["vector_examples"] = table(
+            examples.select("similarity", "source", "text", "matched_source", "matched_text")
+        )
+    return shown
+
+
 def target(artifact: Artifact) -> Metadata:
     """Counts and a sample of the part that guides the selection."""
     frame = pl.scan_parquet(artifact.path / "train" / "documents-*.parquet").select("doc_id", "text", "n_chars").head(5)
