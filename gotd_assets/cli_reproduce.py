@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from gotd_assets.lineage import LineageStore
 
 # Hours of encoding; made again only on demand.
-_EMBEDDINGS = ("candidate_embeddings", "target_embeddings")
+_EMBEDDINGS = ("tuned_encoder", "candidate_embeddings", "target_embeddings")
 # What the launchpad can override, by asset.
 _OVERRIDES = {"ot_potentials": ("epsilon", "tolerance"), "selected_subset": ("budget", "seed")}
 

@@ -15,6 +15,7 @@ from gotd_assets.errors import InputError
 from gotd_assets.reproduction import Recorded
 from gotd_assets.settings import (
     CheckSettings,
+    ClassificationSettings,
     DuplicateSettings,
     EncoderSettings,
     EvaluationSettings,
@@ -68,7 +69,9 @@ def recorded_settings(record: Sequence[Recorded], today: Settings, root: Path, h
             "targets_folder": TargetsFolderSettings(),
             "preparation": _known(PreparationSettings, sources[0], sources[0].parameters["preparation"]),
             "duplicates": _known(DuplicateSettings, pool, of["candidate_scores", target].parameters["contamination"]),
-            "encoder": _encoder(of["candidate_embeddings", sources[0].key.partition], today),
+            "encoder": _encoder(
+                of["candidate_embeddings", sources[0].key.partition], of.get(("tuned_encoder", None)), today
+            ),
             "transport": _known(
                 TransportSettings,
                 solve,
@@ -98,7 +101,14 @@ def recorded_settings(record: Sequence[Recorded], today: Settings, root: Path, h
                     ),
                 },
             ),
-            "evaluation": EvaluationSettings(),
+            # Nothing but an encoder that was fine-tuned on them leads from labelled texts to a selection.
+            "evaluation": EvaluationSettings(
+                classification=[
+                    _labelled(made, of["tuned_encoder", None])
+                    for made in record
+                    if made.key.asset == "labelled_documents"
+                ]
+            ),
             "checks": _NO_LIMITS,
             "notify": NotifySettings(),
         }
@@ -120,7 +130,13 @@ def _means(pattern: str, name: str, root: Path) -> bool:
     return file == whole or file.startswith(f"{whole.rstrip('/')}/") or fnmatch.fnmatch(file, whole)
 
 
-def _encoder(made: Recorded, today: Settings) -> EncoderSettings:
+def _labelled(made: Recorded, tuned: Recorded) -> ClassificationSettings:
+    """The labelled texts that the encoder was fine-tuned on."""
+    where = {"target": made.key.partition, "path": list(made.source_files)}
+    return _known(ClassificationSettings, made, {**made.parameters["task"], **tuned.parameters["labelled"], **where})
+
+
+def _encoder(made: Recorded, tuned: Recorded | None, today: Settings) -> EncoderSettings:
     then = made.conditions
     return _known(
         EncoderSettings,
@@ -130,6 +146,7 @@ def _encoder(made: Recorded, today: Settings) -> EncoderSettings:
             "model": then.get("encoder.model", today.encoder.model),
             "device": _device(then.get("encoder.device")),
             "batch_tokens": _number(then.get("encoder.batch_tokens", today.encoder.batch_tokens)),
+            **({} if tuned is None else {"tune": tuned.parameters["tune"]}),
         },
     )
 

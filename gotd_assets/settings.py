@@ -21,9 +21,11 @@ from pydantic import (
     Field,
     GetJsonSchemaHandler,
     SecretStr,
+    SerializerFunctionWrapHandler,
     StringConstraints,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import CoreSchema
@@ -170,9 +172,47 @@ class DuplicateSettings(_Section):
     jaccard: float = Field(
         0.8, gt=0, le=1, description="Similarity of word shingles from which two texts are duplicates."
     )
+    cosine: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Also leave out documents whose vector has at least this cosine similarity (0.95, say) to one that stays, "
+        "found by faiss: exactly among 50,000 documents, approximately among more. Off unless set.",
+    )
     contamination: bool = Field(
         True, description="Keep candidates that duplicate target or held-out text out of selections for that target."
     )
+
+    @model_serializer(mode="wrap")
+    def _as_before_where_vectors_are_not_compared(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Versions of artifacts made without `cosine` stay what they were before there was one."""
+        values: dict[str, Any] = serialise(self)
+        if values.get("cosine") is None:
+            values.pop("cosine", None)
+        return values
+
+
+class TuneSettings(_Section):
+    """The paper's variant of the encoder: fine-tuned on the task before anything is embedded."""
+
+    target: Name | None = Field(
+        None,
+        description="Fine-tune the encoder on this target's text, or on its labelled texts in `evaluation.classification`, as "
+        "an artifact of its own. All that is embedded depends on its version, so that `gotd run` embeds everything anew "
+        "when the target changes; unset: the encoder is taken as it is.",
+    )
+    objective: Literal["auto", "classification", "contrastive"] = Field(
+        "auto",
+        description="'classification' of the labelled texts for fine-tuning; 'contrastive': a text is nearer to itself under "
+        "another dropout than to others (SimCSE), for texts without labels. 'auto' takes labels where the target has any.",
+    )
+    epochs: float = Field(3.0, gt=0, description="Passes over the texts.")
+    learning_rate: float = Field(3e-5, gt=0, description="Peak learning rate.")
+    batch_size: int = Field(
+        32, ge=2, description="Texts per step; 'contrastive' tells each from all others of its step."
+    )
+    temperature: float = Field(0.05, gt=0, description="Cosine similarities are divided by it before they compete.")
+    seed: int = Field(0, ge=0, description="Seed of shuffling and dropout.")
 
 
 class EncoderSettings(_Section):
@@ -203,6 +243,15 @@ class EncoderSettings(_Section):
     )
     device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1'.")
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the model. Off unless asked.")
+    tune: TuneSettings = Field(default=TuneSettings(), description="Fine-tuning of the encoder on a target.")
+
+    @model_validator(mode="after")
+    def _only_transformers_are_tuned(self) -> Self:
+        if self.tune.target is not None and self.kind in {"static", "precomputed"}:
+            raise ValueError(
+                f"tune: {self.kind} vectors cannot be fine-tuned; drop tune, or take a transformers encoder"
+            )
+        return self
 
 
 class SketchSettings(_Section):
@@ -756,7 +805,14 @@ class Settings(_Section):
         away = self.selection.away_target
         if away is not None and away not in names:
             raise ValueError(f"selection.away_target: there is no target {away!r}; declared are: {', '.join(names)}")
+        tune = self.encoder.tune
+        if tune.objective == "classification" and tune.target is not None and not self.evaluation.task(tune.target):
+            raise ValueError(
+                f"encoder.tune.objective is 'classification', but target {tune.target!r} has no labelled texts: add them to "
+                "evaluation.classification, or set it to 'contrastive'"
+            )
         named = {
+            "encoder.tune.target": [] if tune.target is None else [tune.target],
             "evaluation.classification": [task.target for task in self.evaluation.classification],
             "evaluation.detoxification": [prompts.target for prompts in self.evaluation.detoxification],
             "selection.round_robin": self.selection.round_robin,
@@ -782,6 +838,16 @@ class Settings(_Section):
                     f"{target.name!r} has direction 'away': drop 'tsds', or declare {target.name!r} in a project of its own"
                 )
         return self
+
+    @property
+    def tuned_on_labels(self) -> bool:
+        """Whether the encoder is fine-tuned on labelled texts."""
+        tune = self.encoder.tune
+        return (
+            tune.target is not None
+            and tune.objective in {"auto", "classification"}
+            and self.evaluation.task(tune.target) is not None
+        )
 
     def source(self, name: str) -> SourceSettings:
         """The source called `name`.

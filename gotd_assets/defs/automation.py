@@ -77,8 +77,10 @@ class WorthTraining(dg.AutomationCondition[dg.AssetKey]):
 
 
 def on_new_candidates(placement: Placement) -> Any:
-    """When the documents of a source changed."""
-    return (_on_new_data(placement, "raw_candidates") & NobodyRunsEverything(placement)).with_label("new candidates")
+    """When the documents of a source changed, or, where vectors are compared, their vectors, which come later."""
+    compared = placement.declared.settings.duplicates.cosine is not None
+    changed = _on_new_data(placement, "candidate_embeddings" if compared else "raw_candidates")
+    return (changed & NobodyRunsEverything(placement)).with_label("new candidates")
 
 
 def on_new_scores(placement: Placement) -> Any:

@@ -80,8 +80,8 @@ _TABLES: Mapping[str, _Table] = {
             "source": "Where it stands.",
             "matched_doc_id": "The one that stays in the pool.",
             "matched_source": "Where that one stands.",
-            "kind": "'exact' or 'near'.",
-            "similarity": "Jaccard similarity of their word shingles.",
+            "kind": "'exact', 'near' (by words) or 'vector'.",
+            "similarity": "Jaccard similarity of their word shingles; of kind 'vector' the cosine of their vectors.",
         },
         {
             "doc_id": [("raw_candidates", "doc_id")],

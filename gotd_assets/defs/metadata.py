@@ -97,6 +97,22 @@ def duplicates(artifact: Artifact) -> Metadata:
     return shown | figures(artifact)
 
 
+def similar(artifact: Artifact) -> Metadata:
+    """How many documents leave the pool by their vectors, and the least similar of them; nothing if none was compared."""
+    summary: Mapping[str, Any] = artifact.manifest.summary
+    if "vector_by_source" not in summary:
+        return {}
+    found, rates = summary["vector_by_source"], summary["vector_rate_by_source"]
+    by_source = pl.DataFrame({"source": list(found), "vector": list(found.values()), "rate": list(rates.values())})
+    shown: Metadata = {"vector_rates": table(by_source)}
+    if summary["vector_examples"]:
+        examples = pl.DataFrame(summary["vector_examples"])
+        shown["vector_examples"] = table(
+            examples.select("similarity", "source", "text", "matched_source", "matched_text")
+        )
+    return shown
+
+
 def target(artifact: Artifact) -> Metadata:
     """Counts and a sample of the part that guides the selection."""
     frame = pl.scan_parquet(artifact.path / "train" / "documents-*.parquet").select("doc_id", "text", "n_chars").head(5)
@@ -185,6 +201,15 @@ def training(artifact: Artifact, ui_url: str) -> Metadata:
     shown: Metadata = {"mlflow_run": dg.MetadataValue.url(run)}
     if report.get("loss_curve"):
         shown["loss"] = _md(plots.curve(report["loss_curve"], "step", "loss"))
+    return shown | {"model": dg.MetadataValue.path(artifact.path / "model")} | figures(artifact)
+
+
+def tuning(artifact: Artifact) -> Metadata:
+    """The loss of the encoder's fine-tuning, and what it was made of."""
+    from gotd_assets.defs import plots
+
+    report: dict[str, Any] = json.loads(artifact.file("tuning.json").read_text(encoding="utf-8"))
+    shown: Metadata = {"loss": _md(plots.curve(report["loss_curve"], "step", "loss"))}
     return shown | {"model": dg.MetadataValue.path(artifact.path / "model")} | figures(artifact)
 
 

@@ -17,6 +17,7 @@ from gotd_assets.defs.assets.target_documents import target_documents
 from gotd_assets.defs.assets.target_embeddings import target_embeddings
 from gotd_assets.defs.assets.target_sketch import target_sketch
 from gotd_assets.defs.assets.task_evaluation import task_evaluation
+from gotd_assets.defs.assets.tuned_encoder import tuned_encoder
 from gotd_assets.defs.automation import build_automation
 from gotd_assets.defs.checks.records import records_of_training_agree
 from gotd_assets.defs.jobs import build_jobs
@@ -47,10 +48,11 @@ TASK_STATIONS = (labelled_documents, task_evaluation)
 def build_pipeline(placement: Placement) -> dg.Definitions:
     """Assets, checks, jobs, sensors and automation of the pipeline at `placement`."""
     evaluation = placement.declared.settings.evaluation
+    tuned = (tuned_encoder,) if placement.declared.settings.encoder.tune.target else ()
     tasks = TASK_STATIONS if evaluation.classification else ()
     prompts = (detoxification_evaluation,) if evaluation.detoxification else ()
     return dg.Definitions(
-        assets=[station(placement) for station in (*STATIONS, *tasks, *prompts)],
+        assets=[station(placement) for station in (*STATIONS, *tuned, *tasks, *prompts)],
         asset_checks=[records_of_training_agree(placement)],
         jobs=[*build_jobs(placement), *build_stage_jobs(placement)],
         sensors=[*build_sensors(placement), build_automation(placement), *build_notifiers(placement)],

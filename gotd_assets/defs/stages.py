@@ -14,7 +14,10 @@ from gotd_assets.errors import GotdError
 from gotd_assets.notify import send
 from gotd_assets.settings import Settings
 
-SOURCE_STATIONS = ("raw_candidates", "candidate_embeddings")
+READING_STATIONS = ("raw_candidates",)
+EMBEDDING_STATIONS = ("candidate_embeddings",)
+SOURCE_STATIONS = (*READING_STATIONS, *EMBEDDING_STATIONS)
+ENCODER_STATIONS = ("tuned_encoder",)
 POOL_STATIONS = ("candidate_pool",)
 TARGET_STATIONS = (
     "target_documents",
@@ -57,9 +60,23 @@ class Stage:
 
 def candidate_stages(settings: Settings) -> Iterator[Stage]:
     """From files to the pool."""
-    for source in settings.sources:
-        yield Stage(f"read and embed source {source.name}", SOURCE_STATIONS, source.name)
+    if settings.encoder.tune.target is None:
+        for source in settings.sources:
+            yield Stage(f"read and embed source {source.name}", SOURCE_STATIONS, source.name)
+    else:
+        yield from _stages_with_tuning(settings, settings.encoder.tune.target)
     yield Stage("find duplicates across sources", POOL_STATIONS, None)
+
+
+def _stages_with_tuning(settings: Settings, target: str) -> Iterator[Stage]:
+    """Reading, then the encoder, then embedding; no target goes on without the encoder."""
+    for source in settings.sources:
+        yield Stage(f"read source {source.name}", READING_STATIONS, source.name)
+    texts = LABELLED_STATIONS if settings.tuned_on_labels else TARGET_STATIONS[:1]
+    yield Stage(f"read what the encoder is fine-tuned on: target {target}", texts, target)
+    yield Stage("fine-tune the encoder", ENCODER_STATIONS, None)
+    for source in settings.sources:
+        yield Stage(f"embed source {source.name}", EMBEDDING_STATIONS, source.name)
 
 
 def target_stages(settings: Settings, targets: Sequence[str]) -> Iterator[Stage]:

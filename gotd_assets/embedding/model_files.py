@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 CODE_VERSION = "1"
 _STATIC_CODE_VERSION = "2"
 SETTING = "encoder.model"
+_MODES = {"mean": "mean_tokens", "cls": "cls_token"}
 _CONTENT = (".json", ".safetensors", ".txt", ".model", ".npy", ".parquet")
 
 
@@ -58,7 +59,7 @@ def is_static(settings: EncoderSettings, path: Path) -> bool:
 def shaping_settings(settings: EncoderSettings) -> dict[str, Json]:
     """The settings that change vectors, but for the model itself; `backend` only where it is not PyTorch."""
     shaping: dict[str, Json] = settings.model_dump(
-        mode="json", exclude={"model", "device", "batch_tokens", "trust_remote_code"}
+        mode="json", exclude={"model", "device", "batch_tokens", "trust_remote_code", "tune"}
     )
     if settings.backend == "torch":
         del shaping["backend"]
@@ -82,10 +83,27 @@ def pooling_of(settings: EncoderSettings, path: Path | None) -> str:
         for key, value in json.loads(config.read_text()).items()
         if value is True and key.startswith("pooling_mode_")
     }
-    for name, mode in (("mean", "mean_tokens"), ("cls", "cls_token")):
+    for name, mode in _MODES.items():
         if modes == {mode}:
             return name
     raise InputError(f"{config} asks for pooling {sorted(modes)}; supported are mean and cls: set encoder.pooling")
+
+
+def write_pooling(folder: Path, pooling: str, dimension: int, max_tokens: int) -> None:
+    """Make the model in `folder` one that sentence-transformers loads, and that says how it is pooled."""
+    modules = ("Transformer", ""), ("Pooling", "1_Pooling")
+    listing = [
+        {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for number, (kind, path) in enumerate(modules)
+    ]
+    modes = {f"pooling_mode_{mode}": pooling == name for name, mode in _MODES.items()}
+    (folder / "1_Pooling").mkdir()
+    for name, content in (
+        ("modules.json", listing),
+        ("sentence_bert_config.json", {"max_seq_length": max_tokens, "do_lower_case": False}),
+        ("1_Pooling/config.json", {"word_embedding_dimension": dimension, **modes}),
+    ):
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _refuse_unknown_modules(path: Path | None) -> None:

@@ -34,40 +34,17 @@ class TransformerEncoder:
     """
 
     def __init__(self, settings: EncoderSettings, root: Path) -> None:
-        from transformers import AutoModel, AutoTokenizer
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()
-        path = find_model(settings.model, root, SETTING)
-        name = settings.model if path is None else str(path)
-        self.pooling = pooling_of(settings, path)
         self.device = torch.device(_device(settings.device))
         self.dtype = _dtype(settings.dtype, self.device)
         self.batch_tokens = settings.batch_tokens or _BATCH_TOKENS[self.device.type == "cpu"]
         is_converted = settings.backend == "openvino"
         if is_converted and self.device.type != "cpu":
             raise InputError("encoder.backend 'openvino' computes on the processor: set encoder.device to 'cpu'")
-        try:
-            options: dict[str, Any] = {"trust_remote_code": settings.trust_remote_code}
-            if path is None:
-                options |= hub_options(settings.model, settings.revision, SETTING)
-            self.tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, **options)
-            model = AutoModel.from_pretrained(
-                name,
-                dtype=torch.float32 if is_converted else self.dtype,
-                use_safetensors=True,
-                attn_implementation="sdpa",
-                **options,
-            )
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"encoder.model {settings.model!r} cannot be loaded: {error}. Name a local folder with config.json, "
-                "tokenizer and *.safetensors, or make the hub reachable"
-            ) from error
+        model, self.tokenizer, self.pooling = load_transformer(
+            settings, root, torch.float32 if is_converted else self.dtype
+        )
         self.model = model.to(self.device).eval()
-        # RoBERTa-like models count more positions than tokens; their tokenizers know the tokens.
-        positions = getattr(model.config, "max_position_embeddings", settings.max_tokens)
-        self.max_tokens = min(settings.max_tokens, positions, self.tokenizer.model_max_length)
+        self.max_tokens = most_tokens(settings, model, self.tokenizer)
         self.dimension = int(model.config.hidden_size)
         self._converted: OpenVinoModel | None = None
         if is_converted:
@@ -124,6 +101,42 @@ class TransformerEncoder:
             ).last_hidden_state
             vectors: npt.NDArray[np.float32] = pooled(hidden, mask, self.pooling).cpu().numpy()
         return vectors
+
+
+def load_transformer(settings: EncoderSettings, root: Path, dtype: torch.dtype) -> tuple[Any, Any, str]:
+    """The encoder's model on the processor, its tokenizer, and how its token vectors are pooled.
+
+    Raises:
+        InputError: it is not there, is no encoder of transformers, or asks for a pooling that is not supported.
+    """
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    path = find_model(settings.model, root, SETTING)
+    name = settings.model if path is None else str(path)
+    pooling = pooling_of(settings, path)
+    options: dict[str, Any] = {"trust_remote_code": settings.trust_remote_code}
+    try:
+        if path is None:
+            options |= hub_options(settings.model, settings.revision, SETTING)
+        tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, **options)
+        model = AutoModel.from_pretrained(
+            name, dtype=dtype, use_safetensors=True, attn_implementation="sdpa", **options
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"encoder.model {settings.model!r} cannot be loaded: {error}. Name a local folder with config.json, "
+            "tokenizer and *.safetensors, or make the hub reachable"
+        ) from error
+    return model, tokenizer, pooling
+
+
+def most_tokens(settings: EncoderSettings, model: Any, tokenizer: Any) -> int:
+    """How many tokens of a text the model is given."""
+    # RoBERTa-like models count more positions than tokens; their tokenizers know the tokens.
+    positions = getattr(model.config, "max_position_embeddings", settings.max_tokens)
+    return int(min(settings.max_tokens, positions, tokenizer.model_max_length))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

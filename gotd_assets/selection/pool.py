@@ -128,14 +128,21 @@ def exclusions(duplicates: Path, forgotten: Sequence[str]) -> pl.DataFrame:
     """Which documents are nowhere in the pool, and why: doc_id, reason, matched_doc_id (the one that stays; may be null).
 
     Args:
-        duplicates: Parquet file with doc_id, matched_doc_id and kind ('exact' or 'near').
+        duplicates: Parquet file with doc_id, matched_doc_id, kind ('exact', 'near' or 'vector') and similarity.
         forgotten: doc_ids that must not be used, wherever they stand.
     """
+    # To two decimals, rounded down, so that there are few reasons to count.
+    hundredths = (pl.col("similarity") * 100).floor() / 100
+    reason = (
+        pl.when(pl.col("kind") == "near")
+        .then(pl.lit("near-duplicate of another candidate"))
+        .otherwise(pl.format("its vector is like another candidate's (cosine {})", hundredths))
+    )
     # An exact duplicate is the same document in another source, where it stays.
     near = (
-        pl.read_parquet(duplicates, columns=["doc_id", "matched_doc_id", "kind"])
-        .filter(pl.col("kind") == "near")
-        .select("doc_id", "matched_doc_id", reason=pl.lit("near-duplicate of another candidate"))
+        pl.read_parquet(duplicates, columns=["doc_id", "matched_doc_id", "kind", "similarity"])
+        .filter(pl.col("kind") != "exact")
+        .select("doc_id", "matched_doc_id", reason=reason)
     )
     removed = pl.DataFrame({"doc_id": forgotten}, schema={"doc_id": pl.String}).select(
         "doc_id", matched_doc_id=pl.lit(None, pl.String), reason=pl.lit("forgotten")

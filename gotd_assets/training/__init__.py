@@ -1,6 +1,7 @@
 """Pre-fine-tuning, evaluation and MLflow tracking."""
 
 from gotd_assets.training.detoxification import evaluate_detoxification
+from gotd_assets.training.encoder_tuning import TuningReport, tune_encoder
 from gotd_assets.training.heldout import evaluate_perplexity
 from gotd_assets.training.labelled import labelled_source, read_labelled
 from gotd_assets.training.models import load_language_model, load_trained_model, model_version
@@ -13,6 +14,7 @@ __all__ = [
     "PerplexityReport",
     "TrackingContext",
     "TrainingReport",
+    "TuningReport",
     "evaluate_detoxification",
     "evaluate_perplexity",
     "evaluate_task",
@@ -24,4 +26,5 @@ __all__ = [
     "pre_fine_tune",
     "prepare_tracking",
     "read_labelled",
+    "tune_encoder",
 ]

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
+from gotd_assets.corpus import scan_documents
 from gotd_assets.errors import InputError, TrainingError
 from gotd_assets.storage import write_atomically
 from gotd_assets.training.layers import choose_trainable
@@ -34,6 +36,14 @@ class LabelledTexts:
 
     texts: Sequence[str]
     labels: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, folder: Path, task: ClassificationSettings) -> LabelledTexts:
+        """One side of what `read_labelled` wrote."""
+        frame = scan_documents(folder).select("text", label=pl.col(task.label)).collect()
+        numbers = {label: number for number, label in enumerate(task.labels)}
+        labels = np.array([numbers[label] for label in frame.get_column("label")], dtype=np.int64)
+        return cls(frame.get_column("text").to_list(), labels)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,26 +10,45 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from safetensors import safe_open
 
 from gotd_assets.errors import TrainingError
-from gotd_assets.training.objectives import Batch, Objective, TokenIds, TokenLoss
+from gotd_assets.training.objectives import Batch, Seed
 from gotd_assets.training.precision import autocast
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
 
     from gotd_assets.settings import TrainingSettings
 
 # Updates whose documents are sorted by length together: enough to cut padding, few enough to stay a random order.
 _BUCKET_UPDATES = 8
 _MAX_GRADIENT_NORM = 1.0
+
+
+_Model_contra = TypeVar("_Model_contra", bound="torch.nn.Module", contravariant=True)
+_Document_contra = TypeVar("_Document_contra", bound=Sized, contravariant=True)
+_AnyModel = TypeVar("_AnyModel", bound="torch.nn.Module")
+_AnyDocument = TypeVar("_AnyDocument", bound=Sized)
+
+
+class Task(Protocol[_Model_contra, _Document_contra]):
+    """What a model is trained to do with documents, which are as long as they have tokens."""
+
+    def batch(
+        self, documents: Sequence[_Document_contra], seeds: Sequence[Seed], *, corrupt: bool, device: torch.device
+    ) -> Batch:
+        """Documents as one batch, with as many labels as there are losses."""
+        ...
+
+    def loss(self, model: _Model_contra) -> Callable[[Batch], torch.Tensor]:
+        """What is minimised: from a batch to a loss for each of its labels."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,34 +125,36 @@ class _Progress:
 
 
 def train(
-    model: PreTrainedModel,
-    objective: Objective,
-    documents: Sequence[TokenIds],
+    model: _AnyModel,
+    objective: Task[_AnyModel, _AnyDocument],
+    documents: Sequence[_AnyDocument],
     settings: TrainingSettings,
     *,
     precision: torch.dtype,
     checkpoint: Path,
     identity: str,
     on_step: Callable[[Step], None],
+    section: str = "training",
 ) -> tuple[list[tuple[int, float]], int, float]:
     """Train the parameters of `model` that require gradients, in place.
 
-    The loss is the mean over all predicted tokens of an update, however they are split into accumulated batches.
+    The loss is the mean over all labels of an update, however they are split into accumulated batches.
     Gradients are cut to norm 1; weights with two or more dimensions decay. Every draw comes from (seed, step), so a
     resumed training ends with the weights of an uninterrupted one (on the CPU with equally many threads, bit for bit).
 
     Args:
         model: on its device; trained parameters in float32.
         objective: what is predicted.
-        documents: token ids, each with something to predict.
+        documents: what the objective takes, each with something to predict.
         settings: optimisation.
         precision: number format of products; float16 scales the loss.
         checkpoint: file for the state, written every `checkpoint_steps` and at the end.
         identity: what the training is of; a checkpoint of something else is ignored.
         on_step: called after every update.
+        section: of the settings that hold the learning rate, for errors.
 
     Returns:
-        The loss curve [(step, loss), …], predicted tokens, and seconds, all including what was done before a resume.
+        The loss curve [(step, loss), …], the number of labels, and seconds, all including what was done before a resume.
 
     Raises:
         TrainingError: loss or gradient are not finite.
@@ -150,12 +171,13 @@ def train(
         betas=(0.9, settings.adam_beta2),
         eps=settings.adam_epsilon,
     )
-    scaler = torch.amp.GradScaler(model.device.type, enabled=precision is torch.float16)
+    device = next(model.parameters()).device
+    scaler = torch.amp.GradScaler(device.type, enabled=precision is torch.float16)
     updates = plan_updates([len(ids) for ids in documents], settings)
     progress = _restore(checkpoint, identity, parameters, optimizer, scaler) or _Progress()
-    with autocast(model.device, precision):
-        loss_of = TokenLoss(model)
-    cuda = [model.device] if model.device.type == "cuda" else []
+    with autocast(device, precision):
+        loss_of = objective.loss(model)
+    cuda = [device] if device.type == "cuda" else []
     model.train()
     with torch.random.fork_rng(devices=cuda):
         for step in range(progress.step, len(updates)):
@@ -169,7 +191,7 @@ def train(
                     [documents[index] for index in batch],
                     [(settings.seed, step, index) for index in batch],
                     corrupt=True,
-                    device=model.device,
+                    device=device,
                 )
                 for batch in updates[step]
             ]
@@ -181,7 +203,7 @@ def train(
             if not math.isfinite(loss) or not (math.isfinite(norm) or scaler.is_enabled()):
                 raise TrainingError(
                     f"training diverged at step {step + 1} of {len(updates)}: loss {loss}, gradient norm {norm}; "
-                    f"lower training.learning_rate (now {settings.learning_rate:g}) or set training.precision to float32"
+                    f"lower {section}.learning_rate (now {settings.learning_rate:g}) or compute in float32"
                 )
             scaler.step(optimizer)
             scaler.update()
@@ -198,9 +220,13 @@ def train(
 
 
 def _gradients(
-    loss_of: TokenLoss, batches: Sequence[Batch], tokens: int, scaler: torch.amp.GradScaler, precision: torch.dtype
+    loss_of: Callable[[Batch], torch.Tensor],
+    batches: Sequence[Batch],
+    tokens: int,
+    scaler: torch.amp.GradScaler,
+    precision: torch.dtype,
 ) -> float:
-    """Add up the gradients of the mean loss over all `tokens` of the batches; return that loss."""
+    """Add up the gradients of the mean loss over all `tokens` (labels) of the batches; return that loss."""
     total = 0.0
     for batch in batches:
         with autocast(batch.inputs.device, precision):

@@ -79,6 +79,10 @@ class Objective:
             raise InputError("training.objective is 'masked', but the model's tokenizer has no mask token")
         self._mask = 0 if mask is None else int(mask)
 
+    def loss(self, model: PreTrainedModel) -> TokenLoss:
+        """What is minimised."""
+        return TokenLoss(model)
+
     def predicted(self, ids: TokenIds) -> int:
         """How many tokens of a document can be predicted; documents with none are of no use."""
         return len(ids) - 1 if self.causal else int((~np.isin(ids, self._special)).sum())

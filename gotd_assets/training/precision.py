@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def choose_device(name: str) -> torch.device:
-    """`name`, or for 'auto' the first CUDA device if there is one, else the CPU.
+def choose_device(name: str, setting: str = "training.device") -> torch.device:
+    """`name`, or for 'auto' the first CUDA device if there is one, else the CPU; `setting` names it in errors.
 
     Raises:
         InputError: the device is not one of this machine.
@@ -28,7 +28,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"training.device {name!r} cannot be used on this machine: {error}") from error
+        raise InputError(f"{setting} {name!r} cannot be used on this machine: {error}") from error
     return device
 
 

@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
-from gotd_assets.corpus import scan_documents
 from gotd_assets.fingerprint import fingerprint
 from gotd_assets.storage import write_atomically
 from gotd_assets.training.classification import LabelledTexts, Scores, labels_saved, learning_curve, zero_shot
@@ -99,7 +97,7 @@ def evaluate_task(
         TrainingError: fine-tuning diverged, or MLflow cannot be used.
     """
     tell = progress or (lambda _: None)
-    train, test = (_labelled(labelled / side, task) for side in ("train", "test"))
+    train, test = (LabelledTexts.of(labelled / side, task) for side in ("train", "test"))
     base = _base_scores(train, test, task, settings, root=root, cache=cache, progress=_named("base", tell))
     loaded = load_trained_model(model, settings)
     ours = _measure(loaded, train, test, task, settings, scratch=scratch / "points", progress=_named("trained", tell))
@@ -164,13 +162,6 @@ def _base_scores(
         scores = _measure(loaded, train, test, task, settings, scratch=points, progress=progress)
         write_atomically(file, json.dumps(scores.as_json(), allow_nan=False))
     return TaskScores.of_json(json.loads(file.read_text(encoding="utf-8")))
-
-
-def _labelled(folder: Path, task: ClassificationSettings) -> LabelledTexts:
-    frame = scan_documents(folder).select("text", label=pl.col(task.label)).collect()
-    numbers = {label: number for number, label in enumerate(task.labels)}
-    labels = np.array([numbers[label] for label in frame.get_column("label")], dtype=np.int64)
-    return LabelledTexts(frame.get_column("text").to_list(), labels)
 
 
 def _figures(base: TaskScores, ours: TaskScores, saved: Mapping[int, float | None]) -> dict[str, Json]:

@@ -51,6 +51,8 @@ def settled_pool(store: ArtifactStore, sources: Sequence[str]) -> str:
             raise UnsettledError(f"source {source} was read but is not embedded yet")
         if pool is None or pool.manifest.inputs.get(str(raw.key)) != raw.version:
             raise UnsettledError(f"duplicates were not looked for since source {source} changed")
+        if pool.manifest.inputs.get(str(embeddings.key), embeddings.version) != embeddings.version:
+            raise UnsettledError(f"vectors were not compared since source {source} was embedded")
         inputs[str(embeddings.key)] = embeddings.version
     if pool is None:
         raise UnsettledError("no source was ever read")

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from gotd_assets.defs.checks.registry import check_specs
-from gotd_assets.defs.embed import embed
+from gotd_assets.defs.embed import embed, encoder_deps
 from gotd_assets.defs.placement import Placement
 from gotd_assets.defs.station import OWNERS, Made, Station
 
@@ -14,7 +14,7 @@ def candidate_embeddings(placement: Placement) -> dg.AssetsDefinition:
     @dg.asset(
         key=placement.key("candidate_embeddings"),
         partitions_def=placement.partitions.sources,
-        deps=[placement.key("raw_candidates")],
+        deps=[placement.key("raw_candidates"), *encoder_deps(placement)],
         group_name=placement.group("candidates"),
         kinds={"pytorch", "huggingface"},
         check_specs=check_specs(placement.key("candidate_embeddings")),

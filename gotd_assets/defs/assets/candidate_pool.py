@@ -15,10 +15,11 @@ from gotd_assets.storage import Artifact, ArtifactWriter
 def candidate_pool(placement: Placement) -> dg.AssetsDefinition:
     """Build the asset."""
     sources = [source.name for source in placement.declared.settings.sources]
+    by_vectors = placement.declared.settings.duplicates.cosine is not None
 
     @dg.asset(
         key=placement.key("candidate_pool"),
-        deps=[placement.key("raw_candidates")],
+        deps=placement.keys("raw_candidates", *(["candidate_embeddings"] if by_vectors else [])),
         group_name=placement.group("candidates"),
         kinds={"polars", "parquet"},
         owners=OWNERS,
@@ -28,24 +29,30 @@ def candidate_pool(placement: Placement) -> dg.AssetsDefinition:
     def candidate_pool(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """Which documents are duplicates of which, across all sources.
 
-        Of documents that are the same, or nearly, the first in the declared order of sources stays in the pool. The
+        Of documents that are the same, or nearly, the first in the declared order of sources stays in the pool: by
+        their words, and where `duplicates.cosine` is set by their vectors too. The
         paper does not de-duplicate; without it a selection fills up with copies of one good document.
         """
         station = Station(context, placement, None)
         settings = station.project.settings.duplicates
         documents = {source: raw.path for source, raw in station.read_all("raw_candidates", sources).items()}
+        compared = sources if settings.cosine is not None else []
+        embeddings = {source: made.path for source, made in station.read_all("candidate_embeddings", compared).items()}
         forgotten = placement.lineage().forgotten_documents().get_column("doc_id").sort()
 
         def write(writer: ArtifactWriter) -> None:
             from gotd_assets.corpus import find_duplicates
             from gotd_assets.selection.pool import write_left_out
+            from gotd_assets.selection.similar import leave_out_similar
 
             duplicates = writer.path / "duplicates.parquet"
+            left_out = writer.path / "left_out.parquet"
             report = find_duplicates(documents, settings, duplicates, progress=station.show)
             writer.summary.update(report.as_summary())
-            writer.summary["forgotten"] = write_left_out(
-                duplicates, forgotten, sources, writer.path / "left_out.parquet"
-            )
+            writer.summary["forgotten"] = write_left_out(duplicates, forgotten, sources, left_out)
+            if settings.cosine is not None:
+                similar = leave_out_similar(embeddings, settings.cosine, duplicates, left_out, progress=station.show)
+                writer.summary.update(similar.as_summary(documents))
 
         def recorded(artifact: Artifact, record: Materialisation) -> Materialisation:
             from gotd_assets.selection.pool import exclusions
@@ -60,7 +67,11 @@ def candidate_pool(placement: Placement) -> dg.AssetsDefinition:
                 "forgotten": forgotten.to_list(),
             },
             lambda writer, _scratch: write(writer),
-            lambda artifact: metadata.duplicates(artifact) | station.pace(metadata.count(artifact, "documents")),
+            lambda artifact: (
+                metadata.duplicates(artifact)
+                | metadata.similar(artifact)
+                | station.pace(metadata.count(artifact, "documents"))
+            ),
             recorded,
         )
 
