@@ -710,6 +710,9 @@ class CheckSettings(_Section):
     max_contaminated: int = Field(
         0, ge=0, description="Selected documents that may equal held-out text, exactly or nearly (blocks)."
     )
+    max_contamination_rate: float = Field(
+        0.05, ge=0, le=1, description="Share of the candidates that may be text of the target (warns)."
+    )
     max_source_share: float = Field(0.95, gt=0, le=1, description="Share of a selection from one source (warns).")
     drift_p_value: float = Field(
         0.01, gt=0, lt=1, description="A target whose drift is less likely than this by chance has drifted (warns)."

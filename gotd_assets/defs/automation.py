@@ -7,21 +7,25 @@ import dagster as dg
 from gotd_assets.defs.partitions import SelectionKey
 from gotd_assets.defs.placement import Placement
 from gotd_assets.launcher import is_working
+from gotd_assets.watch.leaning import leans_on_older_scores
 from gotd_assets.watch.training import worth_training
 
 _CONDITION = dg.AutomationCondition
 
 
-def _on_new_data(placement: Placement, upstream: str) -> Any:
-    """When the content of `upstream` changed, unless something it needs is missing or being made.
+def _new_data(placement: Placement, upstream: str) -> Any:
+    """The content of `upstream` changed.
 
-    `eager` also fires when an upstream is materialised again with the same data version; training again on the same
-    selection would be waste.
+    `any_deps_updated`, which stands in its place in `eager`, also fires when an upstream is materialised again with the
+    same data version; training again on the same selection would be waste.
     """
     changed = _CONDITION.any_deps_match(_CONDITION.data_version_changed())
-    return _CONDITION.eager().replace(
-        "any_deps_updated", changed.allow(dg.AssetSelection.assets(placement.key(upstream)))
-    )
+    return changed.allow(dg.AssetSelection.assets(placement.key(upstream)))
+
+
+def _on(trigger: Any) -> Any:
+    """After `trigger`, unless something that is needed is missing or being made."""
+    return _CONDITION.eager().replace("any_deps_updated", trigger)
 
 
 class NobodyRunsEverything(dg.AutomationCondition[dg.AssetKey]):
@@ -46,6 +50,36 @@ class NobodyRunsEverything(dg.AutomationCondition[dg.AssetKey]):
         """All or nothing."""
         working = is_working(self._home)
         return dg.AutomationResult(context, context.get_empty_subset() if working else context.candidate_subset)
+
+
+class LeansOnOlderScores(dg.AutomationCondition[dg.AssetKey]):
+    """The selection read scores of another target (to stay away from, or to share with) that were made anew since.
+
+    No partition mapping says so: which other targets a selection reads depends on its method and on settings.
+    """
+
+    def __init__(self, placement: Placement) -> None:
+        self._placement = placement
+
+    @property
+    def name(self) -> str:
+        """As the UI shows it."""
+        return "leans_on_older_scores"
+
+    @property
+    def description(self) -> str:
+        """As the UI explains it."""
+        return "scores of another target that the selection was made with (away_target, round_robin) were made anew"
+
+    def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
+        """Keep the candidate partitions for which it holds."""
+        store = self._placement.artifacts()
+        leaning = {
+            key
+            for key in context.candidate_subset.expensively_compute_partition_keys()
+            if leans_on_older_scores(store, SelectionKey.parse(key).artifact_partition)
+        }
+        return dg.AutomationResult(context, context.candidate_subset.compute_intersection_with_partition_keys(leaning))
 
 
 class WorthTraining(dg.AutomationCondition[dg.AssetKey]):
@@ -79,24 +113,25 @@ class WorthTraining(dg.AutomationCondition[dg.AssetKey]):
 def on_new_candidates(placement: Placement) -> Any:
     """When the documents of a source changed, or, where vectors are compared, their vectors, which come later."""
     compared = placement.declared.settings.duplicates.cosine is not None
-    changed = _on_new_data(placement, "candidate_embeddings" if compared else "raw_candidates")
+    changed = _on(_new_data(placement, "candidate_embeddings" if compared else "raw_candidates"))
     return (changed & NobodyRunsEverything(placement)).with_label("new candidates")
 
 
 def on_new_scores(placement: Placement) -> Any:
-    """When the scores for a target changed."""
-    return (_on_new_data(placement, "candidate_scores") & NobodyRunsEverything(placement)).with_label("new scores")
+    """When the scores for a target changed, or those of another target that its selection reads."""
+    trigger = _new_data(placement, "candidate_scores") | LeansOnOlderScores(placement).newly_true()
+    return (_on(trigger) & NobodyRunsEverything(placement)).with_label("new scores")
 
 
 def on_new_selection(placement: Placement) -> Any:
     """When a selection changed enough."""
-    changed = _on_new_data(placement, "selected_subset") & NobodyRunsEverything(placement)
+    changed = _on(_new_data(placement, "selected_subset")) & NobodyRunsEverything(placement)
     return (changed & WorthTraining(placement)).with_label("new selection that differs enough")
 
 
 def on_new_model(placement: Placement) -> Any:
     """When a model was trained anew."""
-    return (_on_new_data(placement, "pre_fine_tuned_model") & NobodyRunsEverything(placement)).with_label("new model")
+    return (_on(_new_data(placement, "pre_fine_tuned_model")) & NobodyRunsEverything(placement)).with_label("new model")
 
 
 def build_automation(placement: Placement) -> dg.AutomationConditionSensorDefinition:

@@ -18,11 +18,13 @@ class Sight:
         content: fingerprint of its content at the last look.
         since: Unix time at which this content was first seen.
         asked: content for which a run was asked last, until it stands.
+        same_as: standing content that was found to mean the same, though files differ.
     """
 
     content: str
     since: float
     asked: str | None = None
+    same_as: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Memory:
     def look(
         self, name: str, content: str, standing: str | None, *, now: float, debounce: float, busy: bool = False
     ) -> State:
-        """Take note of `content` and say what it asks for; after 'due' the caller must `ask`, or look again later.
+        """Take note of `content` and say what it asks for; after 'due' the caller must `ask`, `settle`, or look again later.
 
         Args:
             name: of what is looked at.
@@ -85,11 +87,12 @@ class Memory:
         before = self.sights.get(name)
         same = before is not None and before.content == content
         sight = before if before is not None and same else Sight(content, now, before.asked if before else None)
-        if content == standing:
+        stands = content == standing or (standing is not None and sight.same_as == standing)
+        if stands:
             # Once it stands, asking for other content again is a new change.
             sight = dataclasses.replace(sight, asked=None)
         self.sights[name] = sight
-        if content == standing:
+        if stands:
             return "unchanged"
         if content == sight.asked:
             return "asked"
@@ -106,6 +109,10 @@ class Memory:
         sight = self.sights[name]
         self.sights[name] = dataclasses.replace(sight, asked=sight.content)
         return f"{name}:{sight.content}:{sight.since:.3f}"
+
+    def settle(self, name: str, standing: str) -> None:
+        """Remember that what was last seen of `name` means the same as `standing`: it asks for nothing while that stands."""
+        self.sights[name] = dataclasses.replace(self.sights[name], asked=None, same_as=standing)
 
     def retire(self, names: Collection[str], when: str) -> None:
         """Forget what was seen of `names`; remember that they are gone."""

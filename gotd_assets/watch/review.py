@@ -14,9 +14,17 @@ from gotd_assets.settings import Project, SourceSettings, TargetSettings
 from gotd_assets.storage import ArtifactKey, ArtifactStore
 from gotd_assets.watch.arrivals import Verdict, judge
 from gotd_assets.watch.changes import Memory, Request, State
-from gotd_assets.watch.standing import UnsettledError, content_of, settled_pool, solved_pool, standing_content
+from gotd_assets.watch.rows import same_rows
+from gotd_assets.watch.standing import (
+    UnsettledError,
+    content_of,
+    settled_pool,
+    solved_pool,
+    standing,
+    standing_content,
+)
 
-# A sensor's tick ends after a minute; what is not judged by then is judged in the next one.
+# A sensor's tick ends after a minute; what is not read and judged by then is left to the next one.
 _JUDGING_SECONDS = 20.0
 _WAITING: dict[State, str] = {
     "moving": "its files changed; waiting until they are still",
@@ -75,7 +83,7 @@ def review_sources(project: Project, memory: Memory, busy: Collection[str], now:
 def review_targets(
     project: Project, memory: Memory, busy: Collection[str], now: float, registered: Collection[str] | None = None
 ) -> Review:
-    """Which targets to select for again: those whose files changed, and those that new candidates can change.
+    """Which targets to select for again: those whose texts changed, and those that new candidates can change.
 
     Nothing starts while candidates are being read and embedded. One target's trouble is a note, and the others go on.
     A declared target that was never selected for is left to a person; one that appears in the targets folder is not.
@@ -90,9 +98,8 @@ def review_targets(
     look = _TargetsLook(project, memory, busy, now)
     if registered is not None:
         look.register(registered)
-    deadline = time.monotonic() + _JUDGING_SECONDS
     for target in project.settings.targets:
-        if look.at_files(target) == "unchanged" and time.monotonic() < deadline:
+        if look.at_files(target) == "unchanged":
             look.at_pool(target)
     return look.review
 
@@ -105,6 +112,7 @@ class _TargetsLook:
         self.memory = memory
         self.busy = busy
         self.now = now
+        self.deadline = time.monotonic() + _JUDGING_SECONDS
         self.store = ArtifactStore(project.home / "artifacts")
         self.review = Review(notes=list(project.problems))
         self.sources = [source.name for source in project.settings.sources]
@@ -141,6 +149,8 @@ class _TargetsLook:
         state = self.memory.look(
             target.name, content, stands, now=self.now, debounce=debounce, busy=self._held(target.name)
         )
+        if state == "due" and stands is not None:
+            state = self._unless_rows_stand(target, stands)
         if state == "due":
             reason = "its files changed" if stands is not None else "it is new"
             self.review.requests.append(Request(target.name, self.memory.ask(target.name), reason))
@@ -153,7 +163,7 @@ class _TargetsLook:
 
     def at_pool(self, target: TargetSettings) -> None:
         """Ask for a run if the pool changed in a way that can change the selection; each pool is judged once."""
-        if self.pool is None or self._look_at_pool(target.name) != "due":
+        if self.pool is None or self._look_at_pool(target.name) != "due" or time.monotonic() > self.deadline:
             return
         run_key = self.memory.ask(_pool_sight(target.name))
         methods = self.project.settings.selection.methods
@@ -164,6 +174,17 @@ class _TargetsLook:
         self.review.notes.append(f"target {target.name}: {verdict.reason}")
         if verdict.changes:
             self.review.requests.append(Request(target.name, run_key, verdict.reason))
+
+    def _unless_rows_stand(self, target: TargetSettings, stands: str) -> State:
+        """'unchanged' if rows only changed places or files, 'moving' if there is no time left to see, else 'due'."""
+        if time.monotonic() > self.deadline:
+            return "moving"
+        documents = standing(self.store, ArtifactKey("target_documents", target.name))
+        if documents is None or not same_rows(target, self.project, documents):
+            return "due"
+        self.memory.settle(target.name, stands)
+        self.review.notes.append(f"target {target.name}: its files changed, but hold the same texts as before")
+        return "unchanged"
 
     def _look_at_pool(self, target: str) -> State:
         pool = self.pool or ""

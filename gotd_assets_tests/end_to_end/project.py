@@ -1,13 +1,20 @@
 """A complete small project: topics are made of words of their own, and the encoder knows them."""
 
+import functools
 import json
+import multiprocessing
+import multiprocessing.context
 import os
 import random
 import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
+import pytest
 import yaml
 from safetensors.numpy import save_file
 
@@ -75,8 +82,43 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def gotd(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `gotd` in the project of `folder`."""
-    command = [sys.executable, "-c", "from gotd_assets.cli import main; main()", *arguments]
-    return subprocess.run(
-        command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False, timeout=400
-    )
+    """Run `gotd` in the project of `folder`: a process of its own, forked from one that has loaded the libraries."""
+    with tempfile.TemporaryDirectory(prefix="gotd-said-") as said:
+        process = _libraries_loaded().Process(
+            target=_command, args=(folder, environment(folder), arguments, Path(said))
+        )
+        process.start()
+        process.join(timeout=1200)
+        if process.is_alive():
+            process.kill()
+            process.join()
+            raise TimeoutError(f"gotd {' '.join(arguments)} did not end: {(Path(said) / 'stderr').read_text()[-3000:]}")
+        out, err = ((Path(said) / name).read_text(encoding="utf-8") for name in ("stdout", "stderr"))
+    assert process.exitcode is not None
+    return subprocess.CompletedProcess(["gotd", *arguments], process.exitcode, out, err)
+
+
+@functools.cache
+def _libraries_loaded() -> multiprocessing.context.ForkServerContext:
+    """Loading torch, transformers and MLflow takes longer than what most commands of a test do."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "gotd_assets.cli", "gotd_assets.defs.pipeline", "mlflow"])
+    # Read when the hub's library is loaded, so it must be said before that.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        forkserver.ensure_running()
+    return context
+
+
+def _command(folder: Path, variables: Mapping[str, str], arguments: Sequence[str], said: Path) -> None:
+    """What `gotd ARGUMENTS` is, with its output in files of the folder `said`."""
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        with (said / name).open("wb") as file:
+            os.dup2(file.fileno(), descriptor)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(variables)
+    sys.argv = ["gotd", *arguments]
+    from gotd_assets.cli import main
+
+    main()

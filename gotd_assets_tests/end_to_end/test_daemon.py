@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
 import pytest
+import yaml
 
 from gotd_assets.storage import Artifact, ArtifactKey, ArtifactStore
 from gotd_assets.watch.standing import standing
@@ -19,7 +22,8 @@ from gotd_assets_tests.end_to_end.project import environment, gotd, make_project
 from gotd_assets_tests.test_notify import Hook, hook  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.slow
-_PATIENCE = 200
+# A guard against waiting for ever, for machines with much else to do.
+_PATIENCE = 600
 
 
 @contextlib.contextmanager
@@ -66,45 +70,94 @@ def runs(folder: Path, job: str, **tags: str) -> list[dg.DagsterRun]:
         return list(instance.get_runs(filters=filters))
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project that has run once, with the target `film` in its targets folder."""
-    monkeypatch.chdir(tmp_path)
-    make_project(
-        tmp_path,
-        targets=[],
-        targets_folder="targets",
-        selection={"budget": 8, "methods": ["gotd"]},
-        watch={"interval_seconds": 2, "debounce_seconds": 4},
+def statuses(folder: Path, job: str) -> list[str]:
+    return [run.status.value for run in runs(folder, job)]
+
+
+def follows(folder: Path, target: str = "film", method: str = "gotd") -> bool:
+    """Whether the model of `target` was trained on its selection, and that was made for its documents as they are."""
+    documents = current(folder, "target_documents", target)
+    selection = current(folder, "selected_subset", f"{target}/{method}")
+    model = current(folder, "pre_fine_tuned_model", f"{target}/{method}")
+    if documents is None or selection is None or model is None:
+        return False
+    return (
+        selection.manifest.inputs[str(documents.key)] == documents.version
+        and model.manifest.inputs[str(selection.key)] == selection.version
     )
-    write_jsonl(tmp_path / "targets" / "film" / "one.jsonl", sentences("film", 24, 1))
-    done = gotd(tmp_path, "run")
+
+
+def partitions(folder: Path) -> list[str]:
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
+        return list(instance.get_dynamic_partitions("gotd_targets"))
+
+
+def rows(documents: Artifact, side: str) -> list[dict[str, object]]:
+    return pl.read_parquet(documents.path / side / "documents-*.parquet").to_dicts()
+
+
+def make_settings(folder: Path, **changes: object) -> None:
+    """Other settings, the same data."""
+    path = folder / "gotd.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **changes}))
+
+
+SETTINGS = {
+    "targets": [],
+    "targets_folder": "targets",
+    "selection": {"budget": 8, "methods": ["gotd"]},
+    "watch": {"interval_seconds": 2, "debounce_seconds": 4},
+}
+
+
+@pytest.fixture(scope="module")
+def run_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    make_project(folder, **SETTINGS)
+    write_jsonl(folder / "targets" / "film" / "one.jsonl", sentences("film", 24, 1))
+    done = gotd(folder, "run")
     assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture
+def project(run_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project that has run once, with the target `film` in its targets folder."""
+    shutil.copytree(run_once, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def test_a_target_dropped_into_the_folder_is_selected_for_and_trained_on(project: Path) -> None:
+def test_a_target_that_comes_is_trained_on_and_one_that_goes_keeps_its_history(project: Path) -> None:
     film = current(project, "pre_fine_tuned_model", "film/gotd")
+    dropped = project / "targets" / "Sport news.jsonl"
     with daemon(project):
-        write_jsonl(project / "targets" / "Sport news.jsonl", sentences("sport", 10, 1))
+        write_jsonl(dropped, sentences("sport", 10, 1))
         time.sleep(2)
-        write_jsonl(project / "targets" / "Sport news.jsonl", sentences("sport", 20, 1))
+        write_jsonl(dropped, sentences("sport", 20, 1))
         (project / "targets" / "film" / "one.jsonl").rename(project / "targets" / "film" / "renamed.jsonl")
-        wait_for(
-            "a model for the new target", project, lambda: current(project, "pre_fine_tuned_model", "sport-news/gotd")
-        )
+        wait_for("a model for the new target", project, lambda: follows(project, "sport-news"))
         wait_for("its report", project, lambda: current(project, "evaluation_report", "sport-news"))
+        write_jsonl(project / "targets" / "film" / "renamed.jsonl", sentences("film", 24, 1)[::-1])
+        wait_for(
+            "a look at rows that changed places",
+            project,
+            lambda: "hold the same texts as before" in (project / "daemon.log").read_text(),
+        )
+        dropped.unlink()
+        wait_for("its retirement", project, lambda: partitions(project) == ["film"])
     selection = current(project, "selected_subset", "sport-news/gotd")
-    model = current(project, "pre_fine_tuned_model", "sport-news/gotd")
     assert selection is not None
-    assert model is not None
-    assert model.manifest.inputs["selected_subset[sport-news/gotd]"] == selection.version
     started = runs(project, "rescore_target")
     assert [(run.tags["gotd/target"], run.status.value) for run in started] == [("sport-news", "SUCCESS")]
     assert started[0].tags["gotd/reason"] == "it is new"
     trained = runs(project, "__ASSET_JOB", gotd__selection_version=selection.version)
     assert {run.tags["gotd/method"] for run in trained} == {"gotd"}
     assert current(project, "pre_fine_tuned_model", "film/gotd") == film
+    history = gotd(project, "audit", "selection_history", "--target", "sport-news", "--format", "json")
+    assert json.loads(history.stdout)["selection_version"] == selection.version
+    with dg.DagsterInstance.from_config(str(project)) as instance:
+        assert "gotd|sport-news" in instance.get_materialized_partitions(dg.AssetKey("selected_subset"))
 
 
 def test_changes_survive_a_restart_and_a_failing_target_stops_nobody(
@@ -117,35 +170,85 @@ def test_changes_survive_a_restart_and_a_failing_target_stops_nobody(
     assert before is not None
     with daemon(project):
         (project / "targets" / "broken.jsonl").write_text('{"no text": 1}\n')
-        wait_for(
-            "the run of the broken target",
-            project,
-            lambda: [r for r in runs(project, "rescore_target") if r.is_failure],
-        )
+        wait_for("the run of the broken target", project, lambda: "FAILURE" in statuses(project, "rescore_target"))
         wait_for("the news of it", project, lambda: hook.told)
-    (project / "targets" / "broken.jsonl").unlink()
     write_jsonl(project / "targets" / "film" / "two.jsonl", sentences("sport", 60, 2))
     with daemon(project):
         wait_for("new potentials", project, lambda: current(project, "ot_potentials", "film") != before)
-        wait_for(
-            "a model of the new selection",
-            project,
-            lambda: (
-                (model := current(project, "pre_fine_tuned_model", "film/gotd"))
-                and (selection := current(project, "selected_subset", "film/gotd"))
-                and selection.manifest.inputs["target_documents[film]"]
-                == current(project, "target_documents", "film").version
-                and model.manifest.inputs["selected_subset[film/gotd]"] == selection.version
-            ),
-        )
+        wait_for("a model of the new selection", project, lambda: follows(project))
         wait_for("the news of the model", project, lambda: any(told["event"] == "success" for told in hook.told))
     after = current(project, "ot_potentials", "film")
     assert after is not None
     assert after.manifest.summary["started_from"] == before.version
+    # The broken one is there all the while, and not asked for again.
     assert sorted(run.tags["gotd/target"] for run in runs(project, "rescore_target")) == ["broken", "film"]
     assert {(told["event"], told["target"]) for told in hook.told} == {("failure", "broken"), ("success", "film")}
-    with dg.DagsterInstance.from_config(str(project)) as instance:
-        assert list(instance.get_dynamic_partitions("gotd_targets")) == ["film"]
+
+
+def test_a_burst_during_a_run_ends_in_one_more(project: Path) -> None:
+    film = project / "targets" / "film" / "one.jsonl"
+    first = current(project, "target_documents", "film")
+    with daemon(project):
+        write_jsonl(film, sentences("film", 24, 2))
+        wait_for("a run that has read it", project, lambda: current(project, "target_documents", "film") != first)
+        for number in range(4):
+            write_jsonl(film, sentences("film", 24, 10 + number))
+            time.sleep(0.5)
+        assert statuses(project, "rescore_target") == ["STARTED"]
+        read = current(project, "target_documents", "film")
+        wait_for("one more", project, lambda: statuses(project, "rescore_target") == ["SUCCESS", "SUCCESS"])
+        assert current(project, "target_documents", "film") != read
+        wait_for("a model of what came last", project, lambda: follows(project))
+        time.sleep(15)
+    assert statuses(project, "rescore_target") == ["SUCCESS", "SUCCESS"]
+    documents = current(project, "target_documents", "film")
+    assert documents is not None
+    texts = {row["text"] for side in ("train", "heldout") for row in rows(documents, side)}
+    assert texts == set(sentences("film", 24, 13))
+
+
+def test_a_selection_that_hardly_changed_is_not_trained_on(project: Path) -> None:
+    make_settings(project, watch={**SETTINGS["watch"], "retrain_below_overlap": 0.5})
+    film = project / "targets" / "film" / "one.jsonl"
+    selection = current(project, "selected_subset", "film/gotd")
+    model = current(project, "pre_fine_tuned_model", "film/gotd")
+    with daemon(project):
+        write_jsonl(film, sentences("film", 24, 1) + sentences("film", 1, 3))
+        wait_for("a selection", project, lambda: current(project, "selected_subset", "film/gotd") != selection)
+        time.sleep(15)
+        assert current(project, "pre_fine_tuned_model", "film/gotd") == model
+        write_jsonl(film, sentences("sport", 24, 1))
+        wait_for("a model of another selection", project, lambda: follows(project))
+    assert current(project, "pre_fine_tuned_model", "film/gotd") != model
+    assert len(runs(project, "rescore_target")) == 2
+
+
+def test_a_selection_away_from_a_target_follows_that_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    method = "gotd-toward-and-away"
+    targets = [{"name": name, "path": f"targets/{name}.jsonl"} for name in ("film", "spam")]
+    for name, topic in (("film", "film"), ("spam", "news")):
+        write_jsonl(tmp_path / "targets" / f"{name}.jsonl", sentences(topic, 24, 1))
+    selection = {"budget": 8, "methods": [method], "away_target": "spam"}
+    make_project(tmp_path, targets=targets, selection=selection, watch=SETTINGS["watch"])
+    done = gotd(tmp_path, "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    before = current(tmp_path, "selected_subset", f"film/{method}")
+    with daemon(tmp_path):
+        write_jsonl(tmp_path / "targets" / "spam.jsonl", sentences("sport", 24, 1))
+        wait_for(
+            "a selection away from it",
+            tmp_path,
+            lambda: current(tmp_path, "selected_subset", f"film/{method}") != before,
+        )
+    after, scores = (
+        current(tmp_path, "selected_subset", f"film/{method}"),
+        current(tmp_path, "candidate_scores", "spam"),
+    )
+    assert after is not None
+    assert scores is not None
+    assert after.manifest.inputs[str(scores.key)] == scores.version
+    assert [run.tags["gotd/target"] for run in runs(tmp_path, "rescore_target")] == ["spam"]
 
 
 def test_new_candidates_ask_for_a_selection_only_if_they_can_change_it(project: Path) -> None:

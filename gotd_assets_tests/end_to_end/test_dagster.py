@@ -146,6 +146,68 @@ def test_a_selection_that_hardly_differs_is_not_trained_on(tmp_path: Path, monke
     assert different == {key}
 
 
+def test_a_selection_that_leans_on_another_targets_scores_is_made_again_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets = [{"name": name, "path": "data/target.jsonl"} for name in ("film", "spam")]
+    selection = {"budget": 8, "methods": ["gotd", "gotd-toward-and-away"], "away_target": "spam"}
+    monkeypatch.setenv("GOTD_SETTINGS", str(make_project(tmp_path, targets=targets, selection=selection)))
+    from gotd_assets.definitions import defs
+
+    definitions = defs()
+    store = ArtifactStore(tmp_path / ".gotd" / "artifacts")
+
+    def selected(target: str, method: str, version: str, inputs: dict[str, str]) -> dg.MultiPartitionKey:
+        publish(store, "selected_subset", f"{target}/{method}", version, inputs=inputs)
+        return dg.MultiPartitionKey({"target": target, "method": method})
+
+    with dg.instance_for_test() as instance:
+
+        def materialised(asset: str, partition: str | None, version: str) -> None:
+            tags = {"dagster/data_version": version}
+            instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=partition, tags=tags))
+
+        def requested(cursor: object) -> tuple[set[str], object]:
+            result = dg.evaluate_automation_conditions(
+                definitions, instance, asset_selection=dg.AssetSelection.assets("selected_subset"), cursor=cursor
+            )
+            return set(result.get_requested_partitions(dg.AssetKey("selected_subset"))), result.cursor
+
+        for asset in ("raw_candidates", "candidate_embeddings"):
+            for source in ("news", "mixed"):
+                materialised(asset, source, "1")
+        materialised("candidate_pool", None, "1")
+        for target in ("film", "spam"):
+            publish(store, "candidate_scores", target, f"{target}-1")
+            for asset in ("target_documents", "target_embeddings", "domain_relevance", "ot_potentials"):
+                materialised(asset, target, "1")
+            materialised("candidate_scores", target, f"{target}-1")
+        read = {"candidate_scores[film]": "film-1", "candidate_scores[spam]": "spam-1"}
+        keys = [
+            selected("film", "gotd", "a", {"candidate_scores[film]": "film-1"}),
+            selected("film", "gotd-toward-and-away", "b", read),
+            selected("spam", "gotd", "c", {"candidate_scores[spam]": "spam-1"}),
+            selected("spam", "gotd-toward-and-away", "d", {"candidate_scores[spam]": "spam-1"}),
+        ]
+        for key in keys:
+            materialised("selected_subset", key, "1")
+        nothing, cursor = requested(None)
+        publish(store, "candidate_scores", "spam", "spam-2")
+        materialised("candidate_scores", "spam", "spam-2")
+        first, cursor = requested(cursor)
+        # It failed, say: what was asked for once is not asked for at every look.
+        again, cursor = requested(cursor)
+        for target in ("film", "spam"):
+            inputs = read | {"candidate_scores[spam]": "spam-2"}
+            key = selected(target, "gotd-toward-and-away", f"{target}-2", inputs)
+            materialised("selected_subset", key, f"{target}-2")
+        done, _ = requested(cursor)
+    assert nothing == set()
+    assert first == {*keys[1:]}
+    assert again == set()
+    assert done == set()
+
+
 def test_automation_leaves_to_a_run_of_everything_what_that_makes(definitions: dg.Definitions, tmp_path: Path) -> None:
     with dg.instance_for_test() as instance:
 

@@ -88,6 +88,34 @@ def test_why_document_counts_positions_in_the_order_that_the_method_goes_by(worl
     }
 
 
+def test_a_selection_that_read_scores_of_two_targets_is_explained_by_its_own(world: World) -> None:
+    versions = []
+    for revision in (0, 1):
+        made = Materialisation(
+            asset="selected_subset",
+            partition="imdb/gotd-toward-and-away",
+            version=version("leaning", revision),
+            code_version="1",
+            inputs={
+                f"candidate_scores[{target}]": version(f"candidate_scores[{target}]", revision)
+                for target in ("medicine", "imdb")
+            },
+            members=world.selections["imdb", revision],
+        )
+        world.store.record(made)
+        versions.append(made.version)
+    scored = world.scored["imdb", 0].sort("score", "doc_id").with_row_index("position", offset=1)
+    for doc_id, position in scored.tail(5).select("doc_id", "position").iter_rows():
+        (answer,) = world.store.audit("why_document", document=doc_id, selection=versions[0]).to_dicts()
+        assert answer["score_position"] == position
+    changes = world.store.audit("selection_difference", earlier=versions[0], later=versions[1])
+    entered = changes.filter((pl.col("change") == "entered") & pl.col("reason").str.contains("beyond the cut"))
+    assert entered.height > 0
+    expected = dict(scored.select("doc_id", "position").iter_rows())
+    for doc_id, reason in entered.select("doc_id", "reason").iter_rows():
+        assert reason == f"number {expected[doc_id]} by score before, beyond the cut"
+
+
 def test_why_document_can_be_narrowed_to_a_target_or_a_selection(world: World) -> None:
     doc_id = every_doc_id(world)[0]
     of_target = world.store.audit("why_document", document=doc_id, target="imdb")

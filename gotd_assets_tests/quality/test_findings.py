@@ -9,6 +9,7 @@ import pytest
 
 from gotd_assets.embedding.store import id_bytes
 from gotd_assets.fingerprint import document_id
+from gotd_assets.quality.contamination import pool_contamination
 from gotd_assets.quality.documents import quarantine_rate, schema_and_counts
 from gotd_assets.quality.drift import drift, target_drift
 from gotd_assets.quality.selection import members, no_evaluation_text, source_share
@@ -138,6 +139,15 @@ def test_evaluation_text(tmp_path: Path, chosen: str, count: int, kept_out: bool
     assert found.passed is (count == 0)
     again = no_evaluation_text(subset(tmp_path, [TEXTS[1], chosen]), tmp_path / "heldout", settings, tmp_path, limit=1)
     assert again.passed
+
+
+def test_the_share_of_the_pool_that_is_text_of_the_target() -> None:
+    summary = {"candidates": 200, "contaminated": 10}
+    assert pool_contamination(summary, 0.05, looked_for=True).passed
+    found = pool_contamination(summary, 0.04, looked_for=True)
+    assert not found.passed
+    assert "10 of 200 candidates are text of the target" in found.sentence
+    assert not pool_contamination({**summary, "contaminated": 0}, 0.04, looked_for=False).passed
 
 
 def test_the_share_of_a_source(tmp_path: Path) -> None:

@@ -101,6 +101,21 @@ def test_content_that_comes_back_is_a_new_change() -> None:
     assert len(set(world.run_keys)) == 3
 
 
+def test_other_files_of_the_same_meaning_ask_for_nothing_while_what_they_equal_stands() -> None:
+    world = World()
+    world.content = "first, in another order"
+    assert world.look() == "moving"
+    memory = Memory.of(world.cursor)
+    assert memory.look("film", world.content, "first", now=20, debounce=DEBOUNCE) == "due"
+    memory.settle("film", "first")
+    world.cursor, world.now = memory.as_cursor(), 20
+    assert world.look(20) == "unchanged"
+    world.standing = "what somebody selected for by hand"
+    assert world.look(20) == "due"
+    world.finish()
+    assert world.look(20) == "unchanged"
+
+
 def test_a_look_repeated_after_a_crash_asks_with_the_same_key() -> None:
     world = World()
     world.content = "second"

@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from gotd_assets.corpus import content_fingerprint
+from gotd_assets.corpus import content_fingerprint, read_target
 from gotd_assets.embedding.store import id_bytes
 from gotd_assets.fingerprint import document_id
 from gotd_assets.settings import Project, load_project
@@ -85,13 +85,15 @@ class World:
         """Do what the run for `target` does."""
         entry = self.project.settings.target(target)
         files = content_fingerprint(entry, self.folder, cache=self.project.home / "c.json")
-        publish(
-            self.store,
-            "target_documents",
-            target,
+        with self.store.write(
+            ArtifactKey("target_documents", target),
             self.version(),
+            code_version="1",
             inputs={f"content:{n}": sha for n, sha in enumerate(sorted(files.values()))},
-        )
+            parameters={},
+        ) as writer:
+            read_target(entry, self.project.settings.preparation, self.folder, writer.path)
+        self.store.publish(writer.artifact)
         solved = solve(points(angles), Sketch(torch.tensor([[1.0, 0.0]]), torch.ones(1).double(), "all", None))
         frame = pl.DataFrame(
             {"doc_id": [document_id(str(a)) for a in angles], "score": solved.scores(points(angles)).numpy()}
@@ -155,6 +157,38 @@ def test_files_that_changed_ask_once_and_a_renamed_one_never(world: World) -> No
     assert world.look() == []
     assert world.look(11) == [("film", "its files changed")]
     assert world.look(100) == []
+
+
+def test_rows_that_change_places_or_files_ask_for_nothing_until_one_is_new(world: World) -> None:
+    film = world.folder / "targets" / "film"
+    film.with_suffix(".jsonl").unlink()
+    write_jsonl(film / "one.jsonl", ["a film", "another", "a third"])
+    world.look()
+    assert world.look(11) == [("film", "its files changed")]
+    world.select("film", FAR + NEAR)
+    assert world.look(1) == []
+    write_jsonl(film / "one.jsonl", ["a third", "a film"])
+    write_jsonl(film / "two.jsonl", ["another"])
+    assert world.look(1) == []
+    assert world.look(11) == []
+    assert any("same texts as before" in note for note in world.notes)
+    assert world.look(11) == []
+    world.ingest([*FAR, *NEAR, 5.0])
+    assert [name for name, _ in world.look(1)] == ["film"]
+    world.select("film", [*FAR, *NEAR, 5.0])
+    write_jsonl(film / "two.jsonl", ["another", "a fourth"])
+    world.look(1)
+    assert world.look(11) == [("film", "its files changed")]
+
+
+def test_a_row_that_is_gone_is_a_change(world: World) -> None:
+    write_jsonl(world.folder / "targets" / "film.jsonl", ["a film", "another"])
+    world.look()
+    world.look(11)
+    world.select("film", FAR + NEAR)
+    write_jsonl(world.folder / "targets" / "film.jsonl", ["another"])
+    world.look(1)
+    assert world.look(11) == [("film", "its files changed")]
 
 
 def test_a_new_entry_is_registered_and_one_that_is_gone_retired_until_it_comes_back(world: World) -> None:

@@ -13,7 +13,7 @@ WITH doc AS (
     WHERE d.doc_id BETWEEN first_id(document) AND last_id(document)
 ),
 chosen AS (
-    SELECT a.artifact_key, a.name, a.version, s.budget, s.cut_score, (a.parameters ->> 'method') AS method,
+    SELECT a.artifact_key, a.name, split_part(a.partition, '/', 1) AS of_target, a.version, s.budget, s.cut_score, (a.parameters ->> 'method') AS method,
            -- Away from a target that the scores lead towards: their order is turned round.
            coalesce((a.parameters ->> 'method') = 'gotd-away' AND (a.parameters ->> 'direction') = 'toward', false) AS turned,
            (SELECT max(e.created_at) FROM events AS e WHERE e.artifact_key = a.artifact_key) AS made_at
@@ -22,12 +22,17 @@ chosen AS (
     WHERE (target IS NULL OR a.partition = target OR starts_with(a.partition, target || '/'))
       AND (selection IS NULL OR starts_with(a.version, selection))
 ),
--- The scores, pools and exclusions that a selection was made from: its own, or those of what it was made of.
+-- The scores, pools and exclusions that a selection was made from: its own, or those of what it was made of. Of several
+-- scores those of its own target: others' are read to stay away from it, or to share with it.
 basis AS (
     SELECT chosen.artifact_key, ancestry.ancestor_key, contents.content, contents.row_count
     FROM chosen
     JOIN ancestry ON ancestry.artifact_key = chosen.artifact_key
     JOIN contents ON contents.artifact_key = ancestry.ancestor_key
+    JOIN artifacts AS a ON a.artifact_key = ancestry.ancestor_key
+    QUALIFY contents.content <> 'scores'
+         OR row_number() OVER (PARTITION BY chosen.artifact_key, contents.content
+                               ORDER BY a.partition IS DISTINCT FROM chosen.of_target, a.artifact_key) = 1
 ),
 place AS (
     SELECT m.artifact_key, m.document_key, m.selection_rank, m.score, o.source, o.origin
@@ -36,13 +41,11 @@ place AS (
     WHERE m.document_key IN (SELECT doc.document_key FROM doc)
 ),
 scored AS (
-    SELECT basis.artifact_key, s.document_key, any_value(s.score) AS score,
-           any_value(CASE WHEN chosen.turned THEN basis.row_count + 1 - s.position ELSE s.position END) AS position,
-           any_value(basis.row_count) AS scored_documents
+    SELECT basis.artifact_key, s.document_key, s.score, basis.row_count AS scored_documents,
+           CASE WHEN chosen.turned THEN basis.row_count + 1 - s.position ELSE s.position END AS position
     FROM (SELECT * FROM scores AS s WHERE s.document_key IN (SELECT doc.document_key FROM doc)) AS s
     JOIN basis ON basis.content = 'scores' AND basis.ancestor_key = s.artifact_key
     JOIN chosen ON chosen.artifact_key = basis.artifact_key
-    GROUP BY ALL
 ),
 held AS (
     SELECT o.occurrence_key, o.document_key, o.source, o.origin

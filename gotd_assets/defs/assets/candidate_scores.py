@@ -5,8 +5,9 @@ import dataclasses
 import dagster as dg
 
 from gotd_assets.defs import metadata
+from gotd_assets.defs.checks.registry import check_specs
 from gotd_assets.defs.placement import Placement
-from gotd_assets.defs.station import OWNERS, Station
+from gotd_assets.defs.station import OWNERS, Made, Station
 from gotd_assets.storage import ArtifactWriter
 
 
@@ -26,11 +27,12 @@ def candidate_scores(placement: Placement) -> dg.AssetsDefinition:
         ],
         group_name=placement.group("transport"),
         kinds={"pytorch", "parquet"},
+        check_specs=check_specs(placement.key("candidate_scores")),
         owners=OWNERS,
         code_version="2",
         pool=placement.pool,
     )
-    def candidate_scores(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    def candidate_scores(context: dg.AssetExecutionContext) -> Made:
         """The calibrated gradient of the transport cost at every candidate.
 
         Negative: adding this document to the training data brings the pool closer to the target. Candidates that

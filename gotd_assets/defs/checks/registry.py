@@ -7,6 +7,7 @@ import dagster as dg
 from gotd_assets.defs.checks.check import Check
 from gotd_assets.defs.checks.documents import CANDIDATES, TARGET
 from gotd_assets.defs.checks.drift import SKETCH
+from gotd_assets.defs.checks.scores import SCORES
 from gotd_assets.defs.checks.selection import SELECTION
 from gotd_assets.defs.checks.solve import POTENTIALS
 from gotd_assets.defs.checks.training import MODEL
@@ -19,6 +20,7 @@ CHECKS: Mapping[str, tuple[Check, ...]] = {
     "target_embeddings": VECTORS,
     "target_sketch": SKETCH,
     "ot_potentials": POTENTIALS,
+    "candidate_scores": SCORES,
     "selected_subset": SELECTION,
     "pre_fine_tuned_model": MODEL,
 }
