@@ -173,7 +173,11 @@ def selection(artifact: Artifact, scored: Artifact) -> Metadata:
     scores = pl.read_parquet(scored.file("scores.parquet"))
     frame = pl.read_parquet(artifact.file("subset.parquet"))
     selected = scores.filter(pl.col("doc_id").is_in(frame.get_column("doc_id").implode()))
-    shown: Metadata = {"best": table(frame.head(5).select("rank", "score", "source", "text", "nearest_target_text"))}
+    best = frame.head(5)
+    shown: Metadata = {
+        "best": table(best.select("rank", "score", "source", "text")),
+        "nearest_in_target": table(best.select("rank", "nearest_target_text")),
+    }
     if selected.height:
         shown["scores"] = _md(plots.scores_with_cut(scores.get_column("score"), selected.get_column("score")))
     shown["sources"] = _md(plots.shares(_shares(scores.sort("source")), _shares(frame)))

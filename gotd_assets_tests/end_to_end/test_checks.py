@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 
 import dagster as dg
+import numpy as np
 import pytest
+from mlflow.tracking import MlflowClient
+from safetensors.numpy import load_file, save_file
 
 from gotd_assets.storage import ArtifactKey, ArtifactStore
 from gotd_assets.watch.standing import standing
@@ -30,12 +33,18 @@ def spoil_news(folder: Path) -> None:
         file.write('{"text": 3}\n' * 30)
 
 
+def an_encoder_with_a_hole(folder: Path) -> str:
+    """Let the vector of unknown words, the second, be NaN; returns a text of such words."""
+    path = folder / "encoder" / "model.safetensors"
+    tensors = load_file(path)
+    tensors["embeddings"][1] = np.nan
+    save_file(tensors, path)
+    return "nobody knows these words"
+
+
 def heldout_text_among_candidates(folder: Path) -> None:
     mixed = [json.loads(line)["text"] for line in (folder / "data" / "mixed.jsonl").read_text().splitlines()]
     write_jsonl(folder / "data" / "mixed.jsonl", [*mixed, *sentences("film", 24, 1)])
-
-
-TRAINING = {"model": "model", "max_tokens": 32, "learning_rate": 0.01}
 
 
 @pytest.mark.parametrize(
@@ -73,13 +82,25 @@ def test_a_blocking_check_holds_back_what_it_finds(tmp_path, monkeypatch, asset,
 
 def test_warnings_let_the_run_go_on_and_the_records_agree(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    limits = {"max_source_share": 0.3, "max_relative_gap": 1e-12, "drift_permutations": 100}
+    limits = {
+        "max_source_share": 0.3,
+        "max_relative_gap": 1e-12,
+        "max_contamination_rate": 0.001,
+        "drift_permutations": 100,
+    }
     make_project(tmp_path, checks=limits, selection={"budget": 8, "methods": ["gotd"]})
+    unusable = an_encoder_with_a_hole(tmp_path)
+    write_jsonl(tmp_path / "data" / "news.jsonl", [*sentences("news", 60, 0), sentences("film", 24, 1)[0], unusable])
     assert gotd(tmp_path, "run").returncode == 0
     assert not evaluation(tmp_path, "selected_subset", "source_share").passed
     assert not evaluation(tmp_path, "ot_potentials", "duality_gap").passed
+    contamination = evaluation(tmp_path, "candidate_scores", "pool_contamination")
+    assert not contamination.passed
+    assert "1 of 113 candidates are text of the target" in str(contamination.description)
     assert evaluation(tmp_path, "pre_fine_tuned_model", "records_of_training_agree").passed
     assert evaluation(tmp_path, "candidate_embeddings", "usable_vectors").passed
+    embeddings = ArtifactStore(tmp_path / ".gotd" / "artifacts").current(ArtifactKey("candidate_embeddings", "news"))
+    assert embeddings.manifest.summary["quarantined"] == 1
     assert evaluation(tmp_path, "target_sketch", "drift").passed
     write_jsonl(tmp_path / "data" / "target.jsonl", sentences("news", 24, 4))
     done = gotd(tmp_path, "run")
@@ -89,6 +110,13 @@ def test_warnings_let_the_run_go_on_and_the_records_agree(tmp_path, monkeypatch)
     assert "drifted since the last selection" in str(drifted.description)
     potentials = ArtifactStore(tmp_path / ".gotd" / "artifacts").current(ArtifactKey("ot_potentials", "film"))
     assert potentials.manifest.summary["started_from"]
+    model = ArtifactStore(tmp_path / ".gotd" / "artifacts").current(ArtifactKey("pre_fine_tuned_model", "film/gotd"))
+    facts = json.loads(model.file("training.json").read_text())
+    MlflowClient(facts["tracking_uri"]).set_tag(facts["mlflow_run_id"], "gotd.selection_version", "another")
+    assert gotd(tmp_path, "run").returncode == 0
+    told = evaluation(tmp_path, "pre_fine_tuned_model", "records_of_training_agree")
+    assert not told.passed
+    assert "MLflow has selection_version another" in str(told.description)
 
 
 @pytest.mark.slow

@@ -74,6 +74,18 @@ def statuses(folder: Path, job: str) -> list[str]:
     return [run.status.value for run in runs(folder, job)]
 
 
+def backfill(folder: Path, job: str, *partitions: str) -> None:
+    """What the UI's button for several partitions does."""
+    command = [Path(sys.executable).with_name("dagster"), "job", "backfill", "--noprompt", "-w", "workspace.yaml"]
+    subprocess.run(
+        [*command, "-j", job, "--partitions", ",".join(partitions)],
+        cwd=folder,
+        env=environment(folder),
+        check=True,
+        capture_output=True,
+    )
+
+
 def follows(folder: Path, target: str = "film", method: str = "gotd") -> bool:
     """Whether the model of `target` was trained on its selection, and that was made for its documents as they are."""
     documents = current(folder, "target_documents", target)
@@ -223,7 +235,9 @@ def test_a_selection_that_hardly_changed_is_not_trained_on(project: Path) -> Non
     assert len(runs(project, "rescore_target")) == 2
 
 
-def test_a_selection_away_from_a_target_follows_that_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_targets_are_backfilled_and_a_selection_away_from_one_follows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     method = "gotd-toward-and-away"
     targets = [{"name": name, "path": f"targets/{name}.jsonl"} for name in ("film", "spam")]
@@ -235,6 +249,9 @@ def test_a_selection_away_from_a_target_follows_that_target(tmp_path: Path, monk
     assert done.returncode == 0, done.stdout + done.stderr
     before = current(tmp_path, "selected_subset", f"film/{method}")
     with daemon(tmp_path):
+        backfill(tmp_path, "rescore_target", "film", "spam")
+        wait_for("both", tmp_path, lambda: statuses(tmp_path, "rescore_target") == ["SUCCESS", "SUCCESS"])
+        assert current(tmp_path, "selected_subset", f"film/{method}") == before
         write_jsonl(tmp_path / "targets" / "spam.jsonl", sentences("sport", 24, 1))
         wait_for(
             "a selection away from it",
@@ -248,7 +265,10 @@ def test_a_selection_away_from_a_target_follows_that_target(tmp_path: Path, monk
     assert after is not None
     assert scores is not None
     assert after.manifest.inputs[str(scores.key)] == scores.version
-    assert [run.tags["gotd/target"] for run in runs(tmp_path, "rescore_target")] == ["spam"]
+    newest, *backfilled = runs(tmp_path, "rescore_target")
+    assert {run.tags["gotd/target"] for run in backfilled} == {"film", "spam"}
+    assert len({run.tags["dagster/backfill"] for run in backfilled}) == 1
+    assert (newest.tags["gotd/target"], newest.tags["gotd/reason"]) == ("spam", "its files changed")
 
 
 def test_new_candidates_ask_for_a_selection_only_if_they_can_change_it(project: Path) -> None:
