@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import polars as pl
 
-from gotd_assets.embedding.model_files import SETTING, encoder_version
+from gotd_assets.embedding.model_files import SETTING, encoder_version, is_static
 from gotd_assets.embedding.store import VectorStore, id_bytes
 from gotd_assets.errors import InputError
 from gotd_assets.model_location import find_model
@@ -151,12 +151,7 @@ def load_encoder(settings: EncoderSettings, root: Path) -> Encoder:
 
         return PrecomputedVectors(settings, root)
     path = find_model(settings.model, root, SETTING)
-    static = settings.kind == "static" or (
-        settings.kind == "auto" and path is not None and not (path / "config.json").is_file()
-    )
-    if not static and path is not None and (path / "config.json").is_file() and settings.kind == "auto":
-        static = json.loads((path / "config.json").read_text()).get("model_type") == "model2vec"
-    if static:
+    if is_static(settings, path):
         from gotd_assets.embedding.static import StaticEncoder
 
         return StaticEncoder(settings, root)

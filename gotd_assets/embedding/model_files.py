@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Changes whenever the same model and text would give other vectors.
 CODE_VERSION = "1"
+_STATIC_CODE_VERSION = "2"
 SETTING = "encoder.model"
 _MODES = {"mean": "mean_tokens", "cls": "cls_token"}
 _CONTENT = (".json", ".safetensors", ".txt", ".model", ".npy", ".parquet")
@@ -43,7 +44,16 @@ def encoder_version(settings: EncoderSettings, root: Path) -> str:
             "convert them with transformers' save_pretrained"
         )
     content = {str(file.relative_to(path)) if path.is_dir() else file.name: file_sha256(file) for file in files}
-    return fingerprint({"code": CODE_VERSION, "files": content, **shaping})
+    code = _STATIC_CODE_VERSION if is_static(settings, path) else CODE_VERSION
+    return fingerprint({"code": code, "files": content, **shaping})
+
+
+def is_static(settings: EncoderSettings, path: Path | None) -> bool:
+    """Whether the encoder in folder `path` is one of static embeddings."""
+    if settings.kind != "auto" or path is None:
+        return settings.kind == "static"
+    config = path / "config.json"
+    return not config.is_file() or json.loads(config.read_text(encoding="utf-8")).get("model_type") == "model2vec"
 
 
 def shaping_settings(settings: EncoderSettings) -> dict[str, Json]:
