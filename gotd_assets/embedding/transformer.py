@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gotd_assets.settings import EncoderSettings
 
 # On a processor a batch should stay in its caches; a GPU wants more at a time.
-_BATCH_TOKENS = {True: 2048, False: 8192}
+_BATCH_TOKENS = {True: 512, False: 8192}
 # Texts sorted by length together: enough that hardly anything is padded, few enough to be ready soon.
 _WINDOW = 1024
 
@@ -133,9 +133,7 @@ def load_transformer(settings: EncoderSettings, root: Path, dtype: torch.dtype) 
         if path is None:
             options |= hub_options(settings.model, settings.revision, SETTING)
         tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, **options)
-        model = AutoModel.from_pretrained(
-            name, dtype=dtype, use_safetensors=True, attn_implementation="sdpa", **options
-        )
+        model = AutoModel.from_pretrained(name, dtype=dtype, use_safetensors=True, **options)
     except (OSError, ValueError) as error:
         raise InputError(
             f"encoder.model {settings.model!r} cannot be loaded: {error}. Name a local folder with config.json, "

@@ -118,6 +118,11 @@ def test_a_sentence_transformers_folder_says_how_it_pools(encoder: Path, tmp_pat
     settings = EncoderSettings(model=str(encoder))
     config.write_text(json.dumps({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}))
     assert pooling_of(settings, encoder) == "cls"
+    config.write_text(json.dumps({"embedding_dimension": 16, "pooling_mode": "cls", "include_prompt": True}))
+    assert pooling_of(settings, encoder) == "cls"
+    config.write_text(json.dumps({"pooling_mode": ["cls", "mean"]}))
+    with pytest.raises(InputError, match="supported are mean and cls"):
+        pooling_of(settings, encoder)
     config.write_text(json.dumps({"pooling_mode_max_tokens": True}))
     with pytest.raises(InputError, match="supported are mean and cls"):
         pooling_of(settings, encoder)
