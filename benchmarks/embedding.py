@@ -6,7 +6,11 @@ each. First sentence-transformers is tried at every batch size and arithmetic on
 of each arithmetic then takes turns with ours, and the fastest round of each counts. Cosines are to
 sentence-transformers in float32.
 
-    python -m benchmarks.embedding [--per-kind 300] [--rounds 3] [--home FOLDER]
+`matrix products alone` is no encoder: it is what this machine would do if the model were its linear layers and nothing
+else, without padding, in PyTorch's float32 on all processors. Nothing that computes in float32 with those products is
+faster, so it says what is left to gain.
+
+    python -m benchmarks.embedding [--per-kind 100] [--rounds 3] [--home FOLDER]
 """
 
 from __future__ import annotations
@@ -31,12 +35,15 @@ from benchmarks.machine import machine
 from benchmarks.real_texts import sample
 from gotd_assets.demo import packages
 from gotd_assets.embedding.embed import load_encoder
+from gotd_assets.embedding.transformer import TransformerEncoder
 from gotd_assets.settings import EncoderSettings
+from gotd_assets.threads import TorchThreads
 
 RESULTS = Path(__file__).parent / "results"
 KINDS = ("film reviews", "review sentences", "news", "health tweets", "speeches", "business")
 BATCH_SIZES = (4, 8, 16, 32, 64, 128)
 MAX_TOKENS = 256
+PRODUCTS = "matrix products alone, float32"
 Encode = Callable[[list[str]], "np.ndarray[Any, Any]"]
 
 
@@ -60,6 +67,28 @@ def ours(model: Path, dtype: str, backend: str) -> Encode:
     )
     encoder = load_encoder(settings, Path())
     return lambda texts: encoder.encode(texts, lambda _documents, _tokens: None)
+
+
+def products(model: Path) -> Encode:
+    """The linear layers of the model on as many tokens as the texts have, whole batches per thread."""
+    settings = EncoderSettings(model=str(model), dtype="float32", max_tokens=MAX_TOKENS, device="cpu")
+    encoder = TransformerEncoder(settings, Path())
+    layers = [part for part in encoder.model.encoder.modules() if isinstance(part, torch.nn.Linear)]
+
+    def work(tokens: int) -> None:
+        with torch.inference_mode():
+            inputs = {width: torch.randn(tokens, width) for width in {layer.in_features for layer in layers}}
+            for layer in layers:
+                layer(inputs[layer.in_features])
+
+    def encode(texts: list[str]) -> np.ndarray[Any, Any]:
+        lengths = encoder.tokenizer(texts, truncation=True, max_length=MAX_TOKENS, return_length=True)["length"]
+        total, size = sum(lengths), encoder.batch_tokens
+        with TorchThreads(encoder.device, "products") as threads:
+            list(threads.map(work, [min(size, total - start) for start in range(0, total, size)]))
+        return np.zeros((len(texts), 0), dtype=np.float32)
+
+    return encode
 
 
 def timed(encode: Encode, texts: list[str]) -> tuple[float, np.ndarray[Any, Any]]:
@@ -102,6 +131,7 @@ def measure(model: Path, texts: list[str], rounds: int) -> dict[str, Any]:
         encoders[f"gotd-assets, {dtype}"] = ours(model, dtype, "torch")
     if importlib.util.find_spec("openvino"):
         encoders[f"gotd-assets, {fast}, openvino"] = ours(model, fast, "openvino")
+    encoders[PRODUCTS] = products(model)
     reference = None
     for number in range(rounds):
         for name, encode in encoders.items():
@@ -111,7 +141,8 @@ def measure(model: Path, texts: list[str], rounds: int) -> dict[str, Any]:
             reference = vectors if reference is None else reference
             row = rows.setdefault(name, {})
             row.setdefault("rates", []).append(round(rate, 1))
-            row["cosine_mean"], row["cosine_worst"] = cosines(vectors, reference)
+            if name != PRODUCTS:
+                row["cosine_mean"], row["cosine_worst"] = cosines(vectors, reference)
             print(f"round {number + 1}: {name}: {rate:.1f} documents/s", flush=True)
     for row in rows.values():
         row["documents_per_second"] = max(row["rates"])
@@ -133,9 +164,9 @@ def table(report: dict[str, Any]) -> str:
     for name, row in rows.items():
         rate = row["documents_per_second"]
         shown = f"{name}, batch size {row['batch_size']}" if "batch_size" in row else name
+        cosine = [f"{row[key]:.6f}" if key in row else "–" for key in ("cosine_mean", "cosine_worst")]
         lines.append(
-            f"| {shown} | {rate:.1f} | {rate / peers[best]:.2f} | {rate / peers[default]:.2f} "
-            f"| {row['cosine_mean']:.6f} | {row['cosine_worst']:.6f} |"
+            f"| {shown} | {rate:.1f} | {rate / peers[best]:.2f} | {rate / peers[default]:.2f} | {' | '.join(cosine)} |"
         )
     return "\n".join([*lines, ""])
 
@@ -143,7 +174,7 @@ def table(report: dict[str, Any]) -> str:
 def main() -> None:
     """Measure, write the results, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--per-kind", type=int, default=300, help="documents of each of the six kinds")
+    parser.add_argument("--per-kind", type=int, default=100, help="documents of each of the six kinds")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--home", type=Path, default=Path(tempfile.gettempdir()) / "gotd-bench", help="for packages")
     arguments = parser.parse_args()

@@ -48,12 +48,12 @@ def encoder_version(settings: EncoderSettings, root: Path) -> str:
     return fingerprint({"code": code, "files": content, **shaping})
 
 
-def is_static(settings: EncoderSettings, path: Path) -> bool:
-    """Whether the model in `path` is one of static embeddings: said so, or a folder in model2vec's format."""
-    if settings.kind != "auto" or path.is_file():
+def is_static(settings: EncoderSettings, path: Path | None) -> bool:
+    """Whether the encoder at `path` is one of static embeddings: said so, or a folder in model2vec's format."""
+    if settings.kind != "auto" or path is None or path.is_file():
         return settings.kind == "static"
     config = path / "config.json"
-    return not config.is_file() or json.loads(config.read_text()).get("model_type") == "model2vec"
+    return not config.is_file() or json.loads(config.read_text(encoding="utf-8")).get("model_type") == "model2vec"
 
 
 def shaping_settings(settings: EncoderSettings) -> dict[str, Json]:
@@ -78,9 +78,12 @@ def pooling_of(settings: EncoderSettings, path: Path | None) -> str:
     config = path / "1_Pooling" / "config.json" if path is not None else None
     if config is None or not config.is_file():
         return "mean"
-    modes = {
+    said = json.loads(config.read_text(encoding="utf-8"))
+    # Since its version 6 sentence-transformers names the mode, or several, instead of a switch for each.
+    named = said.get("pooling_mode", [])
+    modes = {_MODES.get(mode, mode) for mode in ([named] if isinstance(named, str) else named)} | {
         key.removeprefix("pooling_mode_")
-        for key, value in json.loads(config.read_text()).items()
+        for key, value in said.items()
         if value is True and key.startswith("pooling_mode_")
     }
     for name, mode in _MODES.items():

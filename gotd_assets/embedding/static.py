@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,14 +16,21 @@ from gotd_assets.model_location import find_model
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    from tokenizers import Tokenizer
 
     from gotd_assets.settings import EncoderSettings
 
 _WINDOW = 2048
+# As model2vec writes it, and as sentence-transformers does.
+_EMBEDDINGS = ("embeddings", "embedding.weight")
 
 
 class StaticEncoder:
-    """A folder in model2vec's format: model.safetensors with `embeddings` (V, D), tokenizer.json."""
+    """A folder in model2vec's format: tokenizer.json and model.safetensors.
+
+    The latter holds `embeddings`, a row for every token or, with `mapping` (V,) of numbers of rows, for every kind of
+    token, and maybe `weights` (V,) of tokens. As in model2vec the tokenizer's unknown token counts for nothing.
+    """
 
     def __init__(self, settings: EncoderSettings, root: Path) -> None:
         from safetensors.numpy import load_file
@@ -34,12 +42,22 @@ class StaticEncoder:
                 f"encoder.model {settings.model!r}: a static encoder is a folder with tokenizer.json and model.safetensors"
             )
         tensors = load_file(path / "model.safetensors")
-        if "embeddings" not in tensors:
+        name = next((name for name in _EMBEDDINGS if name in tensors), None)
+        if name is None:
             raise InputError(f"{path / 'model.safetensors'} has no tensor 'embeddings'; it has: {', '.join(tensors)}")
-        self.embeddings = tensors["embeddings"].astype(np.float32)
-        self.weights = tensors.get("weights", np.ones(len(self.embeddings), dtype=np.float32)).astype(np.float32)
+        self.embeddings = tensors[name].astype(np.float32)
         self.tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
+        self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(settings.max_tokens)
+        tokens = self.tokenizer.get_vocab_size()
+        self.rows = tensors.get("mapping", np.arange(len(self.embeddings))).astype(np.int64)
+        self.weights = tensors.get("weights", np.ones(len(self.rows), dtype=np.float32)).astype(np.float32)
+        if min(len(self.rows), len(self.weights)) < tokens or self.rows.max(initial=0) >= len(self.embeddings):
+            raise InputError(
+                f"{path}: its tokenizer knows {tokens} tokens, but there are {len(self.rows)} rows and "
+                f"{len(self.weights)} weights for tokens, of {len(self.embeddings)} embeddings: they do not belong together"
+            )
+        self.unknown = _unknown_token(self.tokenizer)
         self.dimension = self.embeddings.shape[1]
 
     def encode(self, texts: Sequence[str], tick: Callable[[int, int], None]) -> npt.NDArray[np.float32]:
@@ -49,10 +67,21 @@ class StaticEncoder:
         result = np.zeros((len(texts), self.dimension), dtype=np.float32)
         for start in range(0, len(texts), _WINDOW):
             batch = self.tokenizer.encode_batch_fast(list(texts[start : start + _WINDOW]), add_special_tokens=False)
-            ends = np.cumsum([0, *(len(entry.ids) for entry in batch)])
-            ids = np.fromiter(itertools.chain.from_iterable(entry.ids for entry in batch), np.int32, count=ends[-1])
+            ids = np.fromiter(itertools.chain.from_iterable(entry.ids for entry in batch), dtype=np.int64)
+            text = np.repeat(np.arange(len(batch)), [len(entry.ids) for entry in batch])
+            known = ids != self.unknown
+            ids, text = ids[known], text[known]
+            counts = np.bincount(text, minlength=len(batch))
+            ends = np.concatenate([[0], np.cumsum(counts)])
             # A sparse row for each text, so that the vectors of its tokens are added and never stand side by side.
-            tokens = csr_array((self.weights[ids], ids, ends), shape=(len(batch), len(self.embeddings)))
-            result[start : start + len(batch)] = tokens @ self.embeddings / np.maximum(np.diff(ends), 1)[:, None]
+            tokens = csr_array((self.weights[ids], self.rows[ids], ends), shape=(len(batch), len(self.embeddings)))
+            result[start : start + len(batch)] = tokens @ self.embeddings / np.maximum(counts, 1)[:, None]
             tick(len(batch), len(ids))
         return result
+
+
+def _unknown_token(tokenizer: Tokenizer) -> int:
+    """Id of the token that stands for what the tokenizer does not know; -1 if there is none."""
+    model = json.loads(tokenizer.to_str())["model"]
+    number = model["unk_id"] if model.get("unk_id") is not None else tokenizer.token_to_id(model.get("unk_token") or "")
+    return -1 if number is None else int(number)

@@ -92,8 +92,8 @@ def id_bytes(doc_ids: pl.Series) -> npt.NDArray[np.uint8]:
 
 def hex_ids(ids: npt.NDArray[np.uint8]) -> pl.Series:
     """(n, 16) bytes as doc_ids (32 hex digits)."""
-    content, width = ids.tobytes().hex(), 2 * ID_BYTES
-    return pl.Series("doc_id", [content[i : i + width] for i in range(0, len(content), width)], dtype=pl.String)
+    digits = np.frombuffer(ids.tobytes().hex().encode("ascii"), dtype=f"S{2 * ID_BYTES}")
+    return pl.Series("doc_id", digits.astype(f"U{2 * ID_BYTES}"), dtype=pl.String)
 
 
 def _write(folder: Path, name: str, array: npt.NDArray[Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from gotd_assets.settings import EncoderSettings
 
 # On a processor a batch should stay in its caches; a GPU wants more at a time.
-_BATCH_TOKENS = {True: 2048, False: 8192}
+_BATCH_TOKENS = {True: 512, False: 8192}
+# Texts sorted by length together: enough that hardly anything is padded, few enough to be ready soon.
+_WINDOW = 1024
 
 
 class TransformerEncoder:
@@ -56,12 +59,21 @@ class TransformerEncoder:
 
     def encode(self, texts: Sequence[str], tick: Callable[[int, int], None]) -> npt.NDArray[np.float32]:
         """Vectors (n, D) float32 of `texts`; `tick(documents, tokens)` is called after every batch."""
-        batches = self._batches(texts)
+        windows = [(start, texts[start : start + _WINDOW]) for start in range(0, len(texts), _WINDOW)]
         result = np.empty((len(texts), self.dimension), dtype=np.float32)
-        with TorchThreads(self.device, "embedding") as threads:
-            for batch, vectors in zip(batches, threads.map(self._vectors, batches), strict=True):
-                result[batch.rows] = vectors
-                tick(len(batch.rows), len(batch.tokens))
+        with (
+            TorchThreads(self.device, "embedding") as threads,
+            ThreadPoolExecutor(1, thread_name_prefix="tokenising") as ahead,
+        ):
+            # While the model is at one window, the next is cut into tokens; the tokenizer's own threads hold no lock.
+            coming = ahead.submit(self._batches, windows[0][1]) if windows else None
+            for number, (start, _) in enumerate(windows):
+                batches = coming.result() if coming is not None else []
+                last = number + 1 == len(windows)
+                coming = None if last else ahead.submit(self._batches, windows[number + 1][1])
+                for batch, vectors in zip(batches, threads.map(self._vectors, batches), strict=True):
+                    result[start + batch.rows] = vectors
+                    tick(len(batch.rows), len(batch.tokens))
         return result
 
     def _batches(self, texts: Sequence[str]) -> list[_Batch]:
@@ -121,9 +133,7 @@ def load_transformer(settings: EncoderSettings, root: Path, dtype: torch.dtype) 
         if path is None:
             options |= hub_options(settings.model, settings.revision, SETTING)
         tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, **options)
-        model = AutoModel.from_pretrained(
-            name, dtype=dtype, use_safetensors=True, attn_implementation="sdpa", **options
-        )
+        model = AutoModel.from_pretrained(name, dtype=dtype, use_safetensors=True, **options)
     except (OSError, ValueError) as error:
         raise InputError(
             f"encoder.model {settings.model!r} cannot be loaded: {error}. Name a local folder with config.json, "

@@ -118,6 +118,11 @@ def test_a_sentence_transformers_folder_says_how_it_pools(encoder: Path, tmp_pat
     settings = EncoderSettings(model=str(encoder))
     config.write_text(json.dumps({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}))
     assert pooling_of(settings, encoder) == "cls"
+    config.write_text(json.dumps({"embedding_dimension": 16, "pooling_mode": "cls", "include_prompt": True}))
+    assert pooling_of(settings, encoder) == "cls"
+    config.write_text(json.dumps({"pooling_mode": ["cls", "mean"]}))
+    with pytest.raises(InputError, match="supported are mean and cls"):
+        pooling_of(settings, encoder)
     config.write_text(json.dumps({"pooling_mode_max_tokens": True}))
     with pytest.raises(InputError, match="supported are mean and cls"):
         pooling_of(settings, encoder)
@@ -139,3 +144,91 @@ def test_a_model_that_cannot_be_used_is_named(tmp_path: Path, model: str, messag
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=message):
         encoder_version(EncoderSettings(model=model), tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["distilbert", "roberta", "mpnet"])
+def test_other_architectures_give_the_vectors_of_each_text_alone(tmp_path: Path, kind: str) -> None:
+    encoder = tiny.other_encoder(tmp_path / kind, kind)
+    # Three windows, so that one is cut into tokens while another is computed.
+    texts = list(dict.fromkeys(tiny.texts(90, seed=5)))
+    settings = EncoderSettings(model=str(encoder), dtype="float32", batch_tokens=64)
+    ticks: list[tuple[int, int]] = []
+    loaded = load_encoder(settings, tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gotd_assets.embedding.transformer._WINDOW", 32)
+        vectors = loaded.encode(texts, lambda *tick: ticks.append(tick))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.testing.assert_allclose(vectors, one_by_one(encoder, texts, "mean"), atol=1e-5)
+    assert sum(documents for documents, _ in ticks) == len(texts)
+
+
+def test_hardly_anything_is_padded(encoder: Path, tmp_path: Path) -> None:
+    settings = EncoderSettings(model=str(encoder), dtype="float32", batch_tokens=256)
+    loaded = load_encoder(settings, tmp_path)
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            type(loaded.model), "forward", _counted(type(loaded.model).forward, lambda ids: seen.append(ids.shape))
+        )
+        tokens: list[int] = []
+        loaded.encode(tiny.texts(1500), lambda _, n_tokens: tokens.append(n_tokens))
+    computed = sum(rows * length for rows, length in seen)
+    assert max(rows * length for rows, length in seen) <= 256
+    assert sum(tokens) <= computed < 1.05 * sum(tokens)
+
+
+def _counted(forward, note):
+    def counting(self, input_ids, **others):
+        note(input_ids)
+        return forward(self, input_ids=input_ids, **others)
+
+    return counting
+
+
+def test_arithmetic_is_bfloat16_only_where_the_processor_has_it(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for capabilities, dtype in (({}, torch.float32), ({"avx512_bf16": True}, torch.bfloat16)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
+        loaded = load_encoder(EncoderSettings(model=str(encoder), device="cpu"), tmp_path)
+        assert loaded.model.dtype is dtype
+        vectors = loaded.encode(["w1 w2 w3", "w4"], lambda *_: None)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        cosines = (vectors * one_by_one(encoder, ["w1 w2 w3", "w4"], "mean")).sum(axis=1)
+        assert cosines.min() > 0.999
+
+
+def test_code_that_comes_with_a_model_runs_only_if_asked(encoder: Path, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    (encoder / "own.py").write_text(
+        f"open({str(ran)!r}, 'w').close()\nfrom transformers import BertConfig, BertModel\n"
+        "class OwnConfig(BertConfig):\n    model_type = 'own'\nclass OwnModel(BertModel):\n    config_class = OwnConfig\n"
+    )
+    config = json.loads((encoder / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"}}
+    (encoder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load_encoder(EncoderSettings(model=str(encoder)), tmp_path)
+    assert not ran.exists()
+
+
+def test_a_model_on_the_hub_is_read_at_its_revision(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub.constants as hub
+
+    revision = "b" * 40
+    snapshot = tmp_path / "hub" / "models--org--name" / "snapshots" / revision
+    snapshot.parent.mkdir(parents=True)
+    encoder.rename(snapshot)
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    settings = EncoderSettings(model="org/name", revision=revision, dtype="float32")
+    found = load_encoder(settings, tmp_path).encode(["w1 w2"], lambda *_: None)
+    there = load_encoder(EncoderSettings(model=str(snapshot), dtype="float32"), tmp_path)
+    np.testing.assert_array_equal(found, there.encode(["w1 w2"], lambda *_: None))
+    assert encoder_version(settings, tmp_path) != encoder_version(
+        settings.model_copy(update={"revision": "c" * 40}), tmp_path
+    )
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load_encoder(settings.model_copy(update={"revision": "c" * 40}), tmp_path)

@@ -11,11 +11,17 @@ from transformers import (
     BertForMaskedLM,
     BertForSequenceClassification,
     BertModel,
+    DistilBertConfig,
+    DistilBertModel,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    MPNetConfig,
+    MPNetModel,
     PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaModel,
 )
 
 from gotd_assets.settings import TrainingSettings
@@ -69,6 +75,24 @@ def model_folder(folder: Path, kind: str) -> Path:
     }
     build[kind]().save_pretrained(folder)
     tokenizer(masked=kind.startswith("bert")).save_pretrained(folder)
+    return folder
+
+
+def other_encoder(folder: Path, kind: str) -> Path:
+    """Save a random encoder of another make: 'distilbert', 'roberta' or 'mpnet'."""
+    torch.manual_seed(3)
+    size = {"vocab_size": 95, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 64}
+    wide = {"hidden_size": 16, "intermediate_size": 32}
+    build = {
+        "distilbert": lambda: DistilBertModel(
+            DistilBertConfig(vocab_size=95, dim=16, n_layers=2, n_heads=2, hidden_dim=32, max_position_embeddings=64)
+        ),
+        # Positions are counted from the padding token's number on.
+        "roberta": lambda: RobertaModel(RobertaConfig(**size, **wide, pad_token_id=0)),
+        "mpnet": lambda: MPNetModel(MPNetConfig(**size, **wide, pad_token_id=0)),
+    }
+    build[kind]().save_pretrained(folder)
+    tokenizer(masked=True).save_pretrained(folder)
     return folder
 
 
