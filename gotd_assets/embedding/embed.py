@@ -151,7 +151,7 @@ def load_encoder(settings: EncoderSettings, root: Path) -> Encoder:
 
         return PrecomputedVectors(settings, root)
     path = find_model(settings.model, root, SETTING)
-    if settings.kind == "static" or (path is not None and is_static(settings, path)):
+    if is_static(settings, path):
         from gotd_assets.embedding.static import StaticEncoder
 
         return StaticEncoder(settings, root)

@@ -47,12 +47,12 @@ def encoder_version(settings: EncoderSettings, root: Path) -> str:
     return fingerprint({"code": code, "files": content, **shaping})
 
 
-def is_static(settings: EncoderSettings, path: Path) -> bool:
-    """Whether the model in `path` is one of static embeddings: said so, or a folder in model2vec's format."""
-    if settings.kind != "auto" or path.is_file():
+def is_static(settings: EncoderSettings, path: Path | None) -> bool:
+    """Whether the encoder in folder `path` is one of static embeddings."""
+    if settings.kind != "auto" or path is None:
         return settings.kind == "static"
     config = path / "config.json"
-    return not config.is_file() or json.loads(config.read_text()).get("model_type") == "model2vec"
+    return not config.is_file() or json.loads(config.read_text(encoding="utf-8")).get("model_type") == "model2vec"
 
 
 def shaping_settings(settings: EncoderSettings) -> dict[str, Json]:
