@@ -145,11 +145,15 @@ def sample_documents(path: Path, n: int) -> pl.DataFrame:
     Raises:
         InputError: the folder holds no shard.
     """
-    smallest = scan_documents(path).select("doc_id").sort("doc_id").head(n).collect()
-    return scan_documents(path).filter(_is_in(smallest)).collect().sort("doc_id").head(n)
-
-
-def _is_in(ids: pl.DataFrame) -> pl.Expr:
     import polars as pl
 
-    return pl.col("doc_id").is_in(ids["doc_id"].implode())
+    shards = list(document_shards(path))
+    ids = pl.concat(pl.read_parquet(shard.path, columns=["doc_id"]) for shard in shards)
+    rows = ids.with_row_index("row").bottom_k(n, by="doc_id").get_column("row").sort()
+    # A shard is read only for what is wanted of it.
+    found: list[pl.DataFrame] = []
+    for shard in shards:
+        wanted = rows.filter((rows >= shard.first) & (rows < shard.stop))
+        if len(wanted) or not found:
+            found.append(pl.read_parquet(shard.path)[(wanted.cast(pl.Int64) - shard.first).to_list()])
+    return pl.concat(found).sort("doc_id").head(n)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,8 +35,14 @@ class _Rows:
     count: int
 
 
-def prepare(materialisation: Materialisation) -> list[_Rows]:
-    """Open and check the document rows of `materialisation`, without the lineage database.
+def recorded_contents(connection: duckdb.DuckDBPyConnection, materialisation: Materialisation) -> set[str]:
+    """Which of `_COLUMNS` are known already of the artifact, so need not be looked at again."""
+    artifact = {"name": materialisation.name, "version": materialisation.version}
+    return {content for (content,) in run(connection, "recorded_contents", artifact).fetchall()}
+
+
+def prepare(materialisation: Materialisation, known: Collection[str] = ()) -> list[_Rows]:
+    """Open and check the document rows of `materialisation` but those `known`, without the lineage database.
 
     Raises:
         LineageError: columns are missing, a doc_id is not 32 lower-case hex digits, a document, rank or score is
@@ -46,7 +52,7 @@ def prepare(materialisation: Materialisation) -> list[_Rows]:
     with duckdb.connect() as connection:
         for content in _COLUMNS:
             table: Table | None = getattr(materialisation, content)
-            if table is not None:
+            if table is not None and content not in known:
                 where = f"{materialisation.name} {materialisation.version}, {content}"
                 prepared.append(_checked(connection, content, table, where))
     return prepared

@@ -54,7 +54,12 @@ class LineageStore:
         Raises:
             LineageError: rows are malformed, or the database was busy for too long.
         """
-        rows = recording.prepare(materialisation)
+        known: set[str] = set()
+        if materialisation.reused:
+            # A million rows take seconds to check, and these were.
+            with self.database.reading() as connection:
+                known = recording.recorded_contents(connection, materialisation)
+        rows = recording.prepare(materialisation, known)
         with self.database.writing() as connection:
             return recording.write(connection, materialisation, rows)
 

@@ -40,7 +40,7 @@ def schema_and_counts(folders: Sequence[Path], recorded: int, at_least: int) -> 
             rows=pl.len(),
             distinct=pl.col("doc_id").n_unique(),
             malformed=(~pl.col("doc_id").str.contains(_DOC_ID).fill_null(value=False)).sum(),
-            textless=(pl.col("text").fill_null("").str.strip_chars() == "").sum(),
+            textless=(~pl.col("text").str.contains(r"\S").fill_null(value=False)).sum(),
             sourceless=pl.col("source").is_null().sum() + pl.col("origin").is_null().sum(),
             lengths=(pl.col("n_chars") != pl.col("text").str.len_chars()).fill_null(value=True).sum(),
         )

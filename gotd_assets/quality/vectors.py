@@ -8,6 +8,8 @@ import numpy as np
 
 from gotd_assets.quality.finding import Finding
 
+_ROWS_AT_A_TIME = 4096
+
 
 def usable_vectors(folder: Path, normalized: bool, documents: int) -> Finding:
     """Whether every vector in `folder` (vectors-*.npy, (n, D), and ids-*.npy beside) can be used.
@@ -22,18 +24,20 @@ def usable_vectors(folder: Path, normalized: bool, documents: int) -> Finding:
     infinite = zero = not_unit = rows = 0
     dimensions = set()
     for shard in open_vectors(folder):
-        vectors = np.asarray(shard.vectors, dtype=np.float32)
-        finite = np.asarray(np.isfinite(vectors).all(axis=1))
-        norms = np.linalg.norm(np.where(finite[:, None], vectors, 0), axis=1)
-        infinite += int((~finite).sum())
-        zero += int((finite & (norms == 0)).sum())
-        # Half precision rounds each of D numbers by at most 2⁻¹¹ of itself, so the norm by no more than that.
-        not_unit += int((finite & (norms > 0) & (np.abs(norms - 1) > 2e-3)).sum()) if normalized else 0
+        for start in range(0, len(shard.vectors), _ROWS_AT_A_TIME):
+            # In double precision, where squares of single ones neither overflow nor vanish.
+            vectors = np.asarray(shard.vectors[start : start + _ROWS_AT_A_TIME], dtype=np.float64)
+            norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+            finite = np.isfinite(norms)
+            infinite += int((~finite).sum())
+            zero += int((norms == 0).sum())
+            # Half precision rounds each of D numbers by at most 2⁻¹¹ of itself, so the norm by no more than that.
+            not_unit += int((finite & (norms > 0) & (np.abs(norms - 1) > 2e-3)).sum()) if normalized else 0
         rows += len(shard.ids)
-        dimensions.add(vectors.shape[1])
-        if len(shard.ids) != len(vectors):
+        dimensions.add(shard.vectors.shape[1])
+        if len(shard.ids) != len(shard.vectors):
             return Finding(
-                passed=False, sentence=f"{len(vectors)} vectors stand beside {len(shard.ids)} ids in a shard"
+                passed=False, sentence=f"{len(shard.vectors)} vectors stand beside {len(shard.ids)} ids in a shard"
             )
     wrong = {
         f"{infinite} vectors hold NaN or an infinity": infinite,
