@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from gotd_assets.settings import TrainingSettings
+    from gotd_assets.training.prefix import FrozenPrefix
 
 # Updates whose documents are sorted by length together: enough to cut padding, few enough to stay a random order.
 _BUCKET_UPDATES = 8
@@ -112,9 +113,10 @@ def train(
     settings: TrainingSettings,
     *,
     precision: torch.dtype,
-    checkpoint: Path,
+    checkpoint: Path | None,
     identity: str,
     on_step: Callable[[Step], None],
+    prefix: FrozenPrefix | None = None,
 ) -> tuple[list[tuple[int, float]], int, float]:
     """Train the parameters of `model` that require gradients, in place.
 
@@ -128,9 +130,11 @@ def train(
         documents: token ids, each with something to predict.
         settings: optimisation.
         precision: number format of products; float16 scales the loss.
-        checkpoint: file for the state, written every `checkpoint_steps` and at the end.
+        checkpoint: file for the state, written every `checkpoint_steps` and at the end; None for a training so short that
+            an interrupted one begins again.
         identity: what the training is of; a checkpoint of something else is ignored.
         on_step: called after every update.
+        prefix: stands in for the model's frozen first blocks.
 
     Returns:
         The loss curve [(step, loss), …], predicted tokens, and seconds, all including what was done before a resume.
@@ -152,9 +156,10 @@ def train(
     )
     scaler = torch.amp.GradScaler(model.device.type, enabled=precision is torch.float16)
     updates = plan_updates([len(ids) for ids in documents], settings)
-    progress = _restore(checkpoint, identity, parameters, optimizer, scaler) or _Progress()
+    earlier = None if checkpoint is None else _restore(checkpoint, identity, parameters, optimizer, scaler)
+    progress = earlier or _Progress()
     with autocast(model.device, precision):
-        loss_of = TokenLoss(model)
+        loss_of = TokenLoss(model, prefix)
     cuda = [model.device] if model.device.type == "cuda" else []
     model.train()
     with torch.random.fork_rng(devices=cuda):
@@ -190,7 +195,7 @@ def train(
             progress.tokens += tokens
             progress.seconds += time.monotonic() - started
             progress.losses.append((step + 1, loss))
-            if progress.step % settings.checkpoint_steps == 0 or progress.step == len(updates):
+            if checkpoint and (progress.step % settings.checkpoint_steps == 0 or progress.step == len(updates)):
                 progress.scaler = scaler.state_dict()
                 _save(checkpoint, identity, parameters, optimizer, progress)
             on_step(Step(progress.step, len(updates), loss, rate, progress.tokens, progress.seconds))
