@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
@@ -43,8 +44,10 @@ _CAVEATS = """## To be kept in mind
 - `dapt` is told which source every document comes from, and in these pools the rare domain is a source of its own: it
   needs only to find the nearest source to select that domain alone. No other method but all-domains sees sources.
 - The quick study is a small one: few seeds, short trainings of a small model, two targets of the same rare domain.
-- Documents are short (at most {max_chars} characters), one language model of 135 million parameters was trained, and only
-  its last {layers} layers: effects of a selection are small in such a setting. They say nothing of large models.
+- Documents are short, one language model of 135 million parameters was trained, and only its last layers: effects of a
+  selection are small in such a setting. They say nothing of large models.
+- What a selection costs grows with the pool, what a training costs with the budget. The full study has a pool five times
+  as large as the quick one's and trains on a quarter of the text, so the ratio of the two is twenty times as unfavourable.
 - Costs are medians with the range over targets and seeds, in processor seconds over all threads, since other programs may
   have run at the same time; threads that wait for each other on a busy machine count, too, and make the upper ends. Memory is the highest
   resident memory above that before the method began; allocations that an earlier method left behind are reused and do not
@@ -52,6 +55,7 @@ _CAVEATS = """## To be kept in mind
 """
 
 
+_HEADING = re.compile(r"## The (?P<name>.+) study\n")
 FIGURE_THREE = "figure-3.svg"
 _FIGURE_THREE = """## Figure 3 of the paper, in full
 
@@ -70,6 +74,8 @@ rare domain.
 def write_page(results: Sequence[Results], out: Path, today: dt.date) -> None:
     """Write the page to the file `out`, and its plots to a folder beside it that is named like it.
 
+    The section of a study that `out` has and `results` do not, because it ran in another home, stays as it is.
+
     Args:
         results: of every study there is.
         out: Markdown file.
@@ -78,16 +84,32 @@ def write_page(results: Sequence[Results], out: Path, today: dt.date) -> None:
     parts = [_HEAD]
     if (out.parent / out.stem / FIGURE_THREE).is_file():
         parts.append(_FIGURE_THREE.format(folder=out.stem, file=FIGURE_THREE))
-    for result in results:
-        parts += _section(result, out, today)
-    first = results[0].plan["plan"]
-    parts.append(_CAVEATS.format(max_chars=first["max_chars"], layers=first["trainable_layers"]))
+    sections = _sections_of(out) | {_name(result): "\n".join(_section(result, out, today)) for result in results}
+    parts += [sections[name] for name in sorted(sections, key=lambda name: (not name.startswith("quick"), name))]
+    parts.append(_CAVEATS)
     write_atomically(out, "\n".join(parts))
+
+
+def _sections_of(page: Path) -> dict[str, str]:
+    """Sections of an earlier page by name of the study."""
+    if not page.is_file():
+        return {}
+    found = {}
+    for section in re.split(r"^(?=## )", page.read_text(encoding="utf-8"), flags=re.MULTILINE):
+        heading = _HEADING.match(section)
+        if heading:
+            found[heading["name"]] = section.rstrip("\n") + "\n"
+    return found
+
+
+def _name(results: Results) -> str:
+    plan = results.plan["plan"]
+    return str(plan["name"]) + ("" if plan["encoder"] == "minilm" else f", {plan['encoder']} encoder")
 
 
 def _section(results: Results, out: Path, today: dt.date) -> list[str]:
     plan = results.plan["plan"]
-    name = plan["name"] + ("" if plan["encoder"] == "minilm" else f", {plan['encoder']} encoder")
+    name = _name(results)
     slug = plan["name"] + ("" if plan["encoder"] == "minilm" else f"-{plan['encoder']}")
     folder = out.parent / out.stem
     plots.save(plots.rare_shares(results), folder / f"{slug}-shares.svg")
@@ -121,7 +143,8 @@ def _setting(results: Results, today: dt.date) -> str:
     )
     return (
         f"Pool: {sum(counts.values()):,} documents from {len(counts)} domains ({pool}). Targets: {targets}; "
-        f"{plan['target_documents']} documents each, {plan['heldout_documents']} held out. Trained on "
+        f"{plan['target_documents']} documents each, {plan['heldout_documents']} held out. Documents of at most "
+        f"{plan['max_chars']} characters. Trained on "
         f"{plan['training_budget']} documents for one epoch, learning rate {plan['learning_rate']:g}, last "
         f"{plan['trainable_layers']} layers of SmolLM2-135M-Instruct, {plan['max_tokens']} tokens a document; "
         f"trained-on-pool: {plan['pretraining_documents']:,} random documents first. Encoder {plan['encoder']}, "

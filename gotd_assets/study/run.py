@@ -17,6 +17,7 @@ import polars as pl
 
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import Json, fingerprint
+from gotd_assets.selection.methods import method_named
 from gotd_assets.study.plan import Plan, Regime, Target
 from gotd_assets.study.record import StudyRecord
 from gotd_assets.study.selecting import pose, select_and_judge
@@ -65,10 +66,12 @@ def run_study(
     try:
         work = _Work(world, record, clock, say)
         seeds = range(world.plan.seeds)
-        # Seed by seed, so that a study that is stopped has something to tell.
+        # Seed by seed, and what is trained on first, so that a study that is stopped has something to tell.
         complete = all(
-            work.select(seed) and (not train or work.train(_first_cells(world.plan, seed))) for seed in seeds
+            work.select(seed, first=True) and (not train or work.train(_first_cells(world.plan, seed)))
+            for seed in seeds
         )
+        complete = complete and all(work.select(seed, first=False) for seed in seeds)
         complete = complete and (not train or work.train(_training_cells(world.plan)))
     finally:
         record.end(complete=complete and train)
@@ -101,40 +104,51 @@ class _Work:
         self._trained = record.done("perplexity") | record.done("base")
         self._tuner: Tuner | None = None
 
-    def select(self, seed: int) -> bool:
-        """Select by every method for every target and budget; return whether all is done."""
+    def select(self, seed: int, *, first: bool) -> bool:
+        """Select by every method for every target and budget; return whether all is done.
+
+        With `first`, only by the plan's first methods, and for the training budget where another one costs extra.
+        """
         world, plan = self._world, self._world.plan
         for target in plan.targets:
-            wanted = [
-                (method, budget)
+            wanted = {
+                method: budgets
                 for method in plan.methods
-                for budget in plan.budgets
-                if selection_key(world, target, method, budget, seed) not in self._selected
-            ]
+                if (method in plan.first or not first)
+                and (
+                    budgets := [
+                        budget
+                        for budget in plan.budgets
+                        if (not first or budget == plan.training_budget or method_named(method).nested)
+                        and selection_key(world, target, method, budget, seed) not in self._selected
+                    ]
+                )
+            }
             if not wanted:
                 continue
             if self._clock.is_over():
                 return False
             question = pose(world, target, seed)
-            for method, budget in wanted:
+            for method, budgets in wanted.items():
                 if self._clock.is_over():
                     return False
                 started = time.monotonic()
-                figures, files = select_and_judge(question, target, method, budget)
-                key = selection_key(world, target, method, budget, seed)
-                self._selected[key] = self._record.write(
-                    "selection",
-                    key,
-                    cell={"target": target.name, "method": method, "budget": budget},
-                    own={"seed": seed},
-                    figures=figures,
-                    files=files,
-                    seconds=time.monotonic() - started,
-                )
-                self._say(
-                    f"selected: {target.name}, {method}, {budget}, seed {seed}: {figures['rare_share']:.1%} {target.rare}, "
-                    f"{figures['processor_seconds']:.2f} processor seconds"
-                )
+                for budget, figures, files in select_and_judge(question, target, method, budgets):
+                    key = selection_key(world, target, method, budget, seed)
+                    self._selected[key] = self._record.write(
+                        "selection",
+                        key,
+                        cell={"target": target.name, "method": method, "budget": budget},
+                        own={"seed": seed},
+                        figures=figures,
+                        files=files,
+                        seconds=time.monotonic() - started,
+                    )
+                    self._say(
+                        f"selected: {target.name}, {method}, {budget}, seed {seed}: {figures['rare_share']:.1%} "
+                        f"{target.rare}, {figures['processor_seconds']:.2f} processor seconds"
+                    )
+                    started = time.monotonic()
         return True
 
     def train(self, cells: Iterable[TrainingCell]) -> bool:
@@ -247,6 +261,7 @@ def selection_key(world: World, target: Target, method: str, budget: int, seed: 
             "target_documents": plan.target_documents,
             "epsilon": plan.epsilon,
             "sketch": plan.sketch,
+            "settings": plan.tsds_neighbours if method == "tsds" else None,
             "code": _SELECTION_CODE,
         }
     )
@@ -266,7 +281,7 @@ def training_key(world: World, cell: TrainingCell) -> str:
             "seed": cell.seed,
             "regime": [cell.regime, plan.pretraining_documents if cell.regime == "trained-on-pool" else 0],
             "heldout": plan.heldout_documents,
-            "training": [plan.max_tokens, plan.trainable_layers, plan.learning_rate],
+            "training": [plan.max_tokens, plan.trainable_layers, plan.learning_rate, plan.batch_size],
             "code": _TRAINING_CODE,
         }
     )

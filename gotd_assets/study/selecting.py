@@ -6,18 +6,18 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
-from gotd_assets.settings import SelectionSettings, TransportSettings
+from gotd_assets.settings import SelectionSettings, TransportSettings, TsdsSettings
 
 if TYPE_CHECKING:
     from gotd_assets.fingerprint import Json
     from gotd_assets.selection.problem import SelectionProblem
-    from gotd_assets.study.plan import Target
+    from gotd_assets.study.plan import Plan, Target
     from gotd_assets.study.world import World
 
 _SAMPLE_SECONDS = 0.01
@@ -122,7 +122,7 @@ def pose(world: World, target: Target, seed: int) -> Question:
         target=vectors,
         budget=plan.training_budget,
         seed=seed,
-        settings=SelectionSettings(),
+        settings=_settings(plan),
         documents=world.documents,
         target_texts=sample.get_column("text"),
         potentials=potentials,
@@ -131,20 +131,40 @@ def pose(world: World, target: Target, seed: int) -> Question:
     return Question(problem, gradient_cost, relevance_cost)
 
 
+def _settings(plan: Plan) -> SelectionSettings:
+    neighbours = plan.tsds_neighbours
+    return SelectionSettings(tsds=TsdsSettings() if neighbours is None else TsdsSettings(neighbours=neighbours))
+
+
 def select_and_judge(
-    question: Question, target: Target, method: str, budget: int
+    question: Question, target: Target, method: str, budgets: Sequence[int]
+) -> Iterator[tuple[int, dict[str, float], dict[str, Json]]]:
+    """What `method` selects for each of `budgets`: the budget, figures, and files.
+
+    Files are 'selection' (doc_ids, best first) and 'sources' (documents by domain). Where the ranking is the same for
+    every budget it is made once, for the largest, and what that costs counts for each.
+    """
+    from gotd_assets.selection.methods import method_named, select
+
+    largest: tuple[pl.DataFrame, Cost] | None = None
+    for budget in sorted(budgets, reverse=True):
+        if largest is None or not method_named(method).nested:
+            with measured() as own:
+                ranking = select(method, dataclasses.replace(question.problem, budget=budget)).sort("rank")
+            largest = ranking, own
+        ranking, own = largest
+        yield budget, *_judged(question, target, ranking.head(budget), own, own + question.shared_cost(method))
+
+
+def _judged(
+    question: Question, target: Target, ranking: pl.DataFrame, own: Cost, total: Cost
 ) -> tuple[dict[str, float], dict[str, Json]]:
-    """What `method` selects: figures, and files 'selection' (doc_ids, best first) and 'sources' (documents by domain)."""
     from gotd_assets.selection.diversity import diversity_of
-    from gotd_assets.selection.methods import select
     from gotd_assets.selection.pool import vectors_of
     from gotd_assets.selection.worth import worth_of
 
-    problem = dataclasses.replace(question.problem, budget=budget)
-    with measured() as own:
-        ranking = select(method, problem).sort("rank")
+    problem = question.problem
     potentials: Any = problem.potentials
-    total = own + question.shared_cost(method)
     doc_ids = ranking.get_column("doc_id")
     sources = problem.scores.join(ranking.select("doc_id"), on="doc_id", how="semi")
     per_source = dict(sources.group_by("source").len().sort("source").iter_rows())

@@ -157,7 +157,7 @@ def evaluate_detoxification(  # noqa: PLR0917
     del own
     trained = load_trained_model(model, settings)
     ours = continued(trained, "trained", scratch / "prompts")
-    after = measure(*trained, neutral, settings, tell) if neutral else None
+    after = measure(*trained, neutral, settings, progress=tell) if neutral else None
     toxic = classify(list(prompts)) >= task.threshold
     change = compare_reports(after, before)
     content = {

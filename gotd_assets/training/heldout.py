@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from gotd_assets.settings import TrainingSettings
+    from gotd_assets.training.prefix import FrozenPrefix
 
 
 def heldout_texts(folder: Path, limit: int) -> list[str]:
@@ -45,7 +46,9 @@ def measure(
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
     settings: TrainingSettings,
-    progress: Callable[[object], None] | None,
+    *,
+    progress: Callable[[object], None] | None = None,
+    prefix: FrozenPrefix | None = None,
 ) -> PerplexityReport:
     """`perplexity` with the settings' objective, lengths and precision of products."""
     with autocast(model.device, choose_precision(settings.precision, model.device)):
@@ -57,6 +60,7 @@ def measure(
             objective=settings.objective,
             mask_probability=settings.mask_probability,
             progress=progress,
+            prefix=prefix,
         )
 
 
@@ -94,7 +98,7 @@ def base_perplexity(
         return PerplexityReport.of(**json.loads(file.read_text(encoding="utf-8")))
     model, tokenizer = loaded or load_language_model(settings, root, cache)
     model.to(device)
-    report = measure(model, tokenizer, texts, settings, progress)
+    report = measure(model, tokenizer, texts, settings, progress=progress)
     content = {
         "document_nll": report.document_nll.tolist(),
         "document_tokens": report.document_tokens.tolist(),
@@ -142,7 +146,7 @@ def evaluate_perplexity(
             continue
         model, tokenizer = load_trained_model(folder, settings)
         model.to(device)
-        reports[name] = measure(model, tokenizer, texts, settings, tell)
+        reports[name] = measure(model, tokenizer, texts, settings, progress=tell)
     return reports
 
 

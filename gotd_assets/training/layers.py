@@ -27,7 +27,11 @@ def choose_trainable(model: PreTrainedModel, settings: TrainingSettings) -> dict
     if settings.trainable_layers == "all":
         model.requires_grad_(True)
         return parameters
-    blocks = _blocks(model)
+    blocks = blocks_of(model)
+    if blocks is None:
+        raise InputError(
+            f"{type(model).__name__} has no list of layers, so training.trainable_layers can only be 'all'"
+        )
     k = settings.trainable_layers
     if not 1 <= k <= len(blocks):
         raise InputError(
@@ -42,16 +46,12 @@ def choose_trainable(model: PreTrainedModel, settings: TrainingSettings) -> dict
     return chosen
 
 
-def _blocks(model: PreTrainedModel) -> torch.nn.ModuleList:
-    """The transformer blocks: of all lists of modules the one with the most weights."""
+def blocks_of(model: PreTrainedModel) -> torch.nn.ModuleList | None:
+    """The transformer blocks: of all lists of modules the one with the most weights; None if there is no list."""
     import torch
 
     lists = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
-    if not lists:
-        raise InputError(
-            f"{type(model).__name__} has no list of layers, so training.trainable_layers can only be 'all'"
-        )
-    return max(lists, key=lambda entries: sum(parameter.numel() for parameter in entries.parameters()))
+    return max(lists, key=lambda entries: sum(weight.numel() for weight in entries.parameters()), default=None)
 
 
 def _first_used_from(model: PreTrainedModel, block: torch.nn.Module) -> set[int]:

@@ -18,13 +18,14 @@ import numpy as np
 from safetensors import safe_open
 
 from gotd_assets.errors import TrainingError
-from gotd_assets.training.objectives import Batch, Seed
+from gotd_assets.training.objectives import Batch, Seed, TokenLoss
 from gotd_assets.training.precision import autocast
 
 if TYPE_CHECKING:
     import torch
 
     from gotd_assets.settings import TrainingSettings
+    from gotd_assets.training.prefix import FrozenPrefix
 
 # Updates whose documents are sorted by length together: enough to cut padding, few enough to stay a random order.
 _BUCKET_UPDATES = 8
@@ -131,10 +132,11 @@ def train(
     settings: TrainingSettings,
     *,
     precision: torch.dtype,
-    checkpoint: Path,
+    checkpoint: Path | None,
     identity: str,
     on_step: Callable[[Step], None],
     section: str = "training",
+    prefix: FrozenPrefix | None = None,
 ) -> tuple[list[tuple[int, float]], int, float]:
     """Train the parameters of `model` that require gradients, in place.
 
@@ -148,10 +150,12 @@ def train(
         documents: what the objective takes, each with something to predict.
         settings: optimisation.
         precision: number format of products; float16 scales the loss.
-        checkpoint: file for the state, written every `checkpoint_steps` and at the end.
+        checkpoint: file for the state, written every `checkpoint_steps` and at the end; None for a training so short that
+            an interrupted one begins again.
         identity: what the training is of; a checkpoint of something else is ignored.
         on_step: called after every update.
         section: of the settings that hold the learning rate, for errors.
+        prefix: stands in for the model's frozen first blocks.
 
     Returns:
         The loss curve [(step, loss), …], the number of labels, and seconds, all including what was done before a resume.
@@ -174,9 +178,10 @@ def train(
     device = next(model.parameters()).device
     scaler = torch.amp.GradScaler(device.type, enabled=precision is torch.float16)
     updates = plan_updates([len(ids) for ids in documents], settings)
-    progress = _restore(checkpoint, identity, parameters, optimizer, scaler) or _Progress()
+    earlier = None if checkpoint is None else _restore(checkpoint, identity, parameters, optimizer, scaler)
+    progress = earlier or _Progress()
     with autocast(device, precision):
-        loss_of = objective.loss(model)
+        loss_of = objective.loss(model) if prefix is None else TokenLoss(model, prefix)
     cuda = [device] if device.type == "cuda" else []
     model.train()
     with torch.random.fork_rng(devices=cuda):
@@ -212,7 +217,7 @@ def train(
             progress.tokens += tokens
             progress.seconds += time.monotonic() - started
             progress.losses.append((step + 1, loss))
-            if progress.step % settings.checkpoint_steps == 0 or progress.step == len(updates):
+            if checkpoint and (progress.step % settings.checkpoint_steps == 0 or progress.step == len(updates)):
                 progress.scaler = scaler.state_dict()
                 _save(checkpoint, identity, parameters, optimizer, progress)
             on_step(Step(progress.step, len(updates), loss, rate, progress.tokens, progress.seconds))

@@ -6,6 +6,7 @@ output layer is most of the work.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -17,6 +18,8 @@ from gotd_assets.errors import InputError
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from gotd_assets.training.prefix import FrozenPrefix
 
 # Rows of logits computed at once when no gradient is kept: bounds memory to rows x vocabulary.
 _LOGIT_ROWS = 256
@@ -141,6 +144,11 @@ class Objective:
         return chosen, replaced
 
 
+def model_options(model: PreTrainedModel) -> dict[str, bool]:
+    """What a forward pass of `model` is told so that it keeps nothing for generation."""
+    return {"use_cache": False} if getattr(model.config, "use_cache", False) else {}
+
+
 class TokenLoss:
     """Negative log-likelihood, in nats, of each predicted token of a batch.
 
@@ -149,10 +157,12 @@ class TokenLoss:
 
     Args:
         model: a causal or masked language model of transformers.
+        prefix: stands in for the model's frozen first blocks.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, prefix: FrozenPrefix | None = None) -> None:
         self._model = model
+        self._prefix = prefix
         self._head = self._probe()
 
     def __call__(self, batch: Batch) -> torch.Tensor:
@@ -160,20 +170,17 @@ class TokenLoss:
         import torch
         from torch.nn.functional import cross_entropy
 
-        if self._head is None:
-            output = self._model(input_ids=batch.inputs, attention_mask=batch.attention, **self._options())
-            logits = output.logits.flatten(0, 1).index_select(0, batch.positions)
-            return cross_entropy(logits.float(), batch.labels, reduction="none")
-        body = self._model.base_model
-        states = body(input_ids=batch.inputs, attention_mask=batch.attention, **self._options())
-        hidden = states.last_hidden_state.flatten(0, 1).index_select(0, batch.positions)
+        inputs = {"input_ids": batch.inputs, "attention_mask": batch.attention, **model_options(self._model)}
+        with contextlib.nullcontext() if self._prefix is None else self._prefix.standing_in(batch):
+            if self._head is None:
+                logits = self._model(**inputs).logits.flatten(0, 1).index_select(0, batch.positions)
+                return cross_entropy(logits.float(), batch.labels, reduction="none")
+            states = self._model.base_model(**inputs).last_hidden_state
+        hidden = states.flatten(0, 1).index_select(0, batch.positions)
         if torch.is_grad_enabled():
             return cross_entropy(self._head(hidden).float(), batch.labels, reduction="none")
         parts = zip(torch.split(hidden, _LOGIT_ROWS), torch.split(batch.labels, _LOGIT_ROWS), strict=True)
         return torch.cat([cross_entropy(self._head(h).float(), label, reduction="none") for h, label in parts])
-
-    def _options(self) -> dict[str, bool]:
-        return {"use_cache": False} if getattr(self._model.config, "use_cache", False) else {}
 
     def _probe(self) -> torch.nn.Module | None:
         import torch
@@ -185,8 +192,8 @@ class TokenLoss:
         try:
             with torch.no_grad():
                 ids = torch.arange(4, device=model.device)[None] % model.get_input_embeddings().weight.shape[0]
-                expected = model(input_ids=ids, **self._options()).logits
-                hidden = getattr(body(input_ids=ids, **self._options()), "last_hidden_state", None)
+                expected = model(input_ids=ids, **model_options(model)).logits
+                hidden = getattr(body(input_ids=ids, **model_options(model)), "last_hidden_state", None)
                 if body is model or hidden is None:
                     return None
                 # BERT keeps a whole block under `cls`, RoBERTa under `lm_head`; others have the output layer alone.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from gotd_assets.fingerprint import Json
+    from gotd_assets.training.prefix import FrozenPrefix
 
 _RESAMPLES = 2000
 _MASK_SEED = 20240507
@@ -99,6 +100,7 @@ def perplexity(
     mask_probability: float = 0.15,
     batch_tokens: int = 1024,
     progress: Callable[[object], None] | None = None,
+    prefix: FrozenPrefix | None = None,
 ) -> PerplexityReport:
     """Perplexity of `model` on `texts`, computed where the model is, in the model's own number format.
 
@@ -111,6 +113,7 @@ def perplexity(
         mask_probability: share of masked tokens of a document, at least one (objective 'masked').
         batch_tokens: tokens in one batch, padding included.
         progress: is told, now and then, how far the work is.
+        prefix: stands in for the model's frozen first blocks.
 
     Raises:
         TrainingError: no document has a token to predict, or the model's likelihoods are not finite.
@@ -122,7 +125,7 @@ def perplexity(
     usable = [ids for ids in encoded if predictions.predicted(ids) > 0]
     if not usable:
         raise TrainingError(f"perplexity cannot be measured: none of {len(texts)} documents has a token to predict")
-    loss = TokenLoss(model)
+    loss = TokenLoss(model, prefix)
     nll = np.zeros(len(usable))
     tokens = np.zeros(len(usable), dtype=np.int64)
     training = model.training

@@ -22,6 +22,7 @@ from gotd_assets.training.models import load_language_model, model_version, save
 from gotd_assets.training.objectives import Objective, TokenIds, encode
 from gotd_assets.training.perplexity import PerplexityReport
 from gotd_assets.training.precision import choose_device, choose_precision, place
+from gotd_assets.training.prefix import FrozenPrefix
 from gotd_assets.training.tracking import TrackedRun, TrackingContext, tracked_run
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ def pre_fine_tune(
     """Train the base model on `documents` and record the run in MLflow.
 
     With `trainable_layers` k, the last k transformer blocks, the norm after them and the output layer are trained; an
-    output layer that shares its weights with the input embeddings stays as it is. Under bfloat16 the weights being
+    output layer that shares its weights with the input embeddings stays as it is; with several epochs the frozen blocks
+    run once per document (see `FrozenPrefix`). Under bfloat16 the weights being
     trained are float32 all the while and the others bfloat16, and the model is measured and saved as bfloat16; under
     float32 and float16 all weights are float32. A training that was killed goes on from its last checkpoint in
     `scratch` and in the same MLflow run.
@@ -198,6 +200,8 @@ def pre_fine_tune(
             checkpoint=scratch / "checkpoint.safetensors",
             identity=identity,
             on_step=on_step,
+            # A single epoch runs the frozen blocks once for every document anyway.
+            prefix=FrozenPrefix.of(model, objective, scratch / "states", precision) if settings.epochs > 1 else None,
         )
         # A killed process may have taken points with it that its checkpoint has.
         for number, loss in curve:
@@ -205,7 +209,7 @@ def pre_fine_tune(
             run.log(number, {"loss": loss, "perplexity": _exp(loss), "learning_rate": rate})
         # Measured as it is saved and will be loaded.
         model.float()
-        after = measure(model, tokenizer, texts, settings, tell) if texts else None
+        after = measure(model, tokenizer, texts, settings, progress=tell) if texts else None
         _log_heldout(run, len(curve), after)
         tell("saving the model")
         save_model(model, tokenizer, out / "model")

@@ -48,8 +48,8 @@ def near_duplicate_share(pool: Pool, chosen: pl.Series) -> float:
     return float((similarity.max(axis=1) > 0.95).mean())
 
 
-def planted(folder: Path, seed: int, *, at_the_centre: bool) -> tuple[Pool, np.ndarray]:
-    """20,000 documents, ten rare topics of 40, and in each topic two documents with 15 near-copies.
+def planted(folder: Path, seed: int, *, at_the_centre: bool, documents: int = 20_000) -> tuple[Pool, np.ndarray]:
+    """A pool of so many documents, ten rare topics of 40, and in each topic two documents with 15 near-copies.
 
     The copied documents are the topic's best, or lie at its very centre, where transport wants more of the same.
     """
@@ -61,7 +61,7 @@ def planted(folder: Path, seed: int, *, at_the_centre: bool) -> tuple[Pool, np.n
         return unit(points + spread * rng.standard_normal(points.shape))
 
     rare = around(np.repeat(centres, size, 0), 0.12)
-    background = around(common[rng.integers(0, 6, 20_000 - topics * (size + 2 * copies))], 0.12)
+    background = around(common[rng.integers(0, 6, documents - topics * (size + 2 * copies))], 0.12)
     best = (rare.reshape(topics, size, dim) @ centres[:, :, None])[:, :, 0].argsort(axis=1)[:, -2:]
     found = np.take_along_axis(rare.reshape(topics, size, dim), best[:, :, None], 1).reshape(-1, dim)
     copied = around(np.repeat(centres, 2, 0), 0.05) if at_the_centre else found
@@ -85,6 +85,19 @@ def test_twenty_of_twenty_thousand_stay_diverse_at_no_worse_transport_cost(tmp_p
     one_step, rounds = np.mean(shares, axis=0)
     assert one_step > 0.3
     assert rounds <= one_step / 5
+
+
+@pytest.mark.slow
+def test_twenty_of_a_million_stay_diverse_at_no_worse_transport_cost(tmp_path: Path) -> None:
+    pool, target = planted(tmp_path, 0, at_the_centre=False, documents=1_000_000)
+    problem, potentials = problem_of(pool, target, 20, tmp_path, 0.05)
+    assert problem.scores.height == 1_000_000
+    one, many = select("gotd", problem)["doc_id"], select("gotd-rounds", problem)["doc_id"]
+    one_step, rounds = near_duplicate_share(pool, one), near_duplicate_share(pool, many)
+    assert one_step > 0.3
+    assert rounds <= one_step / 5
+    before, after = (worth_of(chosen, pool, potentials, LAMBDA).after for chosen in (one, many))
+    assert after <= before
 
 
 def test_rounds_without_the_similarity_limit_still_take_fewer_near_copies(tmp_path: Path) -> None:

@@ -131,6 +131,20 @@ def test_page_is_the_same_when_written_again(results, tmp_path):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+def test_sections_of_studies_that_ran_elsewhere_stay(results, tmp_path):
+    page = tmp_path / "study.md"
+    plan = results.plan["plan"]
+    elsewhere = dataclasses.replace(results, plan={**results.plan, "plan": {**plan, "name": "other"}})
+    write_page([elsewhere], page, dt.date(2026, 1, 1))
+    other = page.read_text(encoding="utf-8")
+    write_page([results], page, dt.date(2026, 1, 2))
+    both = page.read_text(encoding="utf-8")
+    assert "## The test study" in both
+    assert both.count("## To be kept in mind") == 1
+    start = other.index("## The other study")
+    assert other[start : other.index("## To be kept in mind")].strip() in both
+
+
 def test_losses_name_every_comparison_that_gotd_does_not_win(results):
     told = losses(results)
     whole = [line for line in told if "on its part" not in line]

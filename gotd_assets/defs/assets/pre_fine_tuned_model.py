@@ -33,7 +33,7 @@ def pre_fine_tuned_model(placement: Placement) -> dg.AssetsDefinition:
         kinds={"pytorch", "huggingface", "mlflow"},
         check_specs=check_specs(placement.key("pre_fine_tuned_model")),
         owners=OWNERS,
-        code_version="2",
+        code_version="3",
         pool=placement.pool,
         automation_condition=on_new_selection(placement),
     )

@@ -49,6 +49,7 @@ class Method:
             others 'until-zero' takes as many documents as for 'gotd'.
         resampled: whether its stability under bootstrap samples of the target is measured: it goes by the target's
             vectors, draws nothing at random, and is cheap to run again.
+        nested: whether its ranking is the same for every budget.
     """
 
     rank: Rank
@@ -56,6 +57,7 @@ class Method:
     settings: tuple[str, ...] = ()
     calibrated: bool = False
     resampled: bool = False
+    nested: bool = True
 
 
 METHODS: Mapping[str, Method] = {
@@ -69,7 +71,9 @@ METHODS: Mapping[str, Method] = {
         calibrated=True,
         resampled=True,
     ),
-    "gotd-rounds": Method(gotd_rounds, frozenset({"potentials"}), ("rounds", "mixing", "rounds_similarity")),
+    "gotd-rounds": Method(
+        gotd_rounds, frozenset({"potentials"}), ("rounds", "mixing", "rounds_similarity"), nested=False
+    ),
     "gotd-round-robin": Method(gotd_round_robin, frozenset({"shared"}), ("round_robin",)),
     "random": Method(random),
     "all-domains": Method(all_domains),
