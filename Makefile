@@ -32,7 +32,7 @@ study-quick: $(READY) ## compare the methods: 20,000 documents, two targets; goe
 	@$(BIN)/gotd study --quick
 	@$(BIN)/gotd study-page docs/study.md
 
-study: $(READY) ## compare the methods: 105,000 documents, six targets; many hours, goes on where it was
+study: $(READY) ## compare the methods: 103,000 documents, four targets; hours, goes on where it was
 	@$(BIN)/gotd study
 	@$(BIN)/gotd study-page docs/study.md
 

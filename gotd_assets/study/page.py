@@ -46,6 +46,9 @@ _CAVEATS = """## To be kept in mind
 - The quick study is a small one: few seeds, short trainings of a small model, two targets of the same rare domain.
 - Documents are short, one language model of 135 million parameters was trained, and only its last layers: effects of a
   selection are small in such a setting. They say nothing of large models.
+- The full study's plan was cut down, before methods were compared in it, to what two processors embed and train in some
+  hours: four targets, documents of half the length, 100 documents to train on, 1000 instead of 5000 neighbours for `tsds`.
+  With so few documents per seed, two seeds say little: what is missing is under *What was run*.
 - What a selection costs grows with the pool, what a training costs with the budget. The full study has a pool five times
   as large as the quick one's and trains on a quarter of the text, so the ratio of the two is twenty times as unfavourable.
 - Costs are medians with the range over targets and seeds, in processor seconds over all threads, since other programs may

@@ -36,10 +36,10 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def panels(count: int, *, height: float = 3.4) -> tuple[Figure, Sequence[Axes]]:
-    """A figure with `count` plots side by side, at most three in a row."""
+    """A figure with `count` plots side by side, at most three in a row, four in two rows."""
     from matplotlib.figure import Figure
 
-    columns = min(count, 3)
+    columns = 2 if count == 4 else min(count, 3)
     rows = -(-count // columns)
     figure = Figure(figsize=(4.4 * columns, height * rows), layout="constrained")
     axes: Any = figure.subplots(rows, columns, squeeze=False)

@@ -107,10 +107,15 @@ def _on_a_part(results: Results) -> Iterator[str]:
                     gap = results.difference(target, regime, method, "random", domain)
                     if gap is not None and gap.change > 0:
                         sure = "and the interval excludes zero" if gap.low > 0 else "within the interval"
+                        why = (
+                            ""
+                            if domain == results.rare(target)
+                            else " It selects what the target lacks, and the model is trained away from what the pool has "
+                            "plenty of."
+                        )
                         yield (
                             f"{target}, {regime}: on its part {domain} `{method}` has a perplexity {gap.change:.2%} above that "
-                            f"of `random` ([{gap.low:+.2%}, {gap.high:+.2%}], {_seeds(gap.seeds)}): {sure}. It selects what "
-                            "the target lacks, and the model is trained away from what the pool has plenty of."
+                            f"of `random` ([{gap.low:+.2%}, {gap.high:+.2%}], {_seeds(gap.seeds)}): {sure}.{why}"
                         )
 
 

@@ -110,6 +110,20 @@ def test_a_training_does_not_depend_on_those_before_it(finished, results, tmp_pa
     assert np.array_equal(alone_measured.report.document_nll, results.trained["both", "trained-on-pool", "dsir", 1].nll)
 
 
+def test_what_knows_no_target_is_trained_once_and_measured_for_each(results):
+    for regime in results.regimes:
+        for seed in (0, 1):
+            here, there = (results.trainings[target, regime, "random", seed] for target in results.targets)
+            assert here["training_seconds"] == there["training_seconds"]
+            assert here["perplexity"] != there["perplexity"]
+
+
+def test_a_selection_is_the_beginning_of_a_larger_one_where_the_ranking_is_the_same(results):
+    for method in results.methods:
+        small, large = (results.members["both", method, budget, 0] for budget in (5, 10))
+        assert small == large[:5]
+
+
 def test_page_tells_what_was_measured(results, tmp_path):
     page = tmp_path / "study.md"
     write_page([results], page, dt.date(2026, 1, 2))
