@@ -21,11 +21,9 @@ from pydantic import (
     Field,
     GetJsonSchemaHandler,
     SecretStr,
-    SerializerFunctionWrapHandler,
     StringConstraints,
     ValidationError,
     field_validator,
-    model_serializer,
     model_validator,
 )
 from pydantic_core import CoreSchema
@@ -182,14 +180,6 @@ class DuplicateSettings(_Section):
     contamination: bool = Field(
         True, description="Keep candidates that duplicate target or held-out text out of selections for that target."
     )
-
-    @model_serializer(mode="wrap")
-    def _as_before_where_vectors_are_not_compared(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Versions of artifacts made without `cosine` stay what they were before there was one."""
-        values: dict[str, Any] = serialise(self)
-        if values.get("cosine") is None:
-            values.pop("cosine", None)
-        return values
 
 
 class TuneSettings(_Section):

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 PERMUTATIONS = 128
 _SEED = 20240507
 _RECALL = 0.95
-Keys = "npt.NDArray[np.uint64]"
 
 
 def rows_per_band(threshold: float) -> int:

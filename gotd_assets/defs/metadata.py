@@ -75,13 +75,17 @@ def duplicates(artifact: Artifact) -> Metadata:
 
     summary: Mapping[str, Any] = artifact.manifest.summary
     documents = summary["documents_by_source"]
+    by_vectors = summary.get("vector_by_source", {})
     rows = [
         {
             "source": source,
             "documents": documents[source],
             "exact": summary["exact_by_source"][source],
             "near": summary["near_by_source"][source],
-            "kept": documents[source] - summary["exact_by_source"][source] - summary["near_by_source"][source],
+            "kept": documents[source]
+            - summary["exact_by_source"][source]
+            - summary["near_by_source"][source]
+            - by_vectors.get(source, 0),
             "rate": summary["rate_by_source"][source],
         }
         for source in documents
@@ -106,9 +110,8 @@ def similar(artifact: Artifact) -> Metadata:
     by_source = pl.DataFrame({"source": list(found), "vector": list(found.values()), "rate": list(rates.values())})
     shown: Metadata = {"vector_rates": table(by_source)}
     if summary["vector_examples"]:
-        examples = pl.DataFrame(summary["vector_examples"])
-        shown["vector_examples"] = table(
-            examples.select("similarity", "source", "text", "matched_source", "matched_text")
+        shown["vector_examples"] = _examples(
+            summary["vector_examples"], ("similarity", "source", "matched_source", "text", "matched_text")
         )
     return shown
 

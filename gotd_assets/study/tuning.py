@@ -138,14 +138,13 @@ class Tuner:
         usable = [ids for ids in encoded if self._objective.predicted(ids) > 0]
         curve, tokens, seconds = train(
             self._model,
-            self._objective,
+            self._objective.behind(self._prefix),
             usable,
             settings,
             precision=self._precision,
             checkpoint=checkpoint,
             identity=identity,
             on_step=lambda step: self._say(str(step)) if step.step % 50 == 0 else None,
-            prefix=self._prefix,
         )
         return len(curve), tokens, seconds
 

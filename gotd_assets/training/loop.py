@@ -18,14 +18,13 @@ import numpy as np
 from safetensors import safe_open
 
 from gotd_assets.errors import TrainingError
-from gotd_assets.training.objectives import Batch, Seed, TokenLoss
+from gotd_assets.training.objectives import Batch, Seed
 from gotd_assets.training.precision import autocast
 
 if TYPE_CHECKING:
     import torch
 
     from gotd_assets.settings import TrainingSettings
-    from gotd_assets.training.prefix import FrozenPrefix
 
 # Updates whose documents are sorted by length together: enough to cut padding, few enough to stay a random order.
 _BUCKET_UPDATES = 8
@@ -136,7 +135,6 @@ def train(
     identity: str,
     on_step: Callable[[Step], None],
     section: str = "training",
-    prefix: FrozenPrefix | None = None,
 ) -> tuple[list[tuple[int, float]], int, float]:
     """Train the parameters of `model` that require gradients, in place.
 
@@ -155,7 +153,6 @@ def train(
         identity: what the training is of; a checkpoint of something else is ignored.
         on_step: called after every update.
         section: of the settings that hold the learning rate, for errors.
-        prefix: stands in for the model's frozen first blocks.
 
     Returns:
         The loss curve [(step, loss), …], the number of labels, and seconds, all including what was done before a resume.
@@ -181,7 +178,7 @@ def train(
     earlier = None if checkpoint is None else _restore(checkpoint, identity, parameters, optimizer, scaler)
     progress = earlier or _Progress()
     with autocast(device, precision):
-        loss_of = objective.loss(model) if prefix is None else TokenLoss(model, prefix)
+        loss_of = objective.loss(model)
     cuda = [device] if device.type == "cuda" else []
     model.train()
     with torch.random.fork_rng(devices=cuda):

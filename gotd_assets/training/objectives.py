@@ -7,6 +7,7 @@ output layer is most of the work.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -81,10 +82,17 @@ class Objective:
         if not self.causal and mask is None:
             raise InputError("training.objective is 'masked', but the model's tokenizer has no mask token")
         self._mask = 0 if mask is None else int(mask)
+        self._prefix: FrozenPrefix | None = None
+
+    def behind(self, prefix: FrozenPrefix | None) -> Objective:
+        """The same objective for a model whose frozen first blocks `prefix` stands in for."""
+        changed = copy.copy(self)
+        changed._prefix = prefix
+        return changed
 
     def loss(self, model: PreTrainedModel) -> TokenLoss:
         """What is minimised."""
-        return TokenLoss(model)
+        return TokenLoss(model, self._prefix)
 
     def predicted(self, ids: TokenIds) -> int:
         """How many tokens of a document can be predicted; documents with none are of no use."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from gotd_assets.errors import TrainingError
-from gotd_assets.training.objectives import Objective, TokenLoss, encode
+from gotd_assets.training.objectives import Objective, encode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -120,12 +120,12 @@ def perplexity(
     """
     import torch
 
-    predictions = Objective(tokenizer, objective, mask_probability)
+    predictions = Objective(tokenizer, objective, mask_probability).behind(prefix)
     encoded = encode(tokenizer, texts, max_tokens)
     usable = [ids for ids in encoded if predictions.predicted(ids) > 0]
     if not usable:
         raise TrainingError(f"perplexity cannot be measured: none of {len(texts)} documents has a token to predict")
-    loss = TokenLoss(model, prefix)
+    loss = predictions.loss(model)
     nll = np.zeros(len(usable))
     tokens = np.zeros(len(usable), dtype=np.int64)
     training = model.training

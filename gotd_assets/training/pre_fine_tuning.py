@@ -191,6 +191,9 @@ def pre_fine_tune(
             run.log(step.step, {"loss": step.loss, "perplexity": _exp(step.loss), "learning_rate": step.learning_rate})
             tell(step)
 
+        if settings.epochs > 1:
+            # A single epoch runs the frozen blocks once for every document anyway.
+            objective = objective.behind(FrozenPrefix.of(model, objective, scratch / "states", precision))
         curve, tokens, seconds = train(
             model,
             objective,
@@ -200,8 +203,6 @@ def pre_fine_tune(
             checkpoint=scratch / "checkpoint.safetensors",
             identity=identity,
             on_step=on_step,
-            # A single epoch runs the frozen blocks once for every document anyway.
-            prefix=FrozenPrefix.of(model, objective, scratch / "states", precision) if settings.epochs > 1 else None,
         )
         # A killed process may have taken points with it that its checkpoint has.
         for number, loss in curve:

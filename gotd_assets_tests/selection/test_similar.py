@@ -10,7 +10,6 @@ from gotd_assets.embedding.store import id_bytes
 from gotd_assets.fingerprint import document_id
 from gotd_assets.selection.pool import Pool, exclusions
 from gotd_assets.selection.similar import find_similar, leave_out_similar
-from gotd_assets.settings import DuplicateSettings
 
 COSINE = 0.95
 
@@ -115,8 +114,3 @@ def test_what_left_before_is_not_compared_and_what_leaves_is_told(tmp_path: Path
         (document_id("s1 0"), third, "its vector is like another candidate's (cosine 1.0)"),
         (first, third, "near-duplicate of another candidate"),
     ]
-
-
-def test_the_setting_leaves_versions_as_they_were_where_it_is_not_used() -> None:
-    assert "cosine" not in DuplicateSettings().model_dump(mode="json")
-    assert DuplicateSettings(cosine=0.9).model_dump(mode="json")["cosine"] == 0.9

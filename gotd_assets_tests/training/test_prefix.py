@@ -38,14 +38,13 @@ def trained(model, tokenizer, settings, prefix, precision=torch.float32):
     """Loss curve and trained weights."""
     curve, _, _ = train(
         model,
-        Objective(tokenizer, settings.objective),
+        Objective(tokenizer, settings.objective).behind(prefix),
         encode(tokenizer, tiny.texts(20), settings.max_tokens),
         settings,
         precision=precision,
         checkpoint=None,
         identity="",
         on_step=lambda _: None,
-        prefix=prefix,
     )
     losses = torch.tensor([loss for _, loss in curve])
     return losses, {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
