@@ -71,12 +71,15 @@ class TrackingContext:
 def prepare_tracking(context: TrackingContext) -> str:
     """Set up MLflow's database and the experiment, if they are not there yet; return the experiment's id.
 
-    Safe among processes: on SQLite, where concurrent first migrations break one another, one process at a time does it.
+    Safe among processes and against being killed: on SQLite, where concurrent first migrations break one another and an
+    interrupted one cannot be taken up again, one process at a time makes the database under a temporary name.
 
     Raises:
         TrainingError: the tracking server or database cannot be used, or the experiment was deleted.
     """
     with _alone(context.uri), tracking_failures_told(context.uri):
+        if context.uri.startswith(_SQLITE):
+            _make_database(Path(context.uri.removeprefix(_SQLITE)), context.artifact_location)
         client = tracking_client(context.uri)
         found = client.get_experiment_by_name(context.experiment)
         if found is None:
@@ -87,6 +90,20 @@ def prepare_tracking(context: TrackingContext) -> str:
             f"`mlflow experiments restore --experiment-id {found.experiment_id}`, or set tracking.experiment to another name"
         )
     return str(found.experiment_id)
+
+
+def _make_database(database: Path, artifact_location: str | None) -> None:
+    """Make an MLflow database at `database`, all of it or nothing, if there is none."""
+    if database.exists():
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    unfinished = database.with_name(f"{database.name}.unfinished")
+    for left in (unfinished, unfinished.with_name(f"{unfinished.name}-journal")):
+        left.unlink(missing_ok=True)
+    location = artifact_location or (database.parent / "artifacts").as_uri()
+    SqlAlchemyStore(f"{_SQLITE}{unfinished}", location).engine.dispose()
+    unfinished.rename(database)
 
 
 def _created_experiment(client: MlflowClient, context: TrackingContext) -> Experiment:

@@ -1,5 +1,6 @@
 import http.server
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from gotd_assets.cli_study import write_study_page
 from gotd_assets.errors import TrainingError
 from gotd_assets.settings import Project, Settings
 from gotd_assets.training import TrackingContext, prepare_tracking
+from gotd_assets_tests.training import tiny
 
 _PREPARE = """
 import sys
@@ -29,6 +31,34 @@ def test_processes_that_start_together_share_one_experiment(tmp_path):
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert len(answers) == 1
     assert answers != {""}
+
+
+_KILL_AFTER_STATEMENTS = """
+import os, signal, sys
+from pathlib import Path
+import sqlalchemy.event
+from gotd_assets.training import prepare_tracking
+from gotd_assets_tests.training import tiny
+
+left = int(sys.argv[2])
+
+def count(*_):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sqlalchemy.event.listen(sqlalchemy.Engine, "after_cursor_execute", count)
+prepare_tracking(tiny.tracking(Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize("statements", [40, 120, 250])
+def test_a_setting_up_that_was_killed_is_done_anew(tmp_path, statements: int) -> None:
+    killed = subprocess.run([sys.executable, "-c", _KILL_AFTER_STATEMENTS, str(tmp_path), str(statements)])
+    assert killed.returncode == -signal.SIGKILL
+    assert prepare_tracking(tiny.tracking(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", "mlflow.db.lock"}
 
 
 def test_default_is_a_sqlite_file_in_the_home_folder(tmp_path):
