@@ -55,7 +55,7 @@ prepare_tracking(tiny.tracking(Path(sys.argv[1])))
 
 @pytest.mark.parametrize("statements", [40, 120, 250])
 def test_a_setting_up_that_was_killed_is_done_anew(tmp_path, statements: int) -> None:
-    killed = subprocess.run([sys.executable, "-c", _KILL_AFTER_STATEMENTS, str(tmp_path), str(statements)])
+    killed = subprocess.run([sys.executable, "-c", _KILL_AFTER_STATEMENTS, str(tmp_path), str(statements)], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert prepare_tracking(tiny.tracking(tmp_path))
     assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", "mlflow.db.lock"}
