@@ -155,14 +155,17 @@ def ascend(
     tolerance: float,
     max_passes: int,
     report: Callable[[Evaluation, int], None],
+    known: Evaluation | None = None,
 ) -> Ascent:
     """Climb from `g` until the marginal error is at most `tolerance` or `max_passes` were made.
+
+    `known` is the evaluation at `g`, if it was made already; it is not among the passes.
 
     The last evaluation has exact couplings, so that it certifies. If those in the cache are rounded, a pass that is
     expected to be the last computes them anew; where the last was not expected, it is repeated.
     """
     passes = _Passes(oracle, preconditioner, report, max_passes)
-    current = passes.evaluate(g)
+    current = passes.evaluate(g) if known is None else known
     best = Ascent(g, current, 0)
     memory: deque[tuple[Tensor, Tensor]] = deque(maxlen=_MEMORY)
     expected, repeated = current.error, False

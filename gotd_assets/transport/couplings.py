@@ -20,6 +20,7 @@ class CoupledBlock:
     """Rows of the source with their couplings.
 
     Attributes:
+        start: which row of the source is the first.
         rows: (n,) float64, the cost's part of the source alone.
         weights: (n,) float64.
         coupling: (n, M), in units of `step`.
@@ -27,6 +28,7 @@ class CoupledBlock:
         out: (n, M), where the exponent is put; may be `coupling` itself.
     """
 
+    start: int
     rows: Tensor
     weights: Tensor
     coupling: Tensor
@@ -106,6 +108,7 @@ class Couplings:
             place = slice(block.start, block.start + length)
             out = self._buffers[worker][:length]
             coupled = CoupledBlock(
+                start=block.start,
                 rows=self._kernel.source_part(block.points).double(),
                 weights=block.weights.to(self._source.device),
                 coupling=self._kernel.coupling(block.points, out if cache is None or self.rounded else cache[place]),

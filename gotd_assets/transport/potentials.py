@@ -77,6 +77,9 @@ class Potentials:
         reach: of the unbalanced target marginal, or None.
         mean_f: Σ a_i f(x_i) over the source: the constant that calibrates scores.
         certificate: how exact all this is.
+        f: (N,) float32, the source potential at the rows that were solved for, or None. Scores do not need it; a later
+            solve of the same rows learns from it which of them a changed target concerns.
+        column: (M,) float64, the column marginal Pᵀ1 that goes with f, or None.
         self_sketch: points of the source that carry its self-potential, for debiased scores, or None.
         self_g: (K,) float64, the self-potential on `self_sketch`, or None.
     """
@@ -88,6 +91,8 @@ class Potentials:
     reach: float | None
     mean_f: float
     certificate: Certificate
+    f: Tensor | None = None
+    column: Tensor | None = None
     self_sketch: Sketch | None = None
     self_g: Tensor | None = None
 
@@ -120,6 +125,8 @@ class Potentials:
     def save(self, path: Path) -> None:
         """Write potentials, sketch and certificate to a safetensors file at `path`."""
         tensors = {"g": self.g, "points": self.sketch.points, "weights": self.sketch.weights}
+        if self.f is not None and self.column is not None:
+            tensors |= {"f": self.f, "column": self.column}
         if self.self_sketch is not None and self.self_g is not None:
             tensors |= {
                 "self_g": self.self_g,
@@ -160,6 +167,8 @@ class Potentials:
                 reach=facts["reach"],
                 mean_f=facts["mean_f"],
                 certificate=Certificate(**facts["certificate"]),
+                f=tensors.get("f"),
+                column=tensors.get("column"),
                 self_sketch=self_sketch,
                 self_g=tensors.get("self_g"),
             )

@@ -41,6 +41,7 @@ class Evaluation:
         column: (M,) float64, the column marginal Pᵀ1.
         gradient: (M,) float64, ∇H(g).
         error: ‖∇H(g)‖₁, the marginal error.
+        f: (N,) float32, the source potential f(x_i).
         mean_f: Σ a_i f_i.
         excess: (M,) float64, Σ_i P_ij (r_i − f_i), of which the upper bound is made.
         exact: whether couplings were as exact as they are computed, not rounded for the cache.
@@ -50,6 +51,7 @@ class Evaluation:
     column: Tensor
     gradient: Tensor
     error: float
+    f: Tensor
     mean_f: float
     excess: Tensor
     exact: bool
@@ -98,18 +100,20 @@ class SemiDual:
         epsilon = self.epsilon if epsilon is None else epsilon
         bias = self.bias(g, epsilon)
         exact = exact or self.couplings.exact
+        potential = self._source_potential()
 
         def work(worker: int) -> Partial:
             sums, total = self._zeros(2, len(self.b)), self._zeros()
             for block in self.couplings.blocks(worker, exact=exact):
                 exponent = block.exponent(bias, epsilon)
                 f, kernel_sum = _soft_minimum(exponent, block.rows, epsilon)
+                potential[block.start : block.start + len(f)] = f
                 sums += _column_sums(exponent, kernel_sum, f, block)
                 total += torch.dot(block.weights, f)
             return sums, total
 
         sums, total = self._pass(work)
-        return self._evaluation(g, sums, float(total), exact=exact)
+        return self._evaluation(g, sums, float(total), potential, exact=exact)
 
     def _pass(self, work: Callable[[int], Partial]) -> Partial:
         partials = self._workers.sum(work)
@@ -120,6 +124,7 @@ class SemiDual:
         """`evaluate`, and ε times the negative Hessian: diag(Pᵀ1) − Pᵀ diag(1/a) P, (M, M) float64."""
         bias = self.bias(g, self.epsilon)
         size = len(self.b)
+        potential = self._source_potential()
 
         def work(worker: int) -> Partial:
             sums, total = self._zeros(2, size), self._zeros()
@@ -127,6 +132,7 @@ class SemiDual:
             for block in self.couplings.blocks(worker):
                 exponent = block.exponent(bias, self.epsilon)
                 f, kernel_sum = _soft_minimum(exponent, block.rows, self.epsilon)
+                potential[block.start : block.start + len(f)] = f
                 sums += _column_sums(exponent, kernel_sum, f, block)
                 total += torch.dot(block.weights, f)
                 exponent.mul_((block.weights.sqrt() / kernel_sum).to(exponent.dtype)[:, None])
@@ -137,7 +143,8 @@ class SemiDual:
         sums, total, product = self._pass(work)
         curvature = product.double().neg_()
         curvature.diagonal().add_(sums[0])
-        return self._evaluation(g, sums, float(total), exact=exact), self._with_divergence(g, curvature)
+        evaluation = self._evaluation(g, sums, float(total), potential, exact=exact)
+        return evaluation, self._with_divergence(g, curvature)
 
     def sharp_curvature(self, g: Tensor, *, exact: bool = False) -> tuple[Evaluation, Tensor, float]:
         """`curvature` (working precision) from each row's largest entries, and the share of the mass that those carry.
@@ -152,6 +159,7 @@ class SemiDual:
         exact = exact or self.couplings.exact
         size = len(self.b)
         every = max(1, self.source.n_rows // (_CURVATURE_ROWS_PER_TARGET * size))
+        potential = self._source_potential()
 
         def work(worker: int) -> Partial:
             columns, total = self._zeros(2, size), self._zeros()
@@ -160,6 +168,7 @@ class SemiDual:
             for number, block in enumerate(self.couplings.blocks(worker, exact=exact)):
                 exponent = block.exponent(bias, self.epsilon)
                 f, kernel_sum = _soft_minimum(exponent, block.rows, self.epsilon)
+                potential[block.start : block.start + len(f)] = f
                 columns += _column_sums(exponent, kernel_sum, f, block)
                 total += torch.dot(block.weights, f)
                 if number % every:
@@ -187,7 +196,7 @@ class SemiDual:
         curvature.addr_(spread, marginal, alpha=-1.0).addr_(marginal, spread, alpha=-1.0)
         curvature.diagonal().add_(kept_column + rest * column)
         curvature /= mass
-        evaluation = self._evaluation(g, columns, float(total), exact=exact)
+        evaluation = self._evaluation(g, columns, float(total), potential, exact=exact)
         return evaluation, self._with_divergence(g, curvature), 1.0 - rest / mass
 
     def _with_divergence(self, g: Tensor, curvature: Tensor) -> Tensor:
@@ -195,6 +204,9 @@ class SemiDual:
         if self.rho is not None:
             curvature.diagonal().add_(self.epsilon / self.rho * self.marginal * torch.exp(-g / self.rho))
         return curvature
+
+    def _source_potential(self) -> Tensor:
+        return torch.empty(self.source.n_rows, dtype=torch.float32, device=self.source.device)
 
     def _zeros(self, *shape: int) -> Tensor:
         return torch.zeros(shape, dtype=torch.float64, device=self.source.device)
@@ -250,7 +262,7 @@ class SemiDual:
         divergence = (column[used] * (column[used] / self.b[used]).log()).sum() - column.sum() + self.b.sum()
         return mean_f + float((column * g).sum()) + rho * float(divergence)
 
-    def _evaluation(self, g: Tensor, sums: Tensor, mean_f: float, *, exact: bool) -> Evaluation:
+    def _evaluation(self, g: Tensor, sums: Tensor, mean_f: float, f: Tensor, *, exact: bool) -> Evaluation:
         """From what `_column_sums` gives over all rows."""
         column, excess = sums
         if self.rho is None:
@@ -259,7 +271,7 @@ class SemiDual:
             wanted = self.marginal * torch.exp(-g / self.rho)
             gain = -self.rho * float((self.marginal * torch.expm1(-g / self.rho)).sum())
         gradient = wanted - column
-        return Evaluation(mean_f + gain, column, gradient, float(gradient.abs().sum()), mean_f, excess, exact)
+        return Evaluation(mean_f + gain, column, gradient, float(gradient.abs().sum()), f, mean_f, excess, exact)
 
 
 def _column_sums(exponential: Tensor, kernel_sum: Tensor, f: Tensor, block: CoupledBlock) -> Tensor:

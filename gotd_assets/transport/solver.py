@@ -14,17 +14,17 @@ from torch import Tensor
 from gotd_assets.errors import TransportError
 from gotd_assets.transport.ascent import Preconditioner, anneal, ascend
 from gotd_assets.transport.kernel import CostName, Kernel
-from gotd_assets.transport.potentials import Certificate, Potentials, soft_c_transform
-from gotd_assets.transport.semidual import Evaluation, SemiDual
+from gotd_assets.transport.potentials import Certificate, Potentials
+from gotd_assets.transport.problem import Problem
+from gotd_assets.transport.semidual import Evaluation
 from gotd_assets.transport.sketch import Sketch
 from gotd_assets.transport.source import PreparedSource, Shards, draw_rows, prepare, resolve_device
+from gotd_assets.transport.warm_start import Start, carried_over
 from gotd_assets.transport.workers import Workers
 
 _SUBSAMPLE_BYTES = 256 * 2**20
 _SUBSAMPLE_PER_TARGET = 20
 _SHARP_SUBSAMPLE_TOLERANCE = 2e-2
-_BLOCK_BYTES = 4 * 2**20
-_CUDA_BLOCK_SHARE = 1 / 16
 _Show: TypeAlias = Callable[[str], Callable[[Evaluation, int], None]]
 
 
@@ -107,7 +107,7 @@ def solve(
         dtype=precision,
     )
     kernel = Kernel(cost, (points - prepared.centre.to(where)).to(precision))
-    sample = _subsample(prepared, len(weights), seed)
+    sample, rows = _subsample(prepared, len(weights), seed)
     mean_cost, median_cost = _typical_costs(sample, kernel)
     epsilon *= {"absolute": 1.0, "mean": mean_cost, "median": median_cost}[epsilon_scale]
 
@@ -120,18 +120,16 @@ def solve(
         return report
 
     with Workers(where) as workers:
-        problem = _Problem(
-            prepared, sample, kernel, weights, epsilon, rho=_rho(reach, cost), mean_cost=mean_cost, workers=workers
-        )
+        problem = Problem(prepared, sample, rows, kernel, weights, epsilon, _rho(reach, cost), mean_cost, workers)
         if solver == "geomloss":
             from gotd_assets.transport.reference import geomloss_potential
 
             g = geomloss_potential(prepared, kernel, weights, epsilon, reach)
             full = problem.oracle(prepared, 0)
             final = full.evaluate(g)
-            solution = _Solution(g, final, full.upper_bound(g, final), 1, 0, cached=False)
+            solution = _Solution(g, final, full.upper_bound(g, final), 1, 0, cached=False, subsample_rows=0)
         else:
-            start = None if initial is None else _carried_over(initial, sketch, problem)
+            start = Start.cold(problem) if initial is None else carried_over(initial, sketch, problem)
             solution = _climb(
                 problem, start, tolerance=tolerance, max_passes=max_passes, memory=memory_budget_bytes, show=show
             )
@@ -151,7 +149,7 @@ def solve(
             converged=solution.final.error <= tolerance,
             passes=solution.passes,
             subsample_passes=solution.subsample_passes,
-            subsample_rows=0 if sample is prepared else sample.n_rows,
+            subsample_rows=solution.subsample_rows,
             seconds=time.perf_counter() - started,
             epsilon=epsilon,
             n_source=prepared.n_rows,
@@ -161,6 +159,8 @@ def solve(
             dtype=dtype,
             device=str(where),
         ),
+        f=solution.final.f.cpu(),
+        column=solution.final.column,
     )
     if not debias:
         return potentials
@@ -191,35 +191,6 @@ def solve_many(source: Shards, sketches: Sequence[Sketch], **arguments: Any) -> 
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Problem:
-    """What is the same in every pass."""
-
-    source: PreparedSource
-    sample: PreparedSource
-    kernel: Kernel
-    weights: Tensor
-    epsilon: float
-    rho: float | None
-    mean_cost: float
-    workers: Workers
-
-    def oracle(self, measure: PreparedSource, cache_bytes: int, marginal: Tensor | None = None) -> SemiDual:
-        """The semi-dual of `measure`; the column marginal to reach is `marginal` if not the target's weights."""
-        rows = _block_rows(len(self.weights), measure.dtype, measure.device)
-        return SemiDual(
-            measure,
-            self.kernel,
-            self.weights,
-            self.epsilon,
-            self.workers,
-            rho=self.rho,
-            block_rows=rows,
-            cache_bytes=cache_bytes,
-            marginal=marginal,
-        )
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class _Solution:
     g: Tensor
     final: Evaluation
@@ -227,26 +198,26 @@ class _Solution:
     passes: int
     subsample_passes: int
     cached: bool
+    subsample_rows: int
 
 
-def _climb(
-    problem: _Problem, start: _Start | None, *, tolerance: float, max_passes: int, memory: int, show: _Show
-) -> _Solution:
+def _climb(problem: Problem, start: Start, *, tolerance: float, max_passes: int, memory: int, show: _Show) -> _Solution:
     """Solve on a subsample, then on the whole source, whose last pass certifies."""
     full = problem.oracle(problem.source, memory)
-    whole = problem.sample is problem.source
-    if start is None:
-        start = _Start(torch.zeros_like(problem.weights), problem.mean_cost / 2, problem.weights, 0, corrected=False)
-    small = full if whole else problem.oracle(problem.sample, _SUBSAMPLE_BYTES * 2, start.marginal)
+    whole = start.sample is problem.source
+    small = full if whole else problem.oracle(start.sample, _SUBSAMPLE_BYTES * 2, start.marginal)
     preconditioner = Preconditioner(small)
     g, small_passes = start.g, start.passes
-    if not start.corrected:
+    if start.epsilon is not None:
         g, annealing_passes = anneal(small, g, start.epsilon, show("annealing"))
         small_passes += annealing_passes
     if not whole:
-        preconditioner.refresh(g)
-        # The subsample's own noise is larger still where few rows make up a target's mass; a corrected one has less.
-        coarsest = _SHARP_SUBSAMPLE_TOLERANCE if preconditioner.sharp and not start.corrected else 1e-3
+        first = preconditioner.evaluate(small, g)
+        small_passes += 1
+        if not preconditioner.sharp:
+            preconditioner.refresh(g)
+        # The subsample's own noise is larger still where few rows make up a target's mass; a warm start's has less.
+        coarsest = _SHARP_SUBSAMPLE_TOLERANCE if preconditioner.sharp and start.epsilon is not None else 1e-3
         ascent = ascend(
             small,
             g,
@@ -254,6 +225,7 @@ def _climb(
             tolerance=max(tolerance if coarsest > 1e-3 else tolerance / 2, coarsest),
             max_passes=max_passes,
             report=show("subsample"),
+            known=first,
         )
         g, small_passes = ascent.g, small_passes + ascent.passes
     ascent = ascend(full, g, preconditioner, tolerance=tolerance, max_passes=max_passes, report=show("full pass"))
@@ -264,64 +236,8 @@ def _climb(
         ascent.passes,
         small_passes + preconditioner.passes,
         full.couplings.cached,
+        0 if whole else start.sample.n_rows,
     )
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Start:
-    """Where a warm start begins.
-
-    Attributes:
-        g: (M,) float64.
-        epsilon: where annealing begins.
-        marginal: (M,) float64, the column marginal that the subsample should reach: the target's weights times what the
-            solved earlier problem has on the subsample instead of its own. The subsample then errs in what changed only.
-        passes: over the subsample, to find this.
-        corrected: whether `marginal` makes up for the subsample's noise, and so g is near its optimum.
-    """
-
-    g: Tensor
-    epsilon: float
-    marginal: Tensor
-    passes: int
-    corrected: bool
-
-
-def _carried_over(initial: Potentials, sketch: Sketch, problem: _Problem) -> _Start:
-    """The start that potentials of an earlier target give.
-
-    Points that stayed keep their potential; at new ones it is the soft c-transform of the earlier source potential, taken
-    over the subsample.
-    """
-    cost, old = problem.kernel.cost, initial.sketch
-    if initial.cost != cost or old.points.shape[1] != sketch.points.shape[1]:
-        raise TransportError("the initial potentials were solved with another cost or dimension: start without them")
-    distance, nearest = torch.cdist(sketch.points.double(), old.points.double()).min(dim=1)
-    stayed = distance <= 1e-6 * old.points.norm(dim=1).max()
-    g, marginal, passes = initial.g[nearest].clone(), problem.weights.clone(), 0
-    device = problem.source.device
-    if not bool(stayed.all()):
-        rows = problem.sample.take(torch.arange(problem.sample.n_rows)).double() + problem.source.centre.to(device)
-        points = rows.float().cpu()
-        f = dataclasses.replace(initial, self_sketch=None, self_g=None).soft_c_transform(points)
-        g[~stayed] = soft_c_transform(
-            sketch.points[~stayed], f, Sketch(points, problem.sample.weights, "random", None), cost, problem.epsilon
-        )
-        passes += 1
-    same_epsilon = abs(initial.epsilon / problem.epsilon - 1) < 1e-6
-    corrected = problem.sample is not problem.source and same_epsilon and bool(stayed.any())
-    if corrected:
-        centred = old.points.to(device, torch.float64) - problem.source.centre.to(device)
-        before = dataclasses.replace(
-            problem, kernel=Kernel(cost, centred.to(problem.source.dtype)), weights=old.weights
-        ).oracle(problem.sample, 0)
-        evaluation = before.evaluate(initial.g)
-        wanted = evaluation.column + evaluation.gradient
-        ratio = torch.where(wanted > 0, evaluation.column / wanted.clamp_min(1e-300), 1.0).clamp(0.1, 10.0)
-        marginal[stayed] *= ratio[nearest[stayed]]
-        marginal /= marginal.sum()
-        passes += 1
-    return _Start(g, problem.epsilon, marginal, passes, corrected)
 
 
 def _rho(reach: float | None, cost: CostName) -> float | None:
@@ -335,29 +251,17 @@ def _check(epsilon: float, tolerance: float, max_passes: int, reach: float | Non
             raise TransportError(f"{name} is {value}; it must be positive and finite")
 
 
-def _block_rows(targets: int, dtype: torch.dtype, device: torch.device) -> int:
-    size = 8 if dtype == torch.float64 else 4
-    budget = _BLOCK_BYTES
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        budget = int(free * _CUDA_BLOCK_SHARE)
-    return max(64, budget // (targets * size))
-
-
-def _subsample(source: PreparedSource, targets: int, seed: int) -> PreparedSource:
-    """Random rows of the source, in memory; the source itself if it is small enough."""
+def _subsample(source: PreparedSource, targets: int, seed: int) -> tuple[PreparedSource, Tensor]:
+    """Random rows of the source, in memory, and which; the source itself if it is small enough."""
     size = max(2_000, min(_SUBSAMPLE_PER_TARGET * targets, _SUBSAMPLE_BYTES // (4 * targets)))
     if source.n_rows <= 2 * size:
-        return source
+        return source, torch.arange(source.n_rows)
     generator = torch.Generator().manual_seed(seed)
     if bool((source.weights == source.weights[0]).all()):
         indices = torch.randperm(source.n_rows, generator=generator)[:size].sort().values
     else:
         indices = draw_rows(source.weights, size, generator)
-    weights = torch.full((size,), 1.0 / size, dtype=torch.float64)
-    rows = source.take(indices)
-    origin = torch.zeros_like(source.centre)
-    return PreparedSource([rows], [size], weights, source.max_norm, origin, source.device, source.dtype)
+    return source.part(indices), indices
 
 
 def _typical_costs(sample: PreparedSource, kernel: Kernel) -> tuple[float, float]:

@@ -72,6 +72,19 @@ class PreparedSource:
                     yield Block(start + begin, points, self.weights[start + begin : start + end])
             start += length
 
+    def part(self, indices: Tensor, weights: Tensor | None = None) -> PreparedSource:
+        """Rows at ascending `indices` (n,) as a source in memory, with `weights` (n,) float64, uniform by default."""
+        uniform = torch.full((len(indices),), 1 / len(indices), dtype=torch.float64)
+        return PreparedSource(
+            [self.take(indices)],
+            [len(indices)],
+            uniform if weights is None else weights,
+            self.max_norm,
+            torch.zeros_like(self.centre),
+            self.device,
+            self.dtype,
+        )
+
     def take(self, indices: Tensor) -> Tensor:
         """Rows at ascending `indices` (n,), as one (n, D) tensor."""
         centre = self.centre.to(self.device, self.dtype)

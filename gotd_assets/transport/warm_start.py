@@ -1,0 +1,216 @@
+"""Where a solve begins that has the potentials of an earlier, similar target."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from gotd_assets.errors import TransportError
+from gotd_assets.transport.kernel import Kernel
+from gotd_assets.transport.potentials import Potentials
+from gotd_assets.transport.problem import Problem
+from gotd_assets.transport.sketch import Sketch
+from gotd_assets.transport.source import PreparedSource, draw_rows
+from gotd_assets.transport.workers import Partial
+
+_SAME_POINT = 1e-6  # of the largest norm
+_SAME_POTENTIAL = 1e-2  # of ε
+_CHECKED_ROWS = 500
+_BLOCK_ELEMENTS = 1_000_000
+_MOST_CONCERNED = 2.0  # of the even sample's rows
+_DRAWN_PER_SHARE = 4.0
+_LEAST_OUTSIDE = 1e-3
+_HIGHEST_EXPONENT = 300.0
+_MOST_STEPS = 200
+_CLOSE_ENOUGH = 0.02
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Start:
+    """Where the ascent on a subsample begins.
+
+    Attributes:
+        sample: the subsample, or the source itself.
+        marginal: (M,) float64, the column marginal to reach on it.
+        g: (M,) float64.
+        epsilon: where annealing begins, or None if g is near its optimum.
+        passes: over the subsample or as much work, to find this.
+    """
+
+    sample: PreparedSource
+    marginal: Tensor
+    g: Tensor
+    epsilon: float | None
+    passes: int
+
+    @classmethod
+    def cold(cls, problem: Problem) -> Start:
+        """Of a solve that knows nothing."""
+        return cls(problem.sample, problem.weights, torch.zeros_like(problem.weights), problem.mean_cost / 2, 0)
+
+
+def carried_over(initial: Potentials, sketch: Sketch, problem: Problem) -> Start:
+    """The start that the potentials of an earlier target give.
+
+    Points that stayed keep their potential; new ones get the one at which they draw their weight from the subsample's
+    rows against what those had. The marginal to reach on the subsample is the target's plus what the subsample had too
+    much of under the earlier potentials (a control variate), so that it errs in what changed only.
+
+    If `initial` brings the source potential of the very same rows, those that changed target points drew or draw are
+    known, and all of them, or as many as affordable, are in the subsample: what changes is then hardly sampled at all.
+
+    Raises:
+        TransportError: the earlier potentials have another cost or dimension.
+    """
+    cost, old = problem.kernel.cost, initial.sketch
+    if initial.cost != cost or old.points.shape[1] != sketch.points.shape[1]:
+        raise TransportError("the initial potentials were solved with another cost or dimension: start without them")
+    distance, nearest = torch.cdist(sketch.points.double(), old.points.double()).min(dim=1)
+    stayed = distance <= _SAME_POINT * old.points.norm(dim=1).max()
+    earlier = _earlier_problem(initial, problem)
+    g, passes, before = initial.g[nearest].clone(), 0, None
+    f, column = initial.f, initial.column
+    if f is not None and column is not None and _holds(f, earlier, initial.g):
+        on_sample = f[problem.rows]
+    else:
+        before = earlier.oracle(problem.sample, 0).evaluate(initial.g)
+        f, on_sample, column, passes = None, before.f, before.column + before.gradient, 1
+    changed = _Changed.between(initial, earlier, problem, nearest, stayed)
+    if changed is not None:
+        changed = changed.settled(problem.sample, on_sample)
+        g[~stayed] = changed.g[changed.gone :]
+        passes += 1
+    same_epsilon = abs(initial.epsilon / problem.epsilon - 1) < 1e-6
+    if problem.sample is problem.source or not same_epsilon or not bool(stayed.any()):
+        return Start(problem.sample, problem.weights, g, problem.epsilon, passes)
+    sample = problem.sample
+    if changed is not None and f is not None:
+        sample = _drawn(problem, changed.shares(problem, f))
+        passes += 1
+    if before is None:
+        before = earlier.oracle(sample, 0).evaluate(initial.g)
+        passes += 1
+    marginal = problem.weights.clone()
+    marginal[stayed] += (before.column - column)[nearest[stayed]]
+    marginal = marginal.clamp_min(0.1 * problem.weights)
+    return Start(sample, marginal * (sample.weights.sum() / marginal.sum()), g, None, passes)
+
+
+def _earlier_problem(initial: Potentials, problem: Problem) -> Problem:
+    """What `initial` solved, in the coordinates of `problem`."""
+    centre = problem.source.centre.to(problem.source.device)
+    centred = (initial.sketch.points.to(centre) - centre).to(problem.source.dtype)
+    kernel = Kernel(initial.cost, centred)
+    return dataclasses.replace(problem, kernel=kernel, weights=initial.sketch.weights, epsilon=initial.epsilon)
+
+
+def _holds(f: Tensor, earlier: Problem, g: Tensor) -> bool:
+    """Whether `f` (N,) is what `g` makes of the source's rows; looked up at a few of them."""
+    source = earlier.source
+    if len(f) != source.n_rows:
+        return False
+    rows = earlier.rows[:: max(1, len(earlier.rows) // _CHECKED_ROWS)]
+    few = source.part(rows)
+    found = earlier.oracle(few, 0).evaluate(g).f
+    return bool((found.cpu() - f[rows]).abs().max() <= _SAME_POTENTIAL * earlier.epsilon)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Changed:
+    """Target points that went and points that came.
+
+    Attributes:
+        kernel: cost against them, (K, D).
+        g: (K,) float64, their potentials.
+        log_b: (K,) float64, of their weights.
+        gone: how many of them went; they are the first.
+        epsilon: absolute.
+    """
+
+    kernel: Kernel
+    g: Tensor
+    log_b: Tensor
+    gone: int
+    epsilon: float
+
+    @classmethod
+    def between(
+        cls, initial: Potentials, earlier: Problem, now: Problem, nearest: Tensor, stayed: Tensor
+    ) -> _Changed | None:
+        """None if nothing changed. Points that came have no potential yet."""
+        gone = torch.ones(len(earlier.weights), dtype=torch.bool).index_fill_(0, nearest[stayed], value=False)
+        came = ~stayed
+        if not bool(gone.any()) and not bool(came.any()):
+            return None
+        device = now.source.device
+        targets = torch.cat([earlier.kernel.targets[gone.to(device)], now.kernel.targets[came.to(device)]])
+        g = torch.cat([initial.g[gone], torch.zeros(int(came.sum()), dtype=torch.float64)])
+        log_b = torch.cat([earlier.weights[gone], now.weights[came]]).log()
+        return cls(Kernel(now.kernel.cost, targets), g, log_b, int(gone.sum()), now.epsilon)
+
+    def settled(self, sample: PreparedSource, f: Tensor) -> _Changed:
+        """With the potentials at which each point that came draws its weight, if those of all other points stand still.
+
+        `f` (n,) is the earlier source potential of the sample's rows. Sinkhorn's algorithm on the new columns alone,
+        against what a row is offered elsewhere: a column that starts from nothing has neither gradient nor curvature.
+        """
+        if self.gone == len(self.g):
+            return self
+        blocks = [
+            (self._exponent(block.points, f[block.start : block.start + len(block.points)]), block.weights)
+            for block in sample.blocks(max(64, _BLOCK_ELEMENTS // len(self.g)))
+        ]
+        exponent = torch.cat([exponent for exponent, _ in blocks])
+        weights = torch.cat([weights for _, weights in blocks]).to(exponent)
+        outside = 1 - exponent[:, : self.gone].exp().sum(dim=1)
+        came = exponent[:, self.gone :]
+        raised = -came.amax(dim=0)
+        mass = came.add_(raised).exp_()
+        factor, wanted = torch.ones_like(raised), self.log_b[self.gone :].exp().to(raised)
+        outside = outside.clamp_min_(_LEAST_OUTSIDE)
+        for _ in range(_MOST_STEPS):
+            column = factor * (mass.T @ (weights / (outside + mass @ factor)))
+            if float((column - wanted).abs().sum()) <= _CLOSE_ENOUGH * float(wanted.sum()):
+                break
+            factor *= wanted / column.clamp_min(1e-300)
+        g = self.g.clone()
+        g[self.gone :] += self.epsilon * (raised + factor.log()).to(g)
+        return dataclasses.replace(self, g=g)
+
+    def shares(self, problem: Problem, f: Tensor) -> Tensor:
+        """(N,) float64: how much of each row's mass goes elsewhere; `f` (N,) is the earlier source potential."""
+        source = problem.source
+        share = torch.empty(source.n_rows, dtype=torch.float64)
+        rows = max(64, _BLOCK_ELEMENTS // len(self.g))
+
+        def work(worker: int) -> Partial:
+            for block in source.blocks(rows, worker, problem.workers.count):
+                place = slice(block.start, block.start + len(block.points))
+                mass = self._exponent(block.points, f[place]).exp_()
+                gone, came = mass[:, : self.gone].sum(dim=1), mass[:, self.gone :].sum(dim=1)
+                outside = (1 - gone).clamp_min_(_LEAST_OUTSIDE)
+                share[place] = (gone + came / (outside + came)).cpu()
+            return ()
+
+        problem.workers.sum(work)
+        return share
+
+    def _exponent(self, points: Tensor, f: Tensor) -> Tensor:
+        """(n, K): log of each point's mass in the rows `points` (n, D), where the mass of an earlier row is 1."""
+        bias = (self.g - self.kernel.target_part().cpu()) / self.epsilon + self.log_b
+        own = (f.to(points.device).double() - self.kernel.source_part(points).double()) / self.epsilon
+        exponent = self.kernel.coupling(points).double().mul_(1 / self.epsilon)
+        return exponent.add_(bias.to(points.device)).add_(own[:, None]).clamp_max_(_HIGHEST_EXPONENT)
+
+
+def _drawn(problem: Problem, share: Tensor) -> PreparedSource:
+    """A subsample of all rows of much `share` (N,), and of the others as many as in the even one."""
+    source, size = problem.source, problem.sample.n_rows
+    concerned = source.weights * share
+    most = _MOST_CONCERNED * size / max(float(concerned.sum()), 1e-300)
+    chance = (size * source.weights + min(_DRAWN_PER_SHARE * source.n_rows, most) * concerned).clamp_max_(1.0)
+    generator = torch.Generator().manual_seed(size)
+    rows = draw_rows(chance, round(float(chance.sum())), generator)
+    return source.part(rows, source.weights[rows] / chance[rows])
