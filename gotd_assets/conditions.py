@@ -22,6 +22,7 @@ UNVERSIONED_SETTINGS = (
     "encoder.batch_tokens",
     "transport.device",
     "transport.memory_budget_gb",
+    "transport.products",
     "training.device",
     "training.checkpoint_steps",
 )

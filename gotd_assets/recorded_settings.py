@@ -84,6 +84,7 @@ def recorded_settings(record: Sequence[Recorded], today: Settings, root: Path, h
                     "memory_budget_gb": solve.conditions.get(
                         "transport.memory_budget_gb", today.transport.memory_budget_gb
                     ),
+                    "products": solve.conditions.get("transport.products", "float32"),
                 },
             ),
             "selection": _known(

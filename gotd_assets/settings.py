@@ -276,6 +276,11 @@ class TransportSettings(_Section):
     )
     debias: bool = Field(False, description="Score by the gradient of the Sinkhorn divergence instead of entropic OT.")
     memory_budget_gb: float = Field(2.0, gt=0, description="Memory for cached costs; beyond it they are recomputed.")
+    products: Literal["float32", "reduced"] = Field(
+        "float32",
+        description="Matrix products of all passes but the certifying last: 'reduced' is TF32 on CUDA and bfloat16 on "
+        "processors that have it; the certificate states the error. Worth it where costs are not cached.",
+    )
     sketch: SketchSettings = Field(default=SketchSettings(), description="How a target is sketched.")
     device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1'.")
 

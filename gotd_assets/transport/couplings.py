@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
 
 from gotd_assets.transport.kernel import Kernel
+from gotd_assets.transport.products import Products, product_precision
 from gotd_assets.transport.source import PreparedSource
 
 # A cached coupling is off by at most half a step: more than ε/50 would show in the marginals.
@@ -44,7 +46,8 @@ class Couplings:
     """The couplings of `source` under `kernel`, for passes by `workers` threads.
 
     They are kept in the working precision if that fits `cache_bytes`, else as 16-bit multiples of a step if that is fine
-    enough for `epsilon` and fits, else computed anew on every pass.
+    enough for `epsilon` and fits, else computed anew on every pass. With 'reduced' `products` they are less exact unless
+    a pass asks for exact ones.
     """
 
     def __init__(
@@ -56,7 +59,9 @@ class Couplings:
         block_rows: int,
         workers: int,
         cache_bytes: int,
+        products: Products,
     ) -> None:
+        self.products = products
         self._source = source
         self._kernel = kernel
         self._block_rows = block_rows
@@ -85,8 +90,12 @@ class Couplings:
 
     @property
     def exact(self) -> bool:
-        """Whether the next pass has couplings as they are computed: always, but for passes over a rounded cache."""
-        return not (self.rounded and self._filled)
+        """Whether the next pass has exact couplings: always, but for reduced products and passes over a rounded cache."""
+        return self.products == "float32" and not (self.rounded and self._filled)
+
+    def precision(self, *, exact: bool) -> AbstractContextManager[None]:
+        """In which a pass is to be made."""
+        return product_precision("float32" if exact else self.products, self._source.device)
 
     def passed(self) -> None:
         """To be called after a pass of all workers."""
@@ -95,7 +104,7 @@ class Couplings:
             self._multiples = []
 
     def blocks(self, worker: int, *, exact: bool = False) -> Iterator[CoupledBlock]:
-        """The blocks of one worker; `exact` computes couplings anew if those kept are rounded.
+        """The blocks of one worker; `exact` computes couplings anew if those kept are not.
 
         The pass that fills the cache has them exact too.
         """

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gotd_assets.errors import TransportError
 from gotd_assets.transport.kernel import CostName, Kernel
+from gotd_assets.transport.products import Products
 from gotd_assets.transport.sketch import Sketch, read_tensors, write_tensors
 from gotd_assets.transport.source import as_tensor, resolve_device
 
@@ -26,7 +27,7 @@ class Certificate:
         dual_value: H(g), a lower bound on the entropic transport cost.
         primal_upper_bound: cost of a feasible plan, an upper bound on it.
         gap: primal_upper_bound − dual_value; the optimum lies in between.
-        marginal_error: ‖Pᵀ1 − b‖₁ of the returned g, from couplings that were not rounded for the cache.
+        marginal_error: ‖Pᵀ1 − b‖₁ of the returned g, from couplings that were neither reduced nor rounded.
         tolerance: the marginal error asked for.
         converged: marginal_error ≤ tolerance.
         passes: passes over the whole source; the last one certifies.
@@ -40,6 +41,8 @@ class Certificate:
         cached: whether couplings were cached between passes.
         dtype: arithmetic of the passes.
         device: where they ran.
+        products: 'float32' or 'reduced' (see `solve`), of all passes but the certifying one.
+        product_error: the largest error of a reduced coupling found on the subsample, in units of ε; else 0.
     """
 
     dual_value: float
@@ -59,6 +62,8 @@ class Certificate:
     cached: bool
     dtype: str
     device: str
+    products: Products = "float32"
+    product_error: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers and words."""

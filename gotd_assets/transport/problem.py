@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gotd_assets.transport.kernel import Kernel
+from gotd_assets.transport.products import Products
 from gotd_assets.transport.semidual import SemiDual
 from gotd_assets.transport.source import PreparedSource
 from gotd_assets.transport.workers import Workers
@@ -42,7 +43,13 @@ class Problem:
     mean_cost: float
     workers: Workers
 
-    def oracle(self, measure: PreparedSource, cache_bytes: int, marginal: Tensor | None = None) -> SemiDual:
+    def oracle(
+        self,
+        measure: PreparedSource,
+        cache_bytes: int,
+        marginal: Tensor | None = None,
+        products: Products = "float32",
+    ) -> SemiDual:
         """The semi-dual of `measure`; the column marginal to reach is `marginal` if not the target's weights."""
         rows = _block_rows(len(self.weights), measure.dtype, measure.device)
         return SemiDual(
@@ -55,6 +62,7 @@ class Problem:
             block_rows=rows,
             cache_bytes=cache_bytes,
             marginal=marginal,
+            products=products,
         )
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from gotd_assets.transport.couplings import CoupledBlock, Couplings
 from gotd_assets.transport.kernel import Kernel
+from gotd_assets.transport.products import Products
 from gotd_assets.transport.source import PreparedSource
 from gotd_assets.transport.workers import Partial, Workers
 
@@ -44,7 +45,7 @@ class Evaluation:
         f: (N,) float32, the source potential f(x_i).
         mean_f: Σ a_i f_i.
         excess: (M,) float64, Σ_i P_ij (r_i − f_i), of which the upper bound is made.
-        exact: whether couplings were as exact as they are computed, not rounded for the cache.
+        exact: whether couplings came of float32 (or float64) products and were not rounded for the cache.
     """
 
     value: float
@@ -72,6 +73,7 @@ class SemiDual:
         block_rows: int,
         cache_bytes: int,
         marginal: Tensor | None = None,
+        products: Products = "float32",
     ) -> None:
         """`marginal` (M,) float64 is the column marginal to reach, if not `target_weights`."""
         self.source = source
@@ -80,7 +82,13 @@ class SemiDual:
         self.epsilon = epsilon
         self.rho = rho
         self.couplings = Couplings(
-            source, kernel, epsilon, block_rows=block_rows, workers=workers.count, cache_bytes=cache_bytes
+            source,
+            kernel,
+            epsilon,
+            block_rows=block_rows,
+            workers=workers.count,
+            cache_bytes=cache_bytes,
+            products=products,
         )
         self._workers = workers
         self._kernel = kernel
@@ -95,7 +103,7 @@ class SemiDual:
     def evaluate(self, g: Tensor, epsilon: float | None = None, *, exact: bool = False) -> Evaluation:
         """One pass: H(g), the column marginal, the gradient and what bounds the optimum from above.
 
-        `epsilon` overrides ε for annealing; `exact` couplings are computed anew if those in the cache are rounded.
+        `epsilon` overrides ε for annealing; `exact` couplings are computed anew if those in the cache are not.
         """
         epsilon = self.epsilon if epsilon is None else epsilon
         bias = self.bias(g, epsilon)
@@ -112,11 +120,12 @@ class SemiDual:
                 total += torch.dot(block.weights, f)
             return sums, total
 
-        sums, total = self._pass(work)
+        sums, total = self._pass(work, exact=exact)
         return self._evaluation(g, sums, float(total), potential, exact=exact)
 
-    def _pass(self, work: Callable[[int], Partial]) -> Partial:
-        partials = self._workers.sum(work)
+    def _pass(self, work: Callable[[int], Partial], *, exact: bool) -> Partial:
+        with self.couplings.precision(exact=exact):
+            partials = self._workers.sum(work)
         self.couplings.passed()
         return tuple(partial.cpu() for partial in partials)
 
@@ -140,7 +149,7 @@ class SemiDual:
             return sums, total, product
 
         exact = self.couplings.exact
-        sums, total, product = self._pass(work)
+        sums, total, product = self._pass(work, exact=exact)
         curvature = product.double().neg_()
         curvature.diagonal().add_(sums[0])
         evaluation = self._evaluation(g, sums, float(total), potential, exact=exact)
@@ -187,7 +196,7 @@ class SemiDual:
                 )
             return columns, total, product, kept_column, rest_column, sums
 
-        columns, total, product, kept_column, rest_column, sums = self._pass(work)
+        columns, total, product, kept_column, rest_column, sums = self._pass(work, exact=exact)
         column = columns[0]
         mass, rest, rest_squared = (float(value) for value in sums)
         curvature = product.view(size, size).neg_()

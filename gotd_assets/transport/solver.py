@@ -16,6 +16,7 @@ from gotd_assets.transport.ascent import Preconditioner, anneal, ascend
 from gotd_assets.transport.kernel import CostName, Kernel
 from gotd_assets.transport.potentials import Certificate, Potentials
 from gotd_assets.transport.problem import Problem
+from gotd_assets.transport.products import Products, product_precision
 from gotd_assets.transport.semidual import Evaluation
 from gotd_assets.transport.sketch import Sketch
 from gotd_assets.transport.source import PreparedSource, Shards, draw_rows, prepare, resolve_device
@@ -58,6 +59,7 @@ def solve(
     memory_budget_bytes: int = 2 * 2**30,
     device: str = "auto",
     dtype: Literal["float32", "float64"] = "float32",
+    products: Products = "float32",
     initial: Potentials | None = None,
     reach: float | None = None,
     debias: bool = False,
@@ -81,6 +83,9 @@ def solve(
             beyond it they are recomputed.
         device: 'auto', 'cpu', 'cuda', ….
         dtype: arithmetic of the passes; sums are float64 always.
+        products: of the couplings' matrix products with dtype float32: 'float32', or 'reduced' for TF32 on CUDA and
+            bfloat16 on processors that have it. Only the passes before the last go by them: the certificate is of
+            float32 products, and says how large the error of the others is. Worth it where couplings are not cached.
         initial: potentials of an earlier solve for a similar target, to start from: points that stayed keep their
             g, new ones get theirs by c-transform.
         reach: distance beyond which the target's mass may stay unserved (unbalanced target marginal), None for never.
@@ -94,6 +99,8 @@ def solve(
     """
     started = time.perf_counter()
     _check(epsilon, tolerance, max_passes, reach)
+    if products not in ("float32", "reduced") or (products == "reduced" and dtype == "float64"):
+        raise TransportError(f"products {products!r} with dtype {dtype!r}: use 'float32', or 'reduced' with float32")
     where, precision = resolve_device(device), torch.float64 if dtype == "float64" else torch.float32
     points, weights = sketch.points.to(where, torch.float64), sketch.weights
     if not bool(torch.isfinite(points).all()):
@@ -131,7 +138,13 @@ def solve(
         else:
             start = Start.cold(problem) if initial is None else carried_over(initial, sketch, problem)
             solution = _climb(
-                problem, start, tolerance=tolerance, max_passes=max_passes, memory=memory_budget_bytes, show=show
+                problem,
+                start,
+                tolerance=tolerance,
+                max_passes=max_passes,
+                memory=memory_budget_bytes,
+                products=products,
+                show=show,
             )
     potentials = Potentials(
         g=solution.g,
@@ -158,6 +171,8 @@ def solve(
             cached=solution.cached,
             dtype=dtype,
             device=str(where),
+            products=products,
+            product_error=_product_error(sample, kernel, products) / epsilon,
         ),
         f=solution.final.f.cpu(),
         column=solution.final.column,
@@ -201,9 +216,18 @@ class _Solution:
     subsample_rows: int
 
 
-def _climb(problem: Problem, start: Start, *, tolerance: float, max_passes: int, memory: int, show: _Show) -> _Solution:
+def _climb(
+    problem: Problem,
+    start: Start,
+    *,
+    tolerance: float,
+    max_passes: int,
+    memory: int,
+    products: Products,
+    show: _Show,
+) -> _Solution:
     """Solve on a subsample, then on the whole source, whose last pass certifies."""
-    full = problem.oracle(problem.source, memory)
+    full = problem.oracle(problem.source, memory, products=products)
     whole = start.sample is problem.source
     small = full if whole else problem.oracle(start.sample, _SUBSAMPLE_BYTES * 2, start.marginal)
     preconditioner = Preconditioner(small)
@@ -262,6 +286,17 @@ def _subsample(source: PreparedSource, targets: int, seed: int) -> tuple[Prepare
     else:
         indices = draw_rows(source.weights, size, generator)
     return source.part(indices), indices
+
+
+def _product_error(sample: PreparedSource, kernel: Kernel, products: Products) -> float:
+    """The largest error of a coupling between (at most 4000, evenly spaced) rows of the sample and the targets."""
+    if products == "float32":
+        return 0.0
+    rows = sample.take(torch.arange(0, sample.n_rows, max(1, sample.n_rows // 2000)))
+    with product_precision("float32", sample.device):
+        exact = kernel.coupling(rows)
+    with product_precision(products, sample.device):
+        return float((kernel.coupling(rows) - exact).abs().max())
 
 
 def _typical_costs(sample: PreparedSource, kernel: Kernel) -> tuple[float, float]:

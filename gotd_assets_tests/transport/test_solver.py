@@ -246,6 +246,26 @@ def test_a_cache_in_sixteen_bits_changes_nothing_that_matters() -> None:
     assert len(top[0] & top[1]) >= 38
 
 
+@pytest.mark.parametrize("memory_budget_bytes", [2**30, 0], ids=["cached", "not cached"])
+def test_reduced_products_are_certified_by_a_pass_of_exact_ones(memory_budget_bytes: int) -> None:
+    x = torch.nn.functional.normalize(cloud(6000, 64), dim=1)
+    y = torch.nn.functional.normalize(cloud(60, 64, seed=1), dim=1)
+    asked = {"epsilon": 0.02, "tolerance": 1e-3, "memory_budget_bytes": memory_budget_bytes}
+    exact = solve(x, sketch_of(y), **asked)
+    reduced = solve(x, sketch_of(y), products="reduced", **asked)
+    assert reduced.certificate.converged
+    assert reduced.certificate.dual_value == pytest.approx(exact.certificate.dual_value, abs=2e-5)
+    matrix = -cost_matrix(x, y, "sqeuclidean") / 0.02 + reduced.g.numpy() / 0.02
+    plan = np.exp(matrix - matrix.max(axis=1, keepdims=True))
+    column = (plan / plan.sum(axis=1, keepdims=True)).mean(axis=0)
+    assert np.abs(column - 1 / 60).sum() == pytest.approx(reduced.certificate.marginal_error, abs=1e-5)
+    assert reduced.certificate.product_error < 0.2
+    if torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        assert reduced.certificate.product_error > 1e-3
+    assert exact.certificate.product_error == 0
+    assert torch.backends.mkldnn.matmul.fp32_precision == "none"
+
+
 def test_giving_up_is_said() -> None:
     solved = solve(cloud(500, 3), sketch_of(cloud(50, 3, seed=1)), epsilon=0.01, tolerance=1e-12, max_passes=2)
     assert not solved.certificate.converged
@@ -318,6 +338,8 @@ def test_nan_is_named_by_shard_and_row() -> None:
         ({"source_weights": torch.zeros(4)}, "all zero"),
         ({"source_weights": torch.ones(3)}, "length 3"),
         ({"cost": "cosine"}, "cost 'cosine' is not known"),
+        ({"products": "half"}, "products 'half'"),
+        ({"products": "reduced", "dtype": "float64"}, "use 'float32', or 'reduced' with float32"),
     ],
 )
 def test_malformed_problems_say_what_is_wrong(change: dict, message: str) -> None:
@@ -331,5 +353,7 @@ def test_malformed_problems_say_what_is_wrong(change: dict, message: str) -> Non
 def test_cuda_agrees_with_the_cpu() -> None:
     x, y = cloud(20_000, 64), sketch_of(cloud(300, 64, seed=1))
     cpu = solve(x, y, epsilon=1.0, device="cpu", tolerance=1e-3)
-    gpu = solve(x, y, epsilon=1.0, device="cuda", tolerance=1e-3)
-    assert gpu.certificate.dual_value == pytest.approx(cpu.certificate.dual_value, rel=1e-4)
+    for products in ("float32", "reduced"):
+        gpu = solve(x, y, epsilon=1.0, device="cuda", tolerance=1e-3, products=products)
+        assert gpu.certificate.converged
+        assert gpu.certificate.dual_value == pytest.approx(cpu.certificate.dual_value, rel=1e-4)

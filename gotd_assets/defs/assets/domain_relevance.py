@@ -63,7 +63,7 @@ def domain_relevance(placement: Placement) -> dg.AssetsDefinition:
         return station.make(
             {
                 "transport": settings.transport.model_dump(
-                    mode="json", exclude={"sketch", "memory_budget_gb", "device", "debias", "solver"}
+                    mode="json", exclude={"sketch", "memory_budget_gb", "device", "products", "debias", "solver"}
                 ),
                 "sample": settings.selection.relevance_sample,
                 "seed": settings.selection.seed,

@@ -75,6 +75,7 @@ def ot_potentials(placement: Placement) -> dg.AssetsDefinition:
                 solver=transport.solver,
                 memory_budget_bytes=int(transport.memory_budget_gb * 2**30),
                 device=transport.device,
+                products=transport.products,
                 progress=station.show,
             )
             potentials.save(writer.path / "potentials.safetensors")
@@ -87,7 +88,7 @@ def ot_potentials(placement: Placement) -> dg.AssetsDefinition:
                 )
 
         return station.make(
-            transport.model_dump(mode="json", exclude={"sketch", "memory_budget_gb", "device"}),
+            transport.model_dump(mode="json", exclude={"sketch", "memory_budget_gb", "device", "products"}),
             lambda writer, _scratch: write(writer),
             metadata.certificate,
         )
