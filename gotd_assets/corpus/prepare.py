@@ -5,9 +5,12 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
+import io
 import itertools
 import json
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from gotd_assets.corpus.conditions import Condition, field_value
 from gotd_assets.corpus.files import ROW_BITS, entry_label
@@ -49,6 +52,17 @@ class Prepared:
     counts: collections.Counter[str]
     rows: int
     fields: list[str]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """With the documents as Arrow data, which goes between processes in less time than a pickled frame."""
+        stream = io.BytesIO()
+        self.documents.write_ipc(stream, compression="uncompressed")
+        return {**vars(self), "documents": stream.getvalue()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        import polars as pl
+
+        vars(self).update({**state, "documents": pl.read_ipc(state["documents"])})
 
 
 class Preparer:
@@ -108,11 +122,9 @@ class Preparer:
         texts = texts.with_columns(n_chars=pl.col("text").str.len_chars().cast(pl.Int64))
         enough = texts.filter(pl.col("n_chars") >= self.preparation.min_chars)
         counts["too_short"] += texts.height - enough.height
-        digest = hashlib.blake2b
-        ids = [digest(text.encode(), digest_size=16).hexdigest() for text in enough.get_column("text").to_list()]
-        return enough.with_columns(doc_id=pl.Series(ids, dtype=pl.String)).with_columns(
-            original_id=pl.col("original_id").fill_null(pl.col("doc_id"))
-        )
+        return enough.with_columns(
+            doc_id=pl.Series(_document_ids(enough.get_column("text")), dtype=pl.String)
+        ).with_columns(original_id=pl.col("original_id").fill_null(pl.col("doc_id")))
 
     def _nothing(self) -> pl.DataFrame:
         import polars as pl
@@ -230,6 +242,19 @@ class Preparer:
     def _set_aside(self, result: Prepared, position: int, reason: str, excerpt: str) -> None:
         file, row = self._files[position >> ROW_BITS], position & ((1 << ROW_BITS) - 1)
         result.problems.append(Problem(file.name, row, reason, excerpt[:200]))
+
+
+def _document_ids(texts: pl.Series) -> list[str]:
+    """`document_id` of each text, from its bytes as they lie in memory."""
+    import polars as pl
+
+    array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    _, offsets, content = array.buffers()
+    if content is None:
+        return [document_id("")] * len(array)
+    ends = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1].tolist()
+    data, digest = memoryview(content), hashlib.blake2b
+    return [digest(data[start:end], digest_size=16).hexdigest() for start, end in itertools.pairwise(ends)]
 
 
 def missing_field(entry: SourceSettings | TargetSettings) -> str:
