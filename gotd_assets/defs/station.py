@@ -73,6 +73,10 @@ class Station:
         """The current artifacts of `asset` by partition, in the order given."""
         return {partition: self.read(asset, partition) for partition in partitions}
 
+    def forgotten(self) -> list[str]:
+        """doc_ids that nothing made from now on may hold, in order."""
+        return self.placement.lineage().forgotten_documents().get_column("doc_id").sort().to_list()
+
     def depend_on(self, inputs: Mapping[str, str]) -> None:
         """Add inputs that are not artifacts, such as files by checksum or a model by version."""
         self._inputs.update(inputs)
