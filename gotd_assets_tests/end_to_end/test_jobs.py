@@ -93,6 +93,36 @@ def test_a_target_that_is_not_there_is_named(launched: tuple[Path, dg.Definition
         launch(definitions, instance, "reselect_target", target="filme")
 
 
+def test_a_long_step_shows_on_its_assets_page_how_far_it_is(
+    launched: tuple[Path, dg.Definitions, dg.DagsterInstance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, definitions, instance = launched
+    monkeypatch.setattr("gotd_assets.defs.station.SECONDS_BETWEEN_OBSERVATIONS", 0.0)
+    launch(definitions, instance, "materialise_everything")
+
+    def observed(asset: str) -> list[tuple[str | None, dict[str, object], float]]:
+        records = instance.fetch_observations(dg.AssetKey(asset), limit=100).records
+        found = [(record.asset_observation, record.timestamp) for record in records]
+        return [
+            (seen.partition, {key: value.value for key, value in seen.metadata.items()}, time)
+            for seen, time in found
+            if seen is not None
+        ]
+
+    partitions = {partition for partition, _, _ in observed("pre_fine_tuned_model")}
+    assert partitions == {"gotd|film", "random|film"}
+    _, shown, time = next(seen for seen in observed("pre_fine_tuned_model") if "step" in seen[1])
+    assert str(shown["progress"]).startswith("training: step")
+    assert shown["step"] == shown["steps"]
+    run = instance.get_run_by_id(str(shown["run"]))
+    assert run is not None
+    # It was there before the step had ended.
+    event = instance.get_latest_materialization_event(dg.AssetKey("pre_fine_tuned_model"))
+    assert event is not None
+    assert time < event.timestamp
+    assert {partition for partition, _, _ in observed("candidate_embeddings")} == {"news", "mixed"}
+
+
 def tell_of_failure(definitions: dg.Definitions, instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
     """What the daemon does when a run has failed."""
     (record,) = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE).records
