@@ -82,7 +82,7 @@ bench-corpus: $(READY) ## a million documents: reading beside DuckDB, duplicates
 	@$(BIN)/python -m benchmarks.corpus
 
 bench-lineage: $(READY) ## audits over 100 selections of 150,000 members
-	@$(BIN)/python benchmarks/lineage.py
+	@$(BIN)/python -m benchmarks.lineage
 
 clean: ## remove .venv and caches; what the project made (.gotd) stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

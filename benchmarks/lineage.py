@@ -1,27 +1,30 @@
 """How fast the lineage database records and answers, at the size of a year of use.
 
 Builds a database of 100 selections of 150,000 members each over a pool of a million candidates, every candidate's score
-recorded for every selection, a trained model per selection; then asks every audit, each from a fresh connection as
-`gotd audit` does, and prints the median and the slowest of several answers.
+recorded for every selection, a trained model per selection; then one source changes and one document is forgotten, so
+that everything is stale. Every audit is asked, each time from a fresh connection as `gotd audit` does; the median and the
+slowest of several answers are printed and written to benchmarks/results/lineage.json and .md.
 
-    python benchmarks/lineage.py [--selections 100] [--pool 1000000] [--members 150000] [--home DIRECTORY]
+    python -m benchmarks.lineage [--selections 100] [--pool 1000000] [--members 150000] [--home DIRECTORY]
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
+import json
 import os
-import platform
 import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
 import polars as pl
 
+from benchmarks.machine import machine
 from gotd_assets.lineage import LineageStore, Materialisation, SourceFile, Training
 from gotd_assets.storage import ArtifactFile
 
@@ -30,6 +33,8 @@ FILES = 25  # per source
 TARGETS = 10
 REPEATS = 5
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+RESULTS = Path(__file__).parent / "results"
+CHANGED_SOURCE = "source-3"
 
 
 def pool(size: int, generator: np.random.Generator) -> pl.DataFrame:
@@ -54,8 +59,13 @@ def version(*parts: object) -> str:
     return duckdb.execute("SELECT md5($1)", [repr(parts)]).fetchall()[0][0]
 
 
-def build(store: LineageStore, arguments: argparse.Namespace) -> tuple[pl.DataFrame, list[float]]:
-    """Fill the database; returns the pool and the seconds it took to record each selection with its scores."""
+def build(store: LineageStore, arguments: argparse.Namespace) -> tuple[str, list[float]]:
+    """Fill the database.
+
+    Returns:
+        doc_id of the document that scores best, in every selection therefore, whose removal is asked for at the end; and
+        the seconds it took to record each selection with its scores.
+    """
     generator = np.random.default_rng(0)
     documents = pool(arguments.pool, generator)
     packages = {f"package-{number}": f"1.{number}" for number in range(150)}
@@ -65,22 +75,7 @@ def build(store: LineageStore, arguments: argparse.Namespace) -> tuple[pl.DataFr
     for number in range(SOURCES):
         name = f"source-{number}"
         pools[f"raw_candidates[{name}]"] = version(name)
-        store.record(
-            Materialisation(
-                asset="raw_candidates",
-                partition=name,
-                version=version(name),
-                code_version="1",
-                documents=documents.filter(pl.col("source") == name),
-                source_files=[
-                    SourceFile(f"/data/{name}/part-{file:04d}.jsonl.gz", 10**8, version(name, file) * 2)
-                    for file in range(FILES)
-                ],
-                packages=packages,
-                created_at=START,
-                run_id="ingest",
-            )
-        )
+        record_source(store, name, documents.filter(pl.col("source") == name), packages)
     print(f"recorded a pool of {arguments.pool:,} in {time.perf_counter() - started:.1f} s", flush=True)
     seconds = []
     base = generator.standard_normal(arguments.pool).astype(np.float32)
@@ -99,7 +94,35 @@ def build(store: LineageStore, arguments: argparse.Namespace) -> tuple[pl.DataFr
         if number % 10 == 9:
             size = store.path.stat().st_size / 2**20
             print(f"{number + 1} selections: {size:,.0f} MiB, the last took {seconds[-1]:.1f} s", flush=True)
-    return documents, seconds
+    # A part of a source is gone, and somebody asked for a removal: what was made before is out of date.
+    kept = documents.filter(pl.col("source") == CHANGED_SOURCE)[1000:]
+    record_source(store, CHANGED_SOURCE, kept, packages, days=1 + arguments.selections // TARGETS)
+    best = str(documents["doc_id"][int(base.argmin())])
+    store.forget([best], "the author asked")
+    return best, seconds
+
+
+def record_source(
+    store: LineageStore, name: str, documents: pl.DataFrame, packages: dict[str, str], days: int = 0
+) -> None:
+    """Record a source as it was read so many days after the start."""
+    revised = (days,) if days else ()
+    store.record(
+        Materialisation(
+            asset="raw_candidates",
+            partition=name,
+            version=version(name, *revised),
+            code_version="1",
+            documents=documents,
+            source_files=[
+                SourceFile(f"/data/{name}/part-{file:04d}.jsonl.gz", 10**8, version(name, file, *revised) * 2)
+                for file in range(FILES)
+            ],
+            packages=packages,
+            created_at=START + dt.timedelta(days=days),
+            run_id="ingest",
+        )
+    )
 
 
 def record_chain(
@@ -148,9 +171,8 @@ def record_chain(
         previous = {f"{asset}[{partition}]": identity}
 
 
-def questions(documents: pl.DataFrame, arguments: argparse.Namespace) -> dict[str, dict[str, object]]:
-    """Every audit with parameters that make it work hard."""
-    document = documents["doc_id"][arguments.pool // 3]
+def questions(document: str, arguments: argparse.Namespace) -> dict[str, dict[str, object]]:
+    """Every audit with parameters that make it work hard; questions about a document ask about `document`."""
     last = (arguments.selections - 1) // TARGETS
     newest = version("selected_subset", "target-0/gotd", last)
     oldest = version("selected_subset", "target-0/gotd", 0)
@@ -172,37 +194,78 @@ def questions(documents: pl.DataFrame, arguments: argparse.Namespace) -> dict[st
     return given
 
 
+def measure(store: LineageStore, document: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Ask every audit several times."""
+    given = questions(document, arguments)
+    rows = []
+    for audit in store.audits():
+        times = []
+        for _ in range(REPEATS):
+            started = time.perf_counter()
+            height = store.audit(audit.name, **given.get(audit.name, {})).height
+            times.append(time.perf_counter() - started)
+        rows.append(
+            {"audit": audit.name, "rows": height, "median_s": statistics.median(times), "slowest_s": max(times)}
+        )
+        print(f"{audit.name}: {rows[-1]['median_s']:.3f} s", flush=True)
+    return rows
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report as Markdown."""
+    recording = report["recording_s"]
+    over = [row["audit"] for row in report["audits"] if row["median_s"] >= 1]
+    lines = [
+        (
+            f"{report['selections']} selections of {report['members']:,} members over a pool of {report['pool']:,} "
+            f"candidates, the score of every candidate recorded for each: {report['mib']:,.0f} MiB. Median and slowest of "
+            f"{REPEATS} answers, each from a fresh connection, result as a polars frame included. Load average when asking "
+            f"began: {report['load_average']:.1f}."
+        ),
+        "",
+        "| audit | rows | median s | slowest s |",
+        "|---|--:|--:|--:|",
+        *(
+            f"| `{row['audit']}` | {row['rows']:,} | {row['median_s']:.3f} | {row['slowest_s']:.3f} |"
+            for row in report["audits"]
+        ),
+        "",
+        f"A second or more: {', '.join(over)}." if over else "Every median is under a second.",
+    ]
+    if recording:
+        lines.append(
+            f"Recording one reselection: median {recording['median']:.2f} s, slowest {recording['slowest']:.2f} s."
+        )
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
-    """Build, ask, print."""
+    """Build, ask, write the results, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--selections", type=int, default=100)
     parser.add_argument("--pool", type=int, default=1_000_000)
     parser.add_argument("--members", type=int, default=150_000)
     parser.add_argument("--home", type=Path, help="build here, or go on with what was built here, and keep it")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for lineage.json and lineage.md")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        home = arguments.home or Path(temporary)
-        store = LineageStore(home / "lineage.duckdb")
-        documents, seconds = build(store, arguments)
-        size = store.path.stat().st_size
-        print(
-            f"\n{platform.machine()}, {os.cpu_count()} cores, duckdb {duckdb.__version__}, {dt.datetime.now(dt.UTC).date()}"
-        )
-        print(
-            f"{arguments.selections} selections of {arguments.members:,} members over a pool of {arguments.pool:,}, "
-            f"scores of every candidate for each: {size / 2**20:,.0f} MiB"
-        )
-        if seconds:
-            print(f"recording one reselection: median {statistics.median(seconds):.2f} s, slowest {max(seconds):.2f} s")
-        print(f"\n{'audit':24} {'rows':>9} {'median s':>9} {'slowest s':>10}")
-        given = questions(documents, arguments)
-        for audit in store.audits():
-            times = []
-            for _ in range(REPEATS):
-                started = time.perf_counter()
-                rows = store.audit(audit.name, **given.get(audit.name, {})).height
-                times.append(time.perf_counter() - started)
-            print(f"{audit.name:24} {rows:9,} {statistics.median(times):9.3f} {max(times):10.3f}", flush=True)
+        store = LineageStore((arguments.home or Path(temporary)) / "lineage.duckdb")
+        document, seconds = build(store, arguments)
+        report = {
+            "machine": machine(["duckdb", "polars"]),
+            "selections": arguments.selections,
+            "members": arguments.members,
+            "pool": arguments.pool,
+            "mib": store.path.stat().st_size / 2**20,
+            "recording_s": {"median": statistics.median(seconds), "slowest": max(seconds)} if seconds else None,
+            "load_average": os.getloadavg()[0],
+            "audits": measure(store, document, arguments),
+        }
+    arguments.results.mkdir(parents=True, exist_ok=True)
+    (arguments.results / "lineage.json").write_text(json.dumps(report, indent=1) + "\n")
+    text = table(report)
+    (arguments.results / "lineage.md").write_text(f"{json.dumps(report['machine'])}\n\n{text}")
+    print(f"\n{text}")
 
 
 if __name__ == "__main__":

@@ -114,16 +114,17 @@ def read_target(
     encoder: EncoderSettings | None = None,
     progress: Callable[[object], None] | None = None,
     remote: RemoteFiles | None = None,
+    forgotten: Sequence[str] = (),
 ) -> dict[str, Json]:
     """Read `target` and split it into `out/train` and `out/heldout`, both folders of document shards.
 
     Whole texts are split, never their chunks: the side is told by a hash of original_id, so that it stays the same
     when texts are added. At least one document stays on the train side; a target with a single text has nothing held
     out (an empty shard, `heldout_documents` 0). With `holdout.path` those files are the held-out side, less texts
-    that the train side has too.
+    that the train side has too. Documents whose doc_ids are `forgotten` are on neither side.
 
     Raises:
-        InputError: as `read_documents`.
+        InputError: as `read_documents`; or all documents are forgotten.
     """
     import polars as pl
 
@@ -135,8 +136,11 @@ def read_target(
         target, preparation, root, whole, encoder=encoder, progress=progress, remote=remote
     ).as_summary()
     train, heldout = (ShardWriter(out / side, target.fields.keep) for side in ("train", "heldout"))
+    remembered = ~pl.col("doc_id").is_in(pl.Series(sorted(forgotten), dtype=pl.String).implode())
     if target.holdout.path is None:
-        originals = scan_documents(whole).select(pl.col("original_id").unique()).collect().to_series()
+        originals = (
+            scan_documents(whole).filter(remembered).select(pl.col("original_id").unique()).collect().to_series()
+        )
         held = {original for original in originals if _fraction(original) < target.holdout.share}
         if target.holdout.share > 0 and len(originals) > 1:
             # With few documents chance may leave a side empty: the extreme document by hash goes there.
@@ -146,8 +150,8 @@ def read_target(
             held = set()
         ids = pl.Series(sorted(held), dtype=pl.String).implode()
         for documents in iter_documents(whole):
-            train.add(documents.filter(~pl.col("original_id").is_in(ids)))
-            heldout.add(documents.filter(pl.col("original_id").is_in(ids)))
+            train.add(documents.filter(remembered & ~pl.col("original_id").is_in(ids)))
+            heldout.add(documents.filter(remembered & pl.col("original_id").is_in(ids)))
     else:
         apart = out / "apart"
         apart.mkdir()
@@ -156,9 +160,9 @@ def read_target(
         summary = {**summary, "heldout": report.as_summary()}
         known = scan_documents(whole).select("doc_id").collect()
         for documents in iter_documents(whole):
-            train.add(documents)
+            train.add(documents.filter(remembered))
         for documents in iter_documents(apart):
-            heldout.add(documents.join(known, on="doc_id", how="anti", maintain_order="left"))
+            heldout.add(documents.filter(remembered).join(known, on="doc_id", how="anti", maintain_order="left"))
         (apart / "quarantine.jsonl").replace(out / "quarantine-heldout.jsonl")
         _remove(apart)
     train.close()
@@ -166,6 +170,8 @@ def read_target(
     for name in ("quarantine.jsonl", "duplicates.parquet"):
         (whole / name).replace(out / name)
     _remove(whole)
+    if not train.documents:
+        raise InputError(f"{entry_label(target)}: every text was forgotten (gotd forget): add others")
     return {**summary, "train_documents": train.documents, "heldout_documents": heldout.documents}
 
 

@@ -7,6 +7,8 @@ import dagster as dg
 from gotd_assets.defs.placement import Placement
 
 JOBS = ("ingest_source", "rescore_target", "select_and_train")
+# These start a run for each partition themselves: `defs/stage_jobs.py`.
+STAGE_JOBS = ("materialise_everything", "reselect_target", "compare_methods")
 
 
 def build_jobs(placement: Placement) -> list[Any]:

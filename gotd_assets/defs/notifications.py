@@ -3,7 +3,7 @@
 import dagster as dg
 
 from gotd_assets.defs import tags
-from gotd_assets.defs.jobs import JOBS
+from gotd_assets.defs.jobs import JOBS, STAGE_JOBS
 from gotd_assets.defs.placement import Placement
 from gotd_assets.notify import Notification, send
 from gotd_assets.settings import NotifySettings
@@ -45,13 +45,17 @@ def build_notifiers(placement: Placement) -> list[dg.SensorDefinition]:
 
 
 def _is_of(placement: Placement, run: dg.DagsterRun) -> bool:
-    """Whether a run is the pipeline's to tell of; `gotd run` tells of its own, as it may have no daemon."""
-    if tags.LAUNCHER in run.tags:
+    """Whether a run is the pipeline's to tell of.
+
+    `gotd run` tells of its own runs, as it may have no daemon, and so does a job over several partitions; of the job
+    itself there is something to tell only if it ended outside of them: killed, say, or before the first.
+    """
+    if tags.LAUNCHER in run.tags or tags.TOLD in run.tags:
         return False
     assets = run.asset_selection
     if assets:
         return any(key == placement.key(key.path[-1]) for key in assets)
-    return run.job_name in {placement.name(job) for job in JOBS}
+    return run.job_name in {placement.name(job) for job in (*JOBS, *STAGE_JOBS)}
 
 
 def notification(run: dg.DagsterRun, notify: NotifySettings, error: str | None = None) -> Notification:

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import dagster as dg
 from pydantic import Field
 
+from gotd_assets.defs import tags
 from gotd_assets.defs.placement import Placement
 from gotd_assets.defs.stages import Stage, candidate_stages, end_killed_runs, method_stages, run_stages, target_stages
+from gotd_assets.errors import GotdError
 from gotd_assets.launcher import alone
 
 
@@ -68,11 +70,15 @@ def _run(context: dg.OpExecutionContext, placement: Placement, stages: Sequence[
     job = build_pipeline(placement).resolve_implicit_global_asset_job_def()
     with alone(placement.declared.home):
         end_killed_runs(placement, context.instance)
-        run_stages(
-            placement,
-            job,
-            context.instance,
-            stages,
-            announce=lambda number, stage: context.log.info(f"{number}/{len(stages)} {stage.title}"),
-            warn=context.log.warning,
-        )
+        try:
+            run_stages(
+                placement,
+                job,
+                context.instance,
+                stages,
+                announce=lambda number, stage: context.log.info(f"{number}/{len(stages)} {stage.title}"),
+                warn=context.log.warning,
+            )
+        except GotdError:
+            context.instance.add_run_tags(context.run_id, {tags.TOLD: "of the stage that failed"})
+            raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -35,6 +36,7 @@ else:
     Made = dg.MaterializeResult
 OWNERS = ["team:data-selection"]
 SECONDS_BETWEEN_LOG_LINES = 5.0
+SECONDS_BETWEEN_OBSERVATIONS = 60.0
 
 
 class Station:
@@ -50,6 +52,7 @@ class Station:
         self.key = ArtifactKey(context.asset_key.path[-1], partition)
         self._inputs: dict[str, str] = {}
         self._last_line = 0.0
+        self._last_observation = time.monotonic()
         self._making_seconds: float | None = None
         tags.add(context, tags.of_partition(self.key.asset, partition))
 
@@ -72,6 +75,10 @@ class Station:
     def read_all(self, asset: str, partitions: Iterable[str]) -> dict[str, Artifact]:
         """The current artifacts of `asset` by partition, in the order given."""
         return {partition: self.read(asset, partition) for partition in partitions}
+
+    def forgotten(self) -> list[str]:
+        """doc_ids that nothing made from now on may hold, in order."""
+        return self.placement.lineage().forgotten_documents().get_column("doc_id").sort().to_list()
 
     def depend_on(self, inputs: Mapping[str, str]) -> None:
         """Add inputs that are not artifacts, such as files by checksum or a model by version."""
@@ -251,8 +258,37 @@ class Station:
 
     @property
     def show(self) -> Callable[[object], None]:
-        """A progress callback for rooms: what they report, as a line in the log every few seconds."""
-        return lambda progress: self.log(str(progress))
+        """A progress callback for rooms: what they report, as a line in the log every few seconds.
+
+        In a long step also as an observation of the asset every minute, so that its page shows how far it is.
+        """
+
+        def show(progress: object) -> None:
+            self.log(str(progress))
+            now = time.monotonic()
+            if now - self._last_observation >= SECONDS_BETWEEN_OBSERVATIONS:
+                self._last_observation = now
+                self._observe(progress)
+
+        return show
+
+    def _observe(self, progress: object) -> None:
+        """Put `progress` on the asset's page now; what a step logs as an event of its own appears when it has ended."""
+        fields: dict[str, object] = {}
+        if dataclasses.is_dataclass(progress) and not isinstance(progress, type):
+            fields = dataclasses.asdict(progress)
+        self.context.instance.report_runless_asset_event(
+            dg.AssetObservation(
+                asset_key=self.context.asset_key,
+                partition=self.context.partition_key if self.context.has_partition_key else None,
+                description=str(progress),
+                metadata={
+                    "progress": str(progress),
+                    "run": dg.MetadataValue.dagster_run(self.run_id),
+                    **{name: value for name, value in fields.items() if isinstance(value, int | float)},
+                },
+            )
+        )
 
     def _code_version(self) -> str:
         version: str | None = self.context.assets_def.code_versions_by_key[self.context.asset_key]

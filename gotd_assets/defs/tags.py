@@ -11,6 +11,7 @@ SELECTION_VERSION = "gotd/selection_version"
 MODEL_VERSION = "gotd/model_version"
 REASON = "gotd/reason"
 LAUNCHER = "gotd/launcher"
+TOLD = "gotd/told"
 
 BY_SOURCE = ("raw_candidates", "candidate_embeddings")
 

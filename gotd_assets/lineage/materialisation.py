@@ -60,6 +60,7 @@ class Materialisation:
         conditions: what else can change bytes, by name: threads, processor, platform, settings that stand in no version.
         source_files: the user's files the artifact was read from.
         documents: candidates: doc_id, source, origin.
+        examples: texts of a target, and labelled ones, which are no candidates: doc_id, source, origin.
         members: of a selection: doc_id, source, origin, rank (from 1), score (may be null).
         scores: of every candidate, selected or not: doc_id, score.
         best_scores: whether the lowest or the highest score is selected first.
@@ -87,6 +88,7 @@ class Materialisation:
     conditions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     source_files: Sequence[SourceFile] = ()
     documents: Table | None = None
+    examples: Table | None = None
     members: Table | None = None
     scores: Table | None = None
     best_scores: Literal["lowest", "highest"] = "lowest"
@@ -135,6 +137,7 @@ class Materialisation:
         conditions: Mapping[str, str] | None = None,
         source_files: Sequence[SourceFile] = (),
         documents: Table | None = None,
+        examples: Table | None = None,
         members: Table | None = None,
         scores: Table | None = None,
         best_scores: Literal["lowest", "highest"] = "lowest",
@@ -160,6 +163,7 @@ class Materialisation:
             conditions=conditions or {},
             source_files=source_files,
             documents=documents,
+            examples=examples,
             members=members,
             scores=scores,
             best_scores=best_scores,

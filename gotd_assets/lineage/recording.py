@@ -20,11 +20,12 @@ from gotd_assets.lineage.statements import run
 
 _COLUMNS = {
     "documents": ("doc_id", "source", "origin"),
+    "examples": ("doc_id", "source", "origin"),
     "members": ("doc_id", "source", "origin", "rank", "score"),
     "scores": ("doc_id", "score"),
     "exclusions": ("doc_id", "reason", "matched_doc_id"),
 }
-_PLACED = ("documents", "members")  # these say where a document stands
+_PLACED = ("documents", "examples", "members")  # these say where a document stands
 _ONCE = ("members", "scores")  # these name a document at most once
 
 

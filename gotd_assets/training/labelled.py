@@ -37,6 +37,7 @@ def read_labelled(
     out: Path,
     progress: Callable[[object], None] | None = None,
     remote: RemoteFiles | None = None,
+    forgotten: Sequence[str] = (),
 ) -> dict[str, Json]:
     """Write `out/train` and `out/test`, folders of document shards with the label in the field's column.
 
@@ -53,6 +54,7 @@ def read_labelled(
         out: an existing folder.
         progress: is told how far the reading is.
         remote: local copies of files at URLs; a task whose path is a URL needs it.
+        forgotten: doc_ids of texts that are left out.
 
     Returns:
         Counts, for people.
@@ -70,6 +72,7 @@ def read_labelled(
         remote=remote,
     )
     documents = pl.concat(iter_documents(whole)).unique("doc_id", keep="first", maintain_order=True)
+    documents = documents.filter(~pl.col("doc_id").is_in(pl.Series(sorted(forgotten), dtype=pl.String).implode()))
     known = documents.filter(pl.col(task.label).is_in(list(task.labels)))
     if not known.height:
         raise InputError(

@@ -37,8 +37,15 @@ def same_rows(target: TargetSettings, project: Project, documents: Artifact) -> 
             if sum(file.path.stat().st_size for file in files) > _READ_BYTES:
                 return False
             settings = project.settings
+            left_out = documents.manifest.parameters.get("forgotten", [])
             read_target(
-                target, settings.preparation, project.root, Path(folder), encoder=settings.encoder, remote=remote
+                target,
+                settings.preparation,
+                project.root,
+                Path(folder),
+                encoder=settings.encoder,
+                remote=remote,
+                forgotten=[str(doc_id) for doc_id in left_out] if isinstance(left_out, list) else [],
             )
             return all(
                 _texts(Path(folder) / side).equals(_texts(documents.path / side)) for side in ("train", "heldout")

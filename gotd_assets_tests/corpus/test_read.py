@@ -7,6 +7,7 @@ import pytest
 from gotd_assets.corpus.documents import read_documents, read_target
 from gotd_assets.corpus.shards import scan_documents
 from gotd_assets.errors import InputError
+from gotd_assets.fingerprint import document_id
 from gotd_assets.settings import HoldoutSettings, PreparationSettings, SourceSettings, TargetSettings
 
 PLAIN = PreparationSettings()
@@ -57,6 +58,20 @@ def test_duplicates_name_the_kept_origin(tmp_path: Path) -> None:
     assert (summary["kept"], summary["duplicates"]) == (2, 1)
     row = pl.read_parquet(tmp_path / "out/duplicates.parquet").row(0)
     assert row == (documents["doc_id"][0], "a.jsonl:2", "a.jsonl:1")
+
+
+def test_forgotten_texts_are_on_no_side_of_a_target_and_the_others_stay_on_theirs(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps({"text": f"text {i}"}) + "\n" for i in range(50)))
+    target = TargetSettings(name="t", path=Path("t.jsonl"), holdout=HoldoutSettings(share=0.5))
+    gone = [document_id(f"text {number}") for number in range(10)]
+    read_target(target, PLAIN, tmp_path, tmp_path / "before")
+    summary = read_target(target, PLAIN, tmp_path, tmp_path / "after", forgotten=gone)
+    for side in ("train", "heldout"):
+        before, after = (scan_documents(tmp_path / when / side).collect()["doc_id"] for when in ("before", "after"))
+        assert set(after) == set(before) - set(gone)
+        assert summary[f"{side}_documents"] == len(after)
+    with pytest.raises(InputError, match="every text was forgotten"):
+        read_target(target, PLAIN, tmp_path, tmp_path / "none", forgotten=[document_id(f"text {n}") for n in range(50)])
 
 
 @pytest.mark.parametrize("count", [1, 2, 50])

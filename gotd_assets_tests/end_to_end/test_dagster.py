@@ -108,6 +108,9 @@ def test_a_new_selection_is_trained_on_without_a_human_and_the_same_one_is_not(
         unchanged, cursor = requested(cursor)
         assert unchanged == set()
         publish(store, "selected_subset", "film/gotd", "s2", documents=["a", "c"])
+        instance.report_runless_asset_event(dg.AssetObservation("selected_subset", partition=key, metadata={"done": 1}))
+        told_of_progress, cursor = requested(cursor)
+        assert told_of_progress == set()
         materialised("selected_subset", key, "s2")
         changed, _ = requested(cursor)
         assert changed == {key}

@@ -90,3 +90,35 @@ def test_a_forgotten_document_leaves_what_is_built_next_and_is_told_of_until_the
     path.write_text("\n".join(lines) + "\n")
     assert gotd(tmp_path, "run").returncode == 0
     assert hold_forgotten(tmp_path) == set()
+
+
+@pytest.mark.slow
+def test_a_forgotten_text_of_a_target_guides_no_selection_made_next(tmp_path: Path) -> None:
+    make_project(tmp_path, selection={"budget": 8, "methods": ["gotd"]})
+    assert gotd(tmp_path, "run").returncode == 0
+    before = current(tmp_path, "selected_subset", "film/gotd")
+    nearest = pl.read_parquet(before.file("subset.parquet"))["nearest_target_text"][0]
+    documents = current(tmp_path, "target_documents", "film")
+    train = pl.read_parquet(documents.path / "train" / "documents-*.parquet")
+    doc_id = train.filter(pl.col("text") == nearest)["doc_id"][0]
+
+    request = {
+        row["artifact"]: row["action"] for row in rows(tmp_path, "forget", doc_id, "--reason", "a customer asked")
+    }
+    assert request["film"] == "remove from your own data"
+    assert request["selected_subset[film/gotd]"] == "delete or make again: made for a target with it"
+    assert request["pre_fine_tuned_model[film/gotd]"] == "train again: made for a target with it"
+    assert {"target_documents[film]", "target_embeddings[film]", "selected_subset[film/gotd]"} <= hold_forgotten(
+        tmp_path
+    )
+
+    again = gotd(tmp_path, "run")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert hold_forgotten(tmp_path) == set()
+    left = pl.read_parquet(current(tmp_path, "target_documents", "film").path / "*" / "documents-*.parquet")
+    assert doc_id not in left["doc_id"]
+    after = current(tmp_path, "selected_subset", "film/gotd")
+    assert after.version != before.version
+    assert nearest not in after.file("subset.jsonl").read_text()
+    # The user's own file has not changed.
+    assert "0 of 14 artifacts would be made" in gotd(tmp_path, "run", "--dry-run").stdout

@@ -11,6 +11,7 @@ import pytest
 from gotd_assets.storage import ArtifactKey, ArtifactStore
 from gotd_assets_tests.defs.svg import drawn
 from gotd_assets_tests.end_to_end.project import make_project, sentences, write_jsonl
+from gotd_assets_tests.test_notify import Hook, hook  # noqa: F401 - a fixture
 
 PICTURES = {
     "raw_candidates": {"length"},
@@ -90,6 +91,73 @@ def test_a_target_that_is_not_there_is_named(launched: tuple[Path, dg.Definition
     _, definitions, instance = launched
     with pytest.raises(Exception, match="there is no 'filme'; declared are: film"):
         launch(definitions, instance, "reselect_target", target="filme")
+
+
+def test_a_long_step_shows_on_its_assets_page_how_far_it_is(
+    launched: tuple[Path, dg.Definitions, dg.DagsterInstance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, definitions, instance = launched
+    monkeypatch.setattr("gotd_assets.defs.station.SECONDS_BETWEEN_OBSERVATIONS", 0.0)
+    launch(definitions, instance, "materialise_everything")
+
+    def observed(asset: str) -> list[tuple[str | None, dict[str, object], float]]:
+        records = instance.fetch_observations(dg.AssetKey(asset), limit=100).records
+        found = [(record.asset_observation, record.timestamp) for record in records]
+        return [
+            (seen.partition, {key: value.value for key, value in seen.metadata.items()}, time)
+            for seen, time in found
+            if seen is not None
+        ]
+
+    partitions = {partition for partition, _, _ in observed("pre_fine_tuned_model")}
+    assert partitions == {"gotd|film", "random|film"}
+    _, shown, time = next(seen for seen in observed("pre_fine_tuned_model") if "step" in seen[1])
+    assert str(shown["progress"]).startswith("training: step")
+    assert shown["step"] == shown["steps"]
+    run = instance.get_run_by_id(str(shown["run"]))
+    assert run is not None
+    # It was there before the step had ended.
+    event = instance.get_latest_materialization_event(dg.AssetKey("pre_fine_tuned_model"))
+    assert event is not None
+    assert time < event.timestamp
+    assert {partition for partition, _, _ in observed("candidate_embeddings")} == {"news", "mixed"}
+
+
+def tell_of_failure(definitions: dg.Definitions, instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    """What the daemon does when a run has failed."""
+    (record,) = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE).records
+    assert record.event_log_entry.dagster_event is not None
+    context = dg.build_run_status_sensor_context(
+        "notify_failure", record.event_log_entry.dagster_event, instance, run
+    ).for_run_failure()
+    definitions.resolve_sensor_def("notify_failure")(context)
+
+
+def test_a_job_that_fails_is_told_of_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    hook: Hook,  # noqa: F811
+) -> None:
+    monkeypatch.setenv("GOTD_SETTINGS", str(make_project(tmp_path)))
+    monkeypatch.setenv("GOTD_NOTIFY__WEBHOOK", hook.url)
+    from gotd_assets.definitions import defs
+
+    definitions = defs()
+    job = definitions.resolve_job_def("reselect_target")
+    with dg.instance_for_test() as instance:
+        config = {"ops": {"one_target": {"config": {"target": "filme"}}}}
+        before_any_stage = job.execute_in_process(run_config=config, instance=instance, raise_on_error=False)
+        write_jsonl(tmp_path / "data" / "target.jsonl", [])
+        in_a_stage = job.execute_in_process(instance=instance, raise_on_error=False)
+        assert [told["target"] for told in hook.told] == ["film"]
+        for result in (before_any_stage, in_a_stage):
+            run = instance.get_run_by_id(result.run_id)
+            assert run is not None
+            tell_of_failure(definitions, instance, run)
+    assert [(told["event"], told["job"]) for told in hook.told] == [
+        ("failure", "gotd run"),
+        ("failure", "reselect_target"),
+    ]
 
 
 def test_jobs_over_partitions_can_be_backfilled(launched: tuple[Path, dg.Definitions, dg.DagsterInstance]) -> None:

@@ -24,16 +24,16 @@ def test_a_dry_run_tells_what_and_why_and_makes_nothing(tmp_path, monkeypatch) -
     make_project(tmp_path, **ONE_METHOD)
     first = gotd(tmp_path, "run", "--dry-run")
     assert first.returncode == 0, first.stdout + first.stderr
-    assert "13 of 13 artifacts would be made" in first.stdout
+    assert "14 of 14 artifacts would be made" in first.stdout
     assert "it was never made" in first.stdout
     assert tree(tmp_path) == set()
     assert gotd(tmp_path, "run").returncode == 0
     before = tree(tmp_path)
-    assert "0 of 13 artifacts would be made" in gotd(tmp_path, "run", "--dry-run").stdout
+    assert "0 of 14 artifacts would be made" in gotd(tmp_path, "run", "--dry-run").stdout
     write_jsonl(tmp_path / "data" / "target.jsonl", sentences("film", 24, 3))
     make_project_settings(tmp_path, training={"model": "model", "max_tokens": 32, "learning_rate": 0.02})
     planned = gotd(tmp_path, "run", "--dry-run").stdout
-    assert "8 of 13 artifacts would be made" in planned
+    assert "9 of 14 artifacts would be made" in planned
     assert "parameter learning_rate: 0.01 → 0.02" in planned
     assert "input content:0 is another" in planned
     assert "input target_sketch[film] is another" in planned
@@ -41,9 +41,9 @@ def test_a_dry_run_tells_what_and_why_and_makes_nothing(tmp_path, monkeypatch) -
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         runs = instance.get_runs_count()
     assert gotd(tmp_path, "run").returncode == 0
-    assert "0 of 13" in gotd(tmp_path, "run", "--dry-run").stdout
+    assert "0 of 14" in gotd(tmp_path, "run", "--dry-run").stdout
     made = {line.removeprefix(str(tmp_path)) for line in tree(tmp_path) - before if line.endswith("manifest.json")}
-    assert len(made) == 8
+    assert len(made) == 9
     assert runs > 0
 
 

@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from gotd_assets.errors import LineageError
 from gotd_assets.fingerprint import document_id
-from gotd_assets.lineage import Materialisation
+from gotd_assets.lineage import Materialisation, Training
 from gotd_assets.lineage.audits import read_audit
 from gotd_assets_tests.lineage.conftest import BUDGET, World, version
 
@@ -406,6 +406,76 @@ def test_removal_request_names_files_pools_scores_selections_and_models(world: W
     assert set(selected["version"]) == {world.selection_version(*pair) for pair in holding}
     models = answer.filter(pl.col("action") == "withdraw, train again: learned from it")
     assert set(models["mlflow_run_ids"]) == {world.model_run(*pair) for pair in holding}
+
+
+@pytest.fixture
+def guided(world: World) -> str:
+    """doc_id of a text of the target 'chess', for which a selection was made and a model trained; no candidate."""
+    doc_id, others = document_id("a text of chess"), world.selections["imdb", 1].head(3)
+    chain: list[tuple[str, str, dict[str, object]]] = [
+        (
+            "target_documents",
+            "chess",
+            {"examples": pl.DataFrame({"doc_id": [doc_id], "source": "chess", "origin": "/targets/chess.txt:4"})},
+        ),
+        ("selected_subset", "chess/gotd", {"members": others.with_columns(rank=pl.int_range(1, 4))}),
+        ("pre_fine_tuned_model", "chess/gotd", {"training": Training("mlflow-chess", selection_version="s")}),
+    ]
+    inputs: dict[str, str] = {}
+    for asset, partition, more in chain:
+        made = Materialisation(
+            asset=asset, partition=partition, version=version(asset, "chess"), code_version="1", inputs=inputs, **more
+        )
+        world.store.record(made)
+        inputs = {made.name: made.version}
+    return doc_id
+
+
+def test_a_text_of_a_target_reaches_what_was_made_for_that_target(world: World, guided: str) -> None:
+    reached = world.store.audit("document_reach", document=guided)
+    assert set(reached.select("how", "artifact", "mlflow_run_ids").iter_rows()) == {
+        ("a text of the target", "target_documents[chess]", None),
+        ("made for a target with it", "selected_subset[chess/gotd]", None),
+        ("made for a target with it", "pre_fine_tuned_model[chess/gotd]", "mlflow-chess"),
+    }
+    why = {
+        row["selected_subset"]: row["reason"] for row in world.store.audit("why_document", document=guided).to_dicts()
+    }
+    assert why.pop("selected_subset[chess/gotd]") == "not in the pool of this selection: a text of its target"
+    assert set(why.values()) == {"not in the pool of this selection"}
+
+
+def test_removing_a_text_of_a_target_touches_all_that_was_made_for_it(world: World, guided: str) -> None:
+    request = world.store.forget([guided], "asked by the author")
+    assert request.select("action", "artifact", "location", "mlflow_run_ids").rows() == [
+        ("remove from your own data", "chess", "/targets/chess.txt:4", None),
+        ("delete or make again: holds the text", "target_documents[chess]", None, None),
+        ("train again: made for a target with it", "pre_fine_tuned_model[chess/gotd]", None, "mlflow-chess"),
+        ("delete or make again: made for a target with it", "selected_subset[chess/gotd]", None, None),
+    ]
+    assert set(world.store.audit("stale").select("artifact", "reason").iter_rows()) == {
+        ("target_documents[chess]", "it holds forgotten documents"),
+        ("selected_subset[chess/gotd]", "it was made from artifacts that hold forgotten documents"),
+        ("pre_fine_tuned_model[chess/gotd]", "it was made from artifacts that hold forgotten documents"),
+    }
+
+
+def test_a_pool_without_a_forgotten_text_does_not_clear_a_target_that_holds_it(world: World, guided: str) -> None:
+    world.store.forget([guided], "asked by the author")
+    pool = Materialisation(
+        asset="candidate_pool", version="pool-1", code_version="1", exclusions=left_out([guided], "forgotten")
+    )
+    target = {"target_documents[chess]": version("target_documents", "chess")}
+    scores = Materialisation(
+        asset="candidate_scores",
+        partition="chess",
+        version="scores-1",
+        code_version="1",
+        inputs={pool.name: pool.version, **target},
+    )
+    for made in (pool, scores):
+        world.store.record(made)
+    assert "candidate_scores[chess]" in world.store.audit("stale")["artifact"]
 
 
 def test_selection_sources_compares_shares_of_pool_and_selection(world: World) -> None:

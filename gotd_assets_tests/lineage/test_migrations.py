@@ -23,6 +23,7 @@ NEXT = len(migrations()) + 1
 RELEASED = {
     1: "db1ad21c6bafaca64b6165c440bc0d9dd6574cc55141a8ec0451db19b5508eaa",
     2: "59f4c1b2a86e27271b911ce4d502dd055cf2fab34500b2dfd467ad1f6075c13e",
+    3: "682551b7ac1bbffe070de118a57c7df95dc9ac915768eec957162338056cf59b",
 }
 # What the first release recorded: a file that was read, a model made of it, and the model used again.
 FIRST_RELEASE_ROWS = """

@@ -1,7 +1,8 @@
 -- title: What must be touched to honour the removal of this document?
 -- description: Everything that holds the document's text, its vector, its score or what a model learned from it, in the
---   order to work through: the user's own files, the pools read from them, what was computed from these pools,
---   selections with it, and models trained on it. `gotd forget` keeps it out of everything built from then on; what
+--   order to work through: the user's own files, the pools and targets read from them, what was computed from these
+--   pools, selections with it, and models trained on it; for a text of a target everything made for that target, as
+--   selections show the nearest text of the target beside each document. `gotd forget` keeps it out of everything built from then on; what
 --   stands already stays until it is deleted, and `location` says where it is.
 -- parameter document (doc_id): first 8 or more hex digits of the doc_id
 -- example: FROM removal_request('3fa94c1e')
@@ -52,8 +53,28 @@ computed AS (
     ) AS apart ON apart.artifact_key = lines.artifact_key AND apart.document_key = pools.document_key
     ANTI JOIN behind_selections ON behind_selections.artifact_key = lines.artifact_key
 ),
+examples_of AS (
+    SELECT DISTINCT e.artifact_key, held.document_key FROM examples AS e
+    JOIN held ON held.occurrence_key = e.occurrence_key
+),
+-- Also those that hold the document for another reason, which says more.
+guided AS (
+    SELECT DISTINCT lines.artifact_key, examples_of.document_key
+    FROM examples_of JOIN lines ON lines.ancestor_key = examples_of.artifact_key
+    ANTI JOIN (
+        FROM examples_of UNION FROM pools UNION FROM computed UNION FROM chosen UNION FROM learnt
+    ) AS apart ON apart.artifact_key = lines.artifact_key AND apart.document_key = examples_of.document_key
+),
 touched AS (
     SELECT pools.document_key, 2 AS part, 'delete or make again: holds the text' AS action, pools.artifact_key FROM pools
+    UNION ALL
+    SELECT examples_of.document_key, 2, 'delete or make again: holds the text', examples_of.artifact_key FROM examples_of
+    UNION ALL
+    SELECT guided.document_key, 6,
+           CASE WHEN EXISTS (FROM trainings AS t WHERE t.artifact_key = guided.artifact_key)
+                THEN 'train again: made for a target with it' ELSE 'delete or make again: made for a target with it' END,
+           guided.artifact_key
+    FROM guided
     UNION ALL
     SELECT computed.document_key, 3, 'delete or make again: computed from the pool with it', computed.artifact_key FROM computed
     UNION ALL

@@ -29,13 +29,13 @@ holding AS (
     WHERE m.document_key IN (SELECT tombstones.document_key FROM tombstones)
     UNION
     SELECT DISTINCT c.artifact_key, o.document_key
-    FROM candidates AS c
+    FROM (FROM candidates UNION ALL FROM examples) AS c
     JOIN (
         SELECT o.occurrence_key, o.document_key FROM occurrences AS o
         WHERE o.document_key IN (SELECT tombstones.document_key FROM tombstones)
     ) AS o ON o.occurrence_key = c.occurrence_key
 ),
--- What was made in the knowledge of a tombstone does not hold the document, though what it was read from still may.
+-- What was made in the knowledge of a tombstone does not hold the document, though the candidates it was read from may.
 spared AS (
     SELECT DISTINCT ancestry.artifact_key, x.document_key
     FROM exclusions AS x
@@ -46,7 +46,9 @@ touched AS (
     SELECT ancestry.artifact_key, ancestry.ancestor_key
     FROM holding
     JOIN ancestry ON ancestry.ancestor_key = holding.artifact_key
-    ANTI JOIN spared ON spared.artifact_key = ancestry.artifact_key AND spared.document_key = holding.document_key
+    LEFT JOIN spared ON spared.artifact_key = ancestry.artifact_key AND spared.document_key = holding.document_key
+    WHERE spared.artifact_key IS NULL
+       OR EXISTS (FROM examples AS e WHERE e.artifact_key = holding.artifact_key)
 )
 SELECT a.name AS artifact, a.version, made.made_at,
        CASE WHEN outdated.through THEN 'an input of its inputs is out of date' ELSE 'an input is out of date' END AS reason,

@@ -59,6 +59,12 @@ pooled AS (
     JOIN basis ON basis.content = 'documents' AND basis.ancestor_key = c.artifact_key
     GROUP BY ALL
 ),
+guiding AS (
+    SELECT DISTINCT basis.artifact_key, held.document_key
+    FROM (SELECT * FROM examples AS e WHERE e.occurrence_key IN (SELECT held.occurrence_key FROM held)) AS e
+    JOIN held ON held.occurrence_key = e.occurrence_key
+    JOIN basis ON basis.content = 'examples' AND basis.ancestor_key = e.artifact_key
+),
 -- What lies behind the scores: a document left out there (a duplicate in one of two sources, say) may still be scored.
 behind_scores AS (
     SELECT DISTINCT basis.artifact_key, ancestry.ancestor_key
@@ -94,6 +100,7 @@ SELECT
         THEN 'not selected: number ' || scored.position || ' of ' || scored.scored_documents
              || ' by score, and ' || chosen.budget || ' were selected'
         WHEN pooled.document_key IS NOT NULL THEN 'not selected: in the pool; its score was not recorded'
+        WHEN guiding.document_key IS NOT NULL THEN 'not in the pool of this selection: a text of its target'
         ELSE 'not in the pool of this selection'
     END AS reason,
     place.selection_rank,
@@ -111,6 +118,7 @@ CROSS JOIN chosen
 LEFT JOIN place ON place.artifact_key = chosen.artifact_key AND place.document_key = doc.document_key
 LEFT JOIN scored ON scored.artifact_key = chosen.artifact_key AND scored.document_key = doc.document_key
 LEFT JOIN pooled ON pooled.artifact_key = chosen.artifact_key AND pooled.document_key = doc.document_key
+LEFT JOIN guiding ON guiding.artifact_key = chosen.artifact_key AND guiding.document_key = doc.document_key
 LEFT JOIN excluded ON excluded.artifact_key = chosen.artifact_key AND excluded.document_key = doc.document_key
 LEFT JOIN forgotten ON forgotten.doc_id = doc.doc_id
 ORDER BY chosen.made_at DESC, chosen.name, doc.doc_id;

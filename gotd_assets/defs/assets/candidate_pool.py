@@ -38,9 +38,11 @@ def candidate_pool(placement: Placement) -> dg.AssetsDefinition:
         documents = {source: raw.path for source, raw in station.read_all("raw_candidates", sources).items()}
         compared = sources if settings.cosine is not None else []
         embeddings = {source: made.path for source, made in station.read_all("candidate_embeddings", compared).items()}
-        forgotten = placement.lineage().forgotten_documents().get_column("doc_id").sort()
+        forgotten = station.forgotten()
 
         def write(writer: ArtifactWriter) -> None:
+            import polars as pl
+
             from gotd_assets.corpus import find_duplicates
             from gotd_assets.selection.pool import write_left_out
             from gotd_assets.selection.similar import leave_out_similar
@@ -49,7 +51,9 @@ def candidate_pool(placement: Placement) -> dg.AssetsDefinition:
             left_out = writer.path / "left_out.parquet"
             report = find_duplicates(documents, settings, duplicates, progress=station.show)
             writer.summary.update(report.as_summary())
-            writer.summary["forgotten"] = write_left_out(duplicates, forgotten, sources, left_out)
+            writer.summary["forgotten"] = write_left_out(
+                duplicates, pl.Series(forgotten, dtype=pl.String), sources, left_out
+            )
             if settings.cosine is not None:
                 similar = leave_out_similar(embeddings, settings.cosine, duplicates, left_out, progress=station.show)
                 writer.summary.update(similar.as_summary(documents))
@@ -57,14 +61,14 @@ def candidate_pool(placement: Placement) -> dg.AssetsDefinition:
         def recorded(artifact: Artifact, record: Materialisation) -> Materialisation:
             from gotd_assets.selection.pool import exclusions
 
-            left_out = exclusions(artifact.file("duplicates.parquet"), forgotten.to_list())
+            left_out = exclusions(artifact.file("duplicates.parquet"), forgotten)
             return dataclasses.replace(record, exclusions=left_out)
 
         return station.make(
             {
                 "duplicates": settings.model_dump(mode="json", exclude={"contamination"}),
                 "order": sources,
-                "forgotten": forgotten.to_list(),
+                "forgotten": forgotten,
             },
             lambda writer, _scratch: write(writer),
             lambda artifact: (

@@ -45,6 +45,8 @@ def labelled_documents(placement: Placement) -> dg.AssetsDefinition:
         )
         station.depend_on({f"content:{position}": sha for position, sha in enumerate(sorted(files.values()))})
 
+        forgotten = station.forgotten()
+
         def write(writer: ArtifactWriter) -> None:
             counts = read_labelled(
                 task,
@@ -55,6 +57,7 @@ def labelled_documents(placement: Placement) -> dg.AssetsDefinition:
                 out=writer.path,
                 progress=station.show,
                 remote=station.remote,
+                forgotten=forgotten,
             )
             writer.summary.update({"tasks": 1, **counts})
 
@@ -65,10 +68,15 @@ def labelled_documents(placement: Placement) -> dg.AssetsDefinition:
                 ),
                 "preparation": loaded.settings.preparation.model_dump(mode="json"),
                 "duplicates": loaded.settings.duplicates.model_dump(mode="json"),
+                **({"forgotten": forgotten} if forgotten else {}),
             },
             lambda writer, _scratch: write(writer),
             metadata.figures,
-            lambda _artifact, record: dataclasses.replace(record, source_files=station.source_files(files)),
+            lambda artifact, record: dataclasses.replace(
+                record,
+                source_files=station.source_files(files),
+                examples=sorted(artifact.path.glob("*/documents-*.parquet")),
+            ),
         )
 
     return labelled_documents

@@ -38,10 +38,12 @@ def target_documents(placement: Placement) -> dg.AssetsDefinition:
         )
         # By content, not by name: a renamed file is no new target.
         station.depend_on({f"content:{position}": sha for position, sha in enumerate(sorted(files.values()))})
+        forgotten = station.forgotten()
         return station.make(
             {
                 "reading": target.model_dump(mode="json", exclude={"path"}),
                 "preparation": loaded.settings.preparation.model_dump(mode="json"),
+                **({"forgotten": forgotten} if forgotten else {}),
             },
             lambda writer, _scratch: writer.summary.update(
                 read_target(
@@ -52,10 +54,15 @@ def target_documents(placement: Placement) -> dg.AssetsDefinition:
                     encoder=loaded.settings.encoder,
                     progress=station.show,
                     remote=station.remote,
+                    forgotten=forgotten,
                 )
             ),
             metadata.target,
-            lambda _artifact, record: dataclasses.replace(record, source_files=station.source_files(files)),
+            lambda artifact, record: dataclasses.replace(
+                record,
+                source_files=station.source_files(files),
+                examples=sorted(artifact.path.glob("*/documents-*.parquet")),
+            ),
         )
 
     return target_documents
