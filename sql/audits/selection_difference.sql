@@ -58,9 +58,14 @@ absent AS (
     SELECT d.document_key, d.rank_after IS NULL AS is_later
     FROM differing AS d WHERE d.rank_before IS NULL OR d.rank_after IS NULL
 ),
+-- Found first and by themselves, so that of all scores only theirs are read.
+scores_of_sides AS (
+    SELECT s.artifact_key, s.document_key, s.score, s.position FROM scores AS s
+    WHERE s.artifact_key IN (SELECT basis.artifact_key FROM basis WHERE basis.content = 'scores')
+),
 scored AS (
     SELECT s.document_key, s.score, s.position
-    FROM scores AS s
+    FROM scores_of_sides AS s
     JOIN basis ON basis.content = 'scores' AND basis.artifact_key = s.artifact_key
     JOIN absent ON absent.document_key = s.document_key AND absent.is_later = basis.is_later
 ),
