@@ -21,6 +21,8 @@ def tree(folder: Path) -> set[str]:
 def test_a_dry_run_tells_what_and_why_and_makes_nothing(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
+    # On a dumb terminal rich takes 80 columns whatever COLUMNS says.
+    monkeypatch.setenv("TERM", "xterm")
     make_project(tmp_path, **ONE_METHOD)
     first = gotd(tmp_path, "run", "--dry-run")
     assert first.returncode == 0, first.stdout + first.stderr
