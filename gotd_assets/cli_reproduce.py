@@ -111,7 +111,7 @@ def _rebuild(
         )
         return True
     notes += changed_surroundings(again, installed_packages(), current_conditions(rebuilt.settings))
-    _report(found, notes, selection, live, scratch, console)
+    _report(selection, console, found=found, notes=notes, live=live, scratch=scratch)
     return False
 
 
@@ -184,13 +184,14 @@ def _threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _report(  # noqa: PLR0917
+def _report(
+    selection: Recorded,
+    console: Console,
+    *,
     found: Sequence[Difference],
     notes: Sequence[str],
-    selection: Recorded,
     live: ArtifactStore,
     scratch: ArtifactStore,
-    console: Console,
 ) -> None:
     console.print(f"[bold red]not reproduced[/]: version {selection.version} came out differently", highlight=False)
     for difference in found:

@@ -279,7 +279,7 @@ class TransportSettings(_Section):
     products: Literal["float32", "reduced"] = Field(
         "float32",
         description="Matrix products of all passes but the certifying last: 'reduced' is TF32 on CUDA and bfloat16 on "
-        "processors that have it; the certificate states the error. Worth it where costs are not cached.",
+        "processors that have it; the certificate states the error. It can help where costs are not cached.",
     )
     sketch: SketchSettings = Field(default=SketchSettings(), description="How a target is sketched.")
     device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1'.")

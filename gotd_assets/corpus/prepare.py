@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import hashlib
 import io
 import itertools
 import json
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from gotd_assets.corpus.conditions import Condition, field_value
 from gotd_assets.corpus.files import ROW_BITS, entry_label
@@ -122,9 +119,10 @@ class Preparer:
         texts = texts.with_columns(n_chars=pl.col("text").str.len_chars().cast(pl.Int64))
         enough = texts.filter(pl.col("n_chars") >= self.preparation.min_chars)
         counts["too_short"] += texts.height - enough.height
-        return enough.with_columns(
-            doc_id=pl.Series(_document_ids(enough.get_column("text")), dtype=pl.String)
-        ).with_columns(original_id=pl.col("original_id").fill_null(pl.col("doc_id")))
+        ids = list(map(document_id, enough.get_column("text").to_list()))
+        return enough.with_columns(doc_id=pl.Series(ids, dtype=pl.String)).with_columns(
+            original_id=pl.col("original_id").fill_null(pl.col("doc_id"))
+        )
 
     def _nothing(self) -> pl.DataFrame:
         import polars as pl
@@ -189,16 +187,17 @@ class Preparer:
         field = column or self.entry.fields.text
         positions, rows = records
         limit = self.entry.max_record_bytes
-        values = [row.get(field) for row in rows]
+        values: list[Any] = [row.get(field) for row in rows]
         # Nearly always all are fine, and then no record is looked at one by one.
         if all(type(value) is str and len(value) <= limit for value in values):
-            return positions, rows, values  # type: ignore[return-value]
+            return positions, rows, values
         good: tuple[list[int], list[dict[str, Any]], list[str]] = ([], [], [])
         for position, row in zip(positions, rows, strict=True):
             text = field_value(row, field)
             if isinstance(text, str) and len(text) <= limit:
-                for part, value in zip(good, (position, row, text), strict=True):
-                    part.append(value)  # type: ignore[attr-defined]
+                good[0].append(position)
+                good[1].append(row)
+                good[2].append(text)
             elif isinstance(text, str):
                 self._set_aside(result, position, "record larger than max_record_bytes", text)
             elif text is None:
@@ -242,19 +241,6 @@ class Preparer:
     def _set_aside(self, result: Prepared, position: int, reason: str, excerpt: str) -> None:
         file, row = self._files[position >> ROW_BITS], position & ((1 << ROW_BITS) - 1)
         result.problems.append(Problem(file.name, row, reason, excerpt[:200]))
-
-
-def _document_ids(texts: pl.Series) -> list[str]:
-    """`document_id` of each text, from its bytes as they lie in memory."""
-    import polars as pl
-
-    array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    _, offsets, content = array.buffers()
-    if content is None:
-        return [document_id("")] * len(array)
-    ends = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1].tolist()
-    data, digest = memoryview(content), hashlib.blake2b
-    return [digest(data[start:end], digest_size=16).hexdigest() for start, end in itertools.pairwise(ends)]
 
 
 def missing_field(entry: SourceSettings | TargetSettings) -> str:

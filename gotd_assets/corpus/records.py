@@ -10,12 +10,12 @@ import dataclasses
 import io
 import lzma
 import math
-import re
 import zlib
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import orjson
 
+from gotd_assets.corpus.json_arrays import json_elements
 from gotd_assets.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,15 +26,10 @@ if TYPE_CHECKING:
 PORTION_BYTES = 16 * 2**20
 BATCH_RECORDS = 8192
 BATCH_BYTES = 16 * 2**20
-# How much of a JSON array is looked through at a time.
-ARRAY_BLOCK = 2**20
 _EXCERPT = 200
 # Arrow's errors are OSErrors and ValueErrors; these two of the decompressors are neither.
 _DAMAGED = (OSError, EOFError, ValueError, ArithmeticError, zlib.error, lzma.LZMAError)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# What says nothing of where an element of a JSON array ends: outside strings, and inside (possessive: never tried again).
-_PLAIN = re.compile(rb'[^"{}\[\],]*+')
-_QUOTED = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +130,7 @@ def portions(files: Sequence[InputFile], columns: Sequence[str], max_record_byte
 
 
 def read_portion(portion: Portion, max_record_bytes: int) -> Iterator[Batch]:
-    """The records of `portion` in batches of at most about 8192 records or 16 MiB."""
+    """The records of `portion` in batches of at most 8192 records."""
     if portion.batch is not None:
         yield portion.batch
     elif portion.span is not None:
@@ -217,7 +212,7 @@ def _cut_json(file: InputFile, columns: Sequence[str], max_record_bytes: int, pr
     size = 0
     try:
         with file.open() as stream:
-            for element in _elements(cast("io.BufferedIOBase", stream), max_record_bytes):
+            for element in json_elements(cast("io.BufferedIOBase", stream), max_record_bytes):
                 progress.row += 1
                 elements.append(element)
                 size += len(element)
@@ -228,49 +223,6 @@ def _cut_json(file: InputFile, columns: Sequence[str], max_record_bytes: int, pr
         yield Portion(file, lines=elements, first_row=progress.row + 1 - len(elements))
         raise
     yield Portion(file, lines=elements, first_row=progress.row + 1 - len(elements))
-
-
-def _elements(stream: io.BufferedIOBase, limit: int) -> Iterator[bytes]:
-    """The elements of a JSON array, not parsed yet; of an element beyond `limit` bytes only the beginning is kept.
-
-    Only quotes, brackets and commas are looked at, so memory is bounded and one malformed element costs no other.
-
-    Raises:
-        ValueError: the array does not end, or something follows it.
-    """
-    held = bytearray()
-    depth, is_quoted, unread = 0, False, b""
-    # One read of the archive at a time: several together would be lost with the one that meets a damaged place.
-    while block := stream.read1(ARRAY_BLOCK):
-        block = unread + block
-        place = start = 0
-        while True:
-            found = (_QUOTED if is_quoted else _PLAIN).match(block, place)
-            place = found.end() if found else place
-            mark = block[place : place + 1]
-            # The end of the block, or a backslash whose character is in the next.
-            if mark in (b"", b"\\"):
-                break
-            place += 1
-            if mark == b'"':
-                is_quoted = not is_quoted
-            elif mark in b"[{":
-                depth += 1
-                start = place if depth == 1 else start
-            elif mark in b"]}":
-                depth -= 1
-            if depth == 0 or (depth == 1 and mark == b","):
-                held += block[start : place - 1][: max(0, limit + 1 - len(held))]
-                yield bytes(held).strip() if len(held) <= limit else bytes(held)
-                held.clear()
-                start = place
-            if depth == 0:
-                if (block[place:] + stream.read(ARRAY_BLOCK)).strip():
-                    raise ValueError("something follows the end of the array")
-                return
-        held += block[start:place][: max(0, limit + 1 - len(held))]
-        unread = block[place:]
-    raise ValueError("the array does not end")
 
 
 def _cut_csv(file: InputFile, columns: Sequence[str], max_record_bytes: int, progress: _Progress) -> Iterator[Portion]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 import polars as pl
@@ -148,7 +148,7 @@ def scores(artifact: Artifact) -> Metadata:
     per_source = frame.group_by("source").agg(
         candidates=pl.len(), negative=(pl.col("score") < 0).sum(), median=pl.col("score").median()
     )
-    contamination: Mapping[str, Any] = artifact.manifest.summary["contamination"]  # type: ignore[assignment]
+    contamination = cast("Mapping[str, Any]", artifact.manifest.summary["contamination"])
     shown: Metadata = {}
     if contamination["found"]:
         found = pl.DataFrame(list(contamination["by_source"].items()), schema=["source", "contaminated"], orient="row")

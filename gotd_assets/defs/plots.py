@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from gotd_assets.defs.drawing import GREY, INK, LINES, PALE, WIDTH, Drawing, bar, columns, number, polyline
 
@@ -180,8 +180,8 @@ def _share(value: float, low: float, high: float) -> float:
 
 
 def _least(frame: pl.DataFrame, column: str) -> float:
-    return float(frame.get_column(column).min())  # type: ignore[arg-type]
+    return float(cast("float", frame.get_column(column).min()))
 
 
 def _most(frame: pl.DataFrame, column: str) -> float:
-    return float(frame.get_column(column).max())  # type: ignore[arg-type]
+    return float(cast("float", frame.get_column(column).max()))

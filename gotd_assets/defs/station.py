@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -225,7 +226,9 @@ class Station:
 
     def _figures(self, finding: Finding) -> dict[str, dg.MetadataValue[Any]]:
         partition = {"partition": self.key.partition} if self.key.partition else {}
-        figures = {key: value for key, value in finding.figures.items() if value == value}  # noqa: PLR0124 - not NaN
+        figures = {
+            key: value for key, value in finding.figures.items() if not (isinstance(value, float) and math.isnan(value))
+        }
         return _as_metadata({**partition, **figures})
 
     def pace(self, documents: int) -> dict[str, float]:

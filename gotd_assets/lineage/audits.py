@@ -177,7 +177,9 @@ def install(connection: duckdb.DuckDBPyConnection) -> None:
             },
         )
     for name in installed:
-        connection.execute(f"DROP MACRO TABLE IF EXISTS {name}")
+        # The name is the database's, which may come from elsewhere.
+        quoted = name.replace('"', '""')
+        connection.execute(f'DROP MACRO TABLE IF EXISTS "{quoted}"')
         statements.run(connection, "remove_audit", {"audit": name})
 
 

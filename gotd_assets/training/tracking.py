@@ -78,8 +78,7 @@ def prepare_tracking(context: TrackingContext) -> str:
         TrainingError: the tracking server or database cannot be used, or the experiment was deleted.
     """
     with _alone(context.uri), tracking_failures_told(context.uri):
-        if context.uri.startswith(_SQLITE):
-            _make_database(Path(context.uri.removeprefix(_SQLITE)), context.artifact_location)
+        _make_database(context.uri, context.artifact_location)
         client = tracking_client(context.uri)
         found = client.get_experiment_by_name(context.experiment)
         if found is None:
@@ -92,18 +91,35 @@ def prepare_tracking(context: TrackingContext) -> str:
     return str(found.experiment_id)
 
 
-def _make_database(database: Path, artifact_location: str | None) -> None:
-    """Make an MLflow database at `database`, all of it or nothing, if there is none."""
-    if database.exists():
+def _make_database(uri: str, artifact_location: str | None) -> None:
+    """Make the MLflow database at `uri`, all of it or nothing, if it is SQLite's and there is none."""
+    database = _sqlite_file(uri)
+    if database is None or database.exists():
         return
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy import make_url
 
     unfinished = database.with_name(f"{database.name}.unfinished")
     for left in (unfinished, unfinished.with_name(f"{unfinished.name}-journal")):
         left.unlink(missing_ok=True)
-    location = artifact_location or (database.parent / "artifacts").as_uri()
-    SqlAlchemyStore(f"{_SQLITE}{unfinished}", location).engine.dispose()
-    unfinished.rename(database)
+    location = artifact_location or (database.parent.absolute() / "artifacts").as_uri()
+    place = make_url(uri).set(database=str(unfinished))
+    SqlAlchemyStore(place.render_as_string(hide_password=False), location).engine.dispose()
+    # A program that does not take our lock, such as the MLflow UI, may have begun meanwhile.
+    if database.exists():
+        unfinished.unlink()
+    else:
+        unfinished.rename(database)
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    """The file of a SQLite database; None for other databases and servers."""
+    if not uri.startswith("sqlite"):
+        return None
+    from sqlalchemy import make_url
+
+    database = make_url(uri).database
+    return None if database in (None, "", ":memory:") else Path(str(database))
 
 
 def _created_experiment(client: MlflowClient, context: TrackingContext) -> Experiment:
@@ -388,10 +404,10 @@ def tracking_client(uri: str) -> MlflowClient:
 @contextlib.contextmanager
 def _alone(uri: str) -> Iterator[None]:
     """Hold the lock beside a SQLite database; other databases lock for themselves."""
-    if not uri.startswith(_SQLITE):
+    database = _sqlite_file(uri)
+    if database is None:
         yield
         return
-    database = Path(uri.removeprefix(_SQLITE))
     database.parent.mkdir(parents=True, exist_ok=True)
     with database.with_name(f"{database.name}.lock").open("w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

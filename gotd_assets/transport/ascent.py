@@ -69,14 +69,10 @@ class Preconditioner:
         return evaluation
 
     def refresh(self, g: Tensor) -> None:
-        """Take the curvature at `g` from the subsample: one pass, two if couplings turn out not to be sharp."""
+        """Take the exact curvature at `g` from the subsample, in one pass, as must be done where couplings are not sharp."""
+        _, self._curvature = self._oracle.curvature(g)
         self.refreshes += 1
-        if self.sharp:
-            self.evaluate(self._oracle, g)
-            self.passes += 1
-        if not self.sharp:
-            _, self._curvature = self._oracle.curvature(g)
-            self.passes += 1
+        self.passes += 1
 
     def _factorise(self, curvature: Tensor) -> Tensor:
         b = self._oracle.b

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
 import torch
 
 Products: TypeAlias = Literal["float32", "reduced"]
+_TURN = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -16,14 +18,15 @@ def product_precision(products: Products, device: torch.device) -> Iterator[None
     """Products of float32 matrices in the block are 'float32', or 'reduced': TF32 on CUDA, bfloat16 on a processor.
 
     Sums stay float32. A processor without instructions for bfloat16 computes in float32 all the same. PyTorch keeps
-    this for the whole process: products made meanwhile in other threads are as exact.
+    this for the whole process: products that other threads make meanwhile are as exact, so blocks take turns.
     """
     cuda = device.type == "cuda"
     backends: Any = torch.backends
     matmul = backends.cuda.matmul if cuda else backends.mkldnn.matmul
-    before = matmul.fp32_precision
-    matmul.fp32_precision = "ieee" if products == "float32" else ("tf32" if cuda else "bf16")
-    try:
-        yield
-    finally:
-        matmul.fp32_precision = before
+    with _TURN:
+        before = matmul.fp32_precision
+        matmul.fp32_precision = "ieee" if products == "float32" else ("tf32" if cuda else "bf16")
+        try:
+            yield
+        finally:
+            matmul.fp32_precision = before

@@ -85,9 +85,9 @@ def solve(
         dtype: arithmetic of the passes; sums are float64 always.
         products: of the couplings' matrix products with dtype float32: 'float32', or 'reduced' for TF32 on CUDA and
             bfloat16 on processors that have it. Only the passes before the last go by them: the certificate is of
-            float32 products, and says how large the error of the others is. Worth it where couplings are not cached.
+            float32 products, and says how large the error of the others is. It can help where couplings are not cached.
         initial: potentials of an earlier solve for a similar target, to start from: points that stayed keep their
-            g, new ones get theirs by c-transform.
+            g, new ones get the one at which they draw their weight (`transport/warm_start.py`).
         reach: distance beyond which the target's mass may stay unserved (unbalanced target marginal), None for never.
         debias: also solve the source's self-potential, so that scores are gradients of the Sinkhorn divergence.
         solver: 'semidual', or 'geomloss' as the reference.

@@ -17,6 +17,7 @@ from gotd_assets.transport.workers import Partial
 
 _SAME_POINT = 1e-6  # of the largest norm
 _SAME_POTENTIAL = 1e-2  # of ε
+_SAME_MEAN = 1e-4  # of ε
 _CHECKED_ROWS = 500
 _BLOCK_ELEMENTS = 1_000_000
 _MOST_CONCERNED = 2.0  # of the even sample's rows
@@ -69,18 +70,20 @@ def carried_over(initial: Potentials, sketch: Sketch, problem: Problem) -> Start
         raise TransportError("the initial potentials were solved with another cost or dimension: start without them")
     distance, nearest = torch.cdist(sketch.points.double(), old.points.double()).min(dim=1)
     stayed = distance <= _SAME_POINT * old.points.norm(dim=1).max()
+    # A point without weight draws nothing, whatever its potential.
+    came = ~stayed & (problem.weights > 0)
     earlier = _earlier_problem(initial, problem)
     g, passes, before = initial.g[nearest].clone(), 0, None
     f, column = initial.f, initial.column
-    if f is not None and column is not None and _holds(f, earlier, initial.g):
+    if f is not None and column is not None and _holds(initial, f, earlier):
         on_sample = f[problem.rows]
     else:
         before = earlier.oracle(problem.sample, 0).evaluate(initial.g)
         f, on_sample, column, passes = None, before.f, before.column + before.gradient, 1
-    changed = _Changed.between(initial, earlier, problem, nearest, stayed)
+    changed = _Changed.between(initial, earlier, problem, came=came, kept=nearest[stayed])
     if changed is not None:
         changed = changed.settled(problem.sample, on_sample)
-        g[~stayed] = changed.g[changed.gone :]
+        g[came] = changed.g[changed.gone :]
         passes += 1
     same_epsilon = abs(initial.epsilon / problem.epsilon - 1) < 1e-6
     if problem.sample is problem.source or not same_epsilon or not bool(stayed.any()):
@@ -92,9 +95,8 @@ def carried_over(initial: Potentials, sketch: Sketch, problem: Problem) -> Start
     if before is None:
         before = earlier.oracle(sample, 0).evaluate(initial.g)
         passes += 1
-    marginal = problem.weights.clone()
-    marginal[stayed] += (before.column - column)[nearest[stayed]]
-    marginal = marginal.clamp_min(0.1 * problem.weights)
+    excess = torch.where(column > 0, before.column / column.clamp_min(1e-300), 1.0).clamp(0.1, 10.0)
+    marginal = torch.where(stayed, problem.weights * excess[nearest], problem.weights)
     return Start(sample, marginal * (sample.weights.sum() / marginal.sum()), g, None, passes)
 
 
@@ -106,14 +108,17 @@ def _earlier_problem(initial: Potentials, problem: Problem) -> Problem:
     return dataclasses.replace(problem, kernel=kernel, weights=initial.sketch.weights, epsilon=initial.epsilon)
 
 
-def _holds(f: Tensor, earlier: Problem, g: Tensor) -> bool:
-    """Whether `f` (N,) is what `g` makes of the source's rows; looked up at a few of them."""
+def _holds(initial: Potentials, f: Tensor, earlier: Problem) -> bool:
+    """Whether `f` (N,) is of this source: by its mean, where weights count, and looked up at a few rows."""
     source = earlier.source
-    if len(f) != source.n_rows:
+    if len(f) != source.n_rows or initial.self_sketch is not None:
+        # A debiased mean is another one.
+        return False
+    if abs(float(source.weights @ f.double()) - initial.mean_f) > _SAME_MEAN * earlier.epsilon:
         return False
     rows = earlier.rows[:: max(1, len(earlier.rows) // _CHECKED_ROWS)]
     few = source.part(rows)
-    found = earlier.oracle(few, 0).evaluate(g).f
+    found = earlier.oracle(few, 0).evaluate(initial.g).f
     return bool((found.cpu() - f[rows]).abs().max() <= _SAME_POTENTIAL * earlier.epsilon)
 
 
@@ -137,11 +142,13 @@ class _Changed:
 
     @classmethod
     def between(
-        cls, initial: Potentials, earlier: Problem, now: Problem, nearest: Tensor, stayed: Tensor
+        cls, initial: Potentials, earlier: Problem, now: Problem, *, came: Tensor, kept: Tensor
     ) -> _Changed | None:
-        """None if nothing changed. Points that came have no potential yet."""
-        gone = torch.ones(len(earlier.weights), dtype=torch.bool).index_fill_(0, nearest[stayed], value=False)
-        came = ~stayed
+        """None if nothing changed. `came` (M,) is a mask, `kept` are indices of earlier points.
+
+        Points that came have no potential yet.
+        """
+        gone = torch.ones(len(earlier.weights), dtype=torch.bool).index_fill_(0, kept, value=False)
         if not bool(gone.any()) and not bool(came.any()):
             return None
         device = now.source.device

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gotd_assets.corpus import ReadReport, read_documents, records, scan_documents
+from gotd_assets.corpus import ReadReport, json_arrays, read_documents, scan_documents
 from gotd_assets.settings import PreparationSettings, SourceSettings
 
 
@@ -30,7 +30,7 @@ def test_elements_are_those_of_the_standard_parser_wherever_blocks_end(
     rows = [{"text": text, "more": [n, {"a": [text]}], "copy": text} for n, text in enumerate(texts)]
     content = json.dumps(rows, indent=indent, ensure_ascii=indent is None).encode()
     (tmp_path / "data.json").write_bytes(content)
-    monkeypatch.setattr(records, "ARRAY_BLOCK", block)
+    monkeypatch.setattr(json_arrays, "BLOCK_BYTES", block)
     report, found = read(tmp_path, "data.json", "copy")
     assert found == texts
     assert report.quarantined == 0

@@ -1,3 +1,4 @@
+import dataclasses
 import http.server
 import json
 import signal
@@ -59,6 +60,12 @@ def test_a_setting_up_that_was_killed_is_done_anew(tmp_path, statements: int) ->
     assert killed.returncode == -signal.SIGKILL
     assert prepare_tracking(tiny.tracking(tmp_path))
     assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", "mlflow.db.lock"}
+
+
+def test_a_sqlite_uri_may_have_options(tmp_path) -> None:
+    context = dataclasses.replace(tiny.tracking(tmp_path), uri=f"sqlite:///{tmp_path}/mine.db?timeout=30")
+    assert prepare_tracking(context)
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.db", "mine.db.lock"}
 
 
 def test_default_is_a_sqlite_file_in_the_home_folder(tmp_path):

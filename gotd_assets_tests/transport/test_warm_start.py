@@ -109,6 +109,26 @@ def test_weighted_rows_and_another_epsilon(source, target) -> None:
         assert warm.certificate.dual_value == pytest.approx(cold.certificate.dual_value, rel=1e-4)
 
 
+def test_a_point_without_weight_that_came_changes_nothing(source, target, earlier) -> None:
+    weights = torch.ones(420)
+    weights[400:] = 0
+    padded = make_sketch(torch.cat([target, unit(20, 64, 7)]), method="all", weights=weights)
+    warm = solve(source, padded, epsilon=EPSILON, initial=earlier)
+    assert warm.certificate.converged
+    assert warm.certificate.passes == 1
+    assert float((warm.scores(source) - earlier.scores(source)).abs().max()) < 0.2 * EPSILON
+
+
+def test_other_weights_of_the_same_rows_are_found_out(source, target, earlier) -> None:
+    changed = sketch_of(torch.cat([unit(20, 64, 2), target[20:]]))
+    weights = torch.rand(len(source), generator=torch.Generator().manual_seed(8)) + source[:, 0].exp()
+    asked = {"epsilon": EPSILON, "source_weights": weights}
+    warm = solve(source, changed, **asked, initial=earlier)
+    unaware = solve(source, changed, **asked, initial=dataclasses.replace(earlier, f=None, column=None))
+    assert warm.certificate.converged
+    assert torch.equal(warm.g, unaware.g)
+
+
 def test_potentials_of_another_cost_are_refused(earlier: Potentials) -> None:
     with pytest.raises(TransportError, match="another cost or dimension"):
         solve(unit(100, 64, 0), sketch_of(unit(10, 64, 1)), cost="euclidean", epsilon=0.1, initial=earlier)
