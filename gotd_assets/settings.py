@@ -229,7 +229,7 @@ class EncoderSettings(_Section):
         description="What computes a transformer; 'openvino' needs the extra of that name, and an x86 processor.",
     )
     batch_tokens: int | None = Field(
-        None, ge=64, description="Tokens in one batch, padding included; by default 512 on a processor, 8192 on a GPU."
+        None, ge=64, description="Tokens in one batch, padding included; by default 1024 on a processor, 8192 on a GPU."
     )
     device: str = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1'.")
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the model. Off unless asked.")

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from gotd_assets.embedding.model_files import SETTING, pooling_of
+from gotd_assets.embedding.packed_linear import pack_linear_layers
 from gotd_assets.embedding.pooling import pooled
 from gotd_assets.errors import InputError
 from gotd_assets.model_location import find_model, hub_options
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from gotd_assets.settings import EncoderSettings
 
 # On a processor a batch should stay in its caches; a GPU wants more at a time.
-_BATCH_TOKENS = {True: 512, False: 8192}
+_BATCH_TOKENS = {True: 1024, False: 8192}
+# Libraries of matrix products prepare code for every shape they meet, which takes longer than the product: between two
+# powers of two, texts are padded to one of so many lengths.
+_LENGTHS_PER_OCTAVE = 8
 # Texts sorted by length together: enough that hardly anything is padded, few enough to be ready soon.
 _WINDOW = 1024
 
@@ -47,6 +51,8 @@ class TransformerEncoder:
             settings, root, torch.float32 if is_converted else self.dtype
         )
         self.model = model.to(self.device).eval()
+        if self.device.type == "cpu":
+            pack_linear_layers(self.model, self.batch_tokens)
         self.max_tokens = most_tokens(settings, model, self.tokenizer)
         self.dimension = int(model.config.hidden_size)
         self._converted: OpenVinoModel | None = None
@@ -93,15 +99,16 @@ class TransformerEncoder:
         ends = np.cumsum(lengths)
         batches, start = [], 0
         while start < len(order):
-            stop = start + max(1, self.batch_tokens // max(1, int(lengths[start])))
+            padded = min(_padded(int(lengths[start])), self.max_tokens)
+            stop = start + max(1, self.batch_tokens // padded)
             part = lengths[start:stop]
             own = tokens[ends[start] - part[0] : ends[min(stop, len(order)) - 1]]
-            batches.append(_Batch(order[start:stop], part, own))
+            batches.append(_Batch(order[start:stop], part, own, padded))
             start = stop
         return batches
 
     def _vectors(self, batch: _Batch) -> npt.NDArray[np.float32]:
-        used = np.arange(batch.lengths[0]) < batch.lengths[:, None]
+        used = np.arange(batch.padded) < batch.lengths[:, None]
         ids = np.full(used.shape, self.tokenizer.pad_token_id or 0, dtype=np.int64)
         ids[used] = batch.tokens
         if self._converted is not None:
@@ -151,11 +158,21 @@ def most_tokens(settings: EncoderSettings, model: Any, tokenizer: Any) -> int:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Batch:
-    """Texts that pass through the model together: rows in the input (n,), lengths (n,) descending, all tokens in a row."""
+    """Texts that pass through the model together.
+
+    Rows in the input (n,), lengths (n,) descending, all tokens in a row, and the length to which all are padded.
+    """
 
     rows: npt.NDArray[np.int64]
     lengths: npt.NDArray[np.int64]
     tokens: npt.NDArray[np.int64]
+    padded: int
+
+
+def _padded(length: int) -> int:
+    """The number of tokens to which texts of at most `length` are padded."""
+    step = 1 << max(0, (max(1, length) // _LENGTHS_PER_OCTAVE).bit_length() - 1)
+    return max(1, -(-length // step) * step)
 
 
 def _device(name: str) -> str:
