@@ -291,10 +291,10 @@ def cases(arguments: argparse.Namespace) -> list[Row]:
     for problem, n, m in itertools.product(arguments.problem, arguments.n, arguments.m):
         size = {"problem": problem, "n": n, "m": m, "threads": arguments.threads}
         if "ours" in arguments.part:
+            bare = {"cache": False, **size}
             rows += [{"solver": "one pass", **size}, {"solver": "gotd-assets", **size}]
+            rows.append({"solver": "gotd-assets, no cache", **bare})
             if m == 1000:
-                bare = {"cache": False, **size}
-                rows.append({"solver": "gotd-assets, no cache", **bare})
                 rows.append({"solver": "gotd-assets, no cache, reduced", "products": "reduced", **bare})
                 rows += [{"solver": f"gotd-assets, {t:g}", "tolerance": t, **size} for t in TOLERANCES[1:]]
         if "warm" in arguments.part and m == 1000 and n <= 200_000:
@@ -368,15 +368,16 @@ def _ratios(rows: list[Row]) -> list[str]:
                 f"{again['warm_passes']} + {again['warm_subsample_passes']} passes ({again['warm_seconds']:.2f} s) instead "
                 f"of {again['cold_passes']} + {again['cold_subsample_passes']} ({again['cold_seconds']:.2f} s)."
             )
-    sizes = [
-        (n, m, taken)
-        for (solver, problem, n, m), taken in seconds.items()
-        if (solver, problem) == ("gotd-assets", "isotropic")
-    ]
-    if len(sizes) >= 4:
-        design = np.array([[1.0, math.log(n), math.log(m)] for n, m, _ in sizes])
-        power = np.linalg.lstsq(design, np.log([taken for *_, taken in sizes]), rcond=None)[0]
-        said.append(f"- Over these {len(sizes)} sizes, time grows as N^{power[1]:.2f} · M^{power[2]:.2f}.")
+    for ours in ("gotd-assets", "gotd-assets, no cache", "one pass"):
+        sizes = [
+            (n, m, taken)
+            for (solver, problem, n, m), taken in seconds.items()
+            if (solver, problem) == (ours, "isotropic")
+        ]
+        if len(sizes) >= 4:
+            design = np.array([[1.0, math.log(n), math.log(m)] for n, m, _ in sizes])
+            power = np.linalg.lstsq(design, np.log([taken for *_, taken in sizes]), rcond=None)[0]
+            said.append(f"- {ours}: over these {len(sizes)} sizes, time grows as N^{power[1]:.2f} · M^{power[2]:.2f}.")
     return said
 
 

@@ -180,8 +180,7 @@ def ascend(
         before = g, current
         g, current = passes.step(g, current, direction, last=repeated or expected <= tolerance / 2)
         longest = _longest(longest, g - before[0], before[1].gradient * current.gradient, oracle.epsilon)
-        # The next step is taken to reduce the error by as much as this one did.
-        expected = current.error * min(1.0, current.error / before[1].error)
+        expected = _expected_error(before[1].error, current.error, preconditioner)
         if current.error < best.evaluation.error:
             best = Ascent(g, current, 0)
         # Pairs of a curvature that is new at every step only disturb it.
@@ -194,6 +193,19 @@ def ascend(
     if not best.evaluation.exact:
         best = Ascent(best.g, passes.evaluate(best.g, last=True), 0)
     return dataclasses.replace(best, passes=passes.made)
+
+
+def newton_step(oracle: SemiDual, g: Tensor, preconditioner: Preconditioner) -> Tensor:
+    """The potentials after one step by the gradient of `oracle` and, where couplings are sharp, its curvature; in one pass."""
+    direction = preconditioner.apply(preconditioner.evaluate(oracle, g).gradient)
+    longest = _LONGEST_STEP * oracle.epsilon
+    return g + direction.clamp_(-longest, longest)
+
+
+def _expected_error(before: float, now: float, preconditioner: Preconditioner) -> float:
+    """Of the next step: Newton's converge quadratically, others are taken to reduce the error by as much as the last."""
+    ratio = min(1.0, now / before)
+    return now * (ratio**2 if preconditioner.sharp else ratio)
 
 
 def _longest(longest: Tensor, step: Tensor, agreement: Tensor, epsilon: float) -> Tensor:

@@ -164,6 +164,34 @@ def test_a_subsample_prepares_large_problems_and_the_certificate_is_still_exact(
     assert fast.certificate.dual_value == pytest.approx(value, rel=1e-4)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_step_on_more_rows_begins_the_full_passes_nearer(monkeypatch: pytest.MonkeyPatch, weighted: bool) -> None:
+    # As with thousands of targets: a subsample bounded by memory has few rows for each.
+    monkeypatch.setattr("gotd_assets.transport.solver._SUBSAMPLE_BYTES", 2**20)
+    x, y = torch.nn.functional.normalize(cloud(40_000, 24)), torch.nn.functional.normalize(cloud(500, 24, seed=1))
+    weights = torch.rand(40_000, generator=torch.Generator().manual_seed(2)) if weighted else None
+    reached, solved = {}, {}
+    for rows in (0, 12):
+        monkeypatch.setattr("gotd_assets.transport.solver._STEP_ROWS_PER_TARGET", rows)
+        errors: list[float] = []
+        solved[rows] = solve(
+            x,
+            sketch_of(y),
+            source_weights=weights,
+            epsilon=0.01,
+            tolerance=1e-5,
+            progress=lambda now, errors=errors: errors.append(now.marginal_error) if now.stage == "full pass" else None,
+        )
+        reached[rows] = errors
+    assert all(wider < narrow for wider, narrow in zip(reached[12][:3], reached[0][:3], strict=True))
+    assert reached[12][2] < 0.8 * reached[0][2]
+    certificates = [solution.certificate for solution in solved.values()]
+    assert certificates[1].passes <= certificates[0].passes
+    assert certificates[1].subsample_passes > certificates[0].subsample_passes
+    assert certificates[1].dual_value == pytest.approx(certificates[0].dual_value, rel=1e-6)
+    torch.testing.assert_close(solved[0].scores(x[:500]), solved[12].scores(x[:500]), atol=1e-4, rtol=0)
+
+
 def test_unbalanced_target_ignores_an_outlier_and_agrees_with_pot() -> None:
     x, y = cloud(40, 2), torch.cat([cloud(15, 2, seed=1), torch.tensor([[9.0, 9.0]])])
     reach, epsilon = 2.0, 0.5
