@@ -28,6 +28,7 @@ _SUBSAMPLE_PER_TARGET = 20
 _SHARP_SUBSAMPLE_TOLERANCE = 2e-2
 _STEP_ROWS_PER_TARGET = 12
 _LARGEST_STEP_SHARE = 1 / 4  # of the source
+_STEPS = 2  # the first leads from one subsample's noise to the other's only half-way
 _Show: TypeAlias = Callable[[str], Callable[[Evaluation, int], None]]
 
 
@@ -258,8 +259,10 @@ def _climb(
         g, small_passes = ascent.g, small_passes + ascent.passes
         wider = _wider_subsample(problem, seed) if preconditioner.sharp and start.epsilon is not None else None
         if wider is not None:
-            g = newton_step(problem.oracle(wider, 0), g, preconditioner)
-            small_passes += round(wider.n_rows / start.sample.n_rows)
+            more = problem.oracle(wider, 0)
+            for _ in range(_STEPS):
+                g = newton_step(more, g, preconditioner)
+                small_passes += round(wider.n_rows / start.sample.n_rows)
     ascent = ascend(full, g, preconditioner, tolerance=tolerance, max_passes=max_passes, report=show("full pass"))
     return _Solution(
         ascent.g,
@@ -293,9 +296,9 @@ def _subsample(source: PreparedSource, targets: int, seed: int) -> tuple[Prepare
 
 
 def _wider_subsample(problem: Problem, seed: int) -> PreparedSource | None:
-    """More random rows, for one step, where the subsample has few to a target; None if it has enough or they are too many.
+    """More random rows, for two steps, where the subsample has few to a target; None if it has enough or they are too many.
 
-    One pass over them costs a fraction of the full pass that it saves: the solution on few rows errs by their noise.
+    A pass over them costs a fraction of the full pass that they save: the solution on few rows errs by their noise.
     """
     source, targets = problem.source, len(problem.weights)
     size = min(_STEP_ROWS_PER_TARGET * targets, _SUBSAMPLE_BYTES // (4 * problem.kernel.targets.shape[1]))

@@ -165,7 +165,7 @@ def test_a_subsample_prepares_large_problems_and_the_certificate_is_still_exact(
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_a_step_on_more_rows_begins_the_full_passes_nearer(monkeypatch: pytest.MonkeyPatch, weighted: bool) -> None:
+def test_steps_on_more_rows_begin_the_full_passes_nearer(monkeypatch: pytest.MonkeyPatch, weighted: bool) -> None:
     # As with thousands of targets: a subsample bounded by memory has few rows for each.
     monkeypatch.setattr("gotd_assets.transport.solver._SUBSAMPLE_BYTES", 2**20)
     x, y = torch.nn.functional.normalize(cloud(40_000, 24)), torch.nn.functional.normalize(cloud(500, 24, seed=1))
@@ -183,8 +183,7 @@ def test_a_step_on_more_rows_begins_the_full_passes_nearer(monkeypatch: pytest.M
             progress=lambda now, errors=errors: errors.append(now.marginal_error) if now.stage == "full pass" else None,
         )
         reached[rows] = errors
-    assert all(wider < narrow for wider, narrow in zip(reached[12][:3], reached[0][:3], strict=True))
-    assert reached[12][2] < 0.8 * reached[0][2]
+    assert all(wider < 0.75 * narrow for wider, narrow in zip(reached[12][:3], reached[0][:3], strict=True))
     certificates = [solution.certificate for solution in solved.values()]
     assert certificates[1].passes <= certificates[0].passes
     assert certificates[1].subsample_passes > certificates[0].subsample_passes
