@@ -91,6 +91,14 @@ def private_bytes() -> int:
     return 0
 
 
+def available_bytes() -> int:
+    """Memory that a new process can have, page cache that would be given up included."""
+    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+        if line.startswith("MemAvailable"):
+            return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+
+
 class PeakMemory:
     """The largest growth of private memory inside the `with` block, sampled every 20 ms."""
 
@@ -309,8 +317,7 @@ def cases(arguments: argparse.Namespace) -> list[Row]:
 def measure(case: Row, directory: Path, limit: float) -> Row:
     """Run one row in a process of its own; a row that fails or takes too long says so."""
     needed = DENSE_COPIES.get(case["solver"], 4 if case["solver"] == "POT" else 0) * case["n"] * case["m"] * 4
-    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    if needed > available:
+    if needed > available_bytes():
         return {**case, "failed": f"would need about {needed / 2**30:.0f} GiB"}
     command = [sys.executable, "-m", "benchmarks.transport", "--case", json.dumps(case), "--data", str(directory)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(case["threads"])}
