@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from benchmarks.machine import machine
 
@@ -40,7 +41,7 @@ RESULTS = Path(__file__).parent / "results"
 Row = dict[str, Any]
 PEERS = ("geomloss tensorized 0.5", "geomloss tensorized 0.9", "geomloss online 0.5", "OTT-JAX", "POT")
 # A peer that holds N×M matrices needs several of them; beyond this it cannot run here.
-DENSE_COPIES = {"geomloss tensorized 0.5": 4, "geomloss tensorized 0.9": 4, "geomloss online 0.5": 0, "OTT-JAX": 4}
+DENSE_COPIES = {"geomloss tensorized 0.5": 4, "geomloss tensorized 0.9": 4, "OTT-JAX": 4, "POT": 4}
 
 
 def unit_vectors(n: int, seed: int) -> np.ndarray[Any, Any]:
@@ -89,14 +90,6 @@ def private_bytes() -> int:
         if line.startswith("RssAnon"):
             return int(line.split()[1]) * 1024
     return 0
-
-
-def available_bytes() -> int:
-    """Memory that a new process can have, page cache that would be given up included."""
-    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-        if line.startswith("MemAvailable"):
-            return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
 
 
 class PeakMemory:
@@ -316,8 +309,8 @@ def cases(arguments: argparse.Namespace) -> list[Row]:
 
 def measure(case: Row, directory: Path, limit: float) -> Row:
     """Run one row in a process of its own; a row that fails or takes too long says so."""
-    needed = DENSE_COPIES.get(case["solver"], 4 if case["solver"] == "POT" else 0) * case["n"] * case["m"] * 4
-    if needed > available_bytes():
+    needed = DENSE_COPIES.get(case["solver"], 0) * case["n"] * case["m"] * 4
+    if needed > psutil.virtual_memory().available:
         return {**case, "failed": f"would need about {needed / 2**30:.0f} GiB"}
     command = [sys.executable, "-m", "benchmarks.transport", "--case", json.dumps(case), "--data", str(directory)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(case["threads"])}

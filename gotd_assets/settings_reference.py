@@ -5,7 +5,6 @@ import typing
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 
 from gotd_assets.settings import Settings, Url
 
@@ -40,12 +39,7 @@ def _rows(model: type[BaseModel], prefix: str) -> list[str]:
             rows.append(f"| **`{path}`** | | | {field.description} |")
             rows += _rows(inner, f"{path}[]." if many else f"{path}.")
             continue
-        if field.default is not PydanticUndefined:
-            default = _shown(field.default)
-        elif field.default_factory is not None:
-            default = _shown(field.default_factory())  # type: ignore[call-arg]
-        else:
-            default = "*required*"
+        default = "*required*" if field.is_required() else _shown(field.get_default(call_default_factory=True))
         rows.append(f"| `{path}` | {_type(field.annotation)} | {default} | {field.description or 'Name.'} |")
     return rows
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import functools
 import hashlib
 import itertools
 import json
@@ -69,16 +68,13 @@ def read_documents(
         workers = 1
     elif workers is None:
         workers = min(processors(), 1 + sum(sizes) // _BYTES_PER_PROCESS)
-    prepare = (
-        functools.partial(_prepare, (entry, preparation, files, root, encoder)) if workers > 1 else preparer.prepare
-    )
     out.mkdir(parents=True, exist_ok=True)
     with (out / "quarantine.jsonl").open("w", encoding="utf-8") as quarantine:
         reading = _Reading(preparer, files, out, quarantine)
         meter = ProgressMeter(label, sum(sizes), progress)
         before = [0, *itertools.accumulate(sizes)]
         cut = portions(files, preparer.columns, entry.max_record_bytes)
-        for portion, prepared in map_in_processes(prepare, cut, workers):
+        for portion, prepared in map_in_processes(preparer.prepare, cut, workers):
             reading.take(portion, prepared)
             number = portion.file.number
             part = portion.span[1] if portion.span else sizes[number] / 2
@@ -89,20 +85,6 @@ def read_documents(
 
 
 _Row = tuple["int | str | None", ...]
-_Arguments = tuple[
-    SourceSettings | TargetSettings, PreparationSettings, "list[InputFile]", "Path", EncoderSettings | None
-]
-
-
-def _prepare(arguments: _Arguments, portion: Portion) -> Prepared:
-    """`Preparer(*arguments).prepare(portion)`, in a process that does only this, so keeps the one it made first."""
-    global _preparer  # noqa: PLW0603 - the process serves one reading
-    if _preparer is None:
-        _preparer = Preparer(*arguments)
-    return _preparer.prepare(portion)
-
-
-_preparer: Preparer | None = None
 
 
 def read_target(

@@ -63,7 +63,7 @@ class Prepared:
 
 
 class Preparer:
-    """Turns portions of the files of `entry` into texts.
+    """Turns portions of the files of `entry` into texts; sent to another process, it is made there anew.
 
     Raises:
         InputError: the filter is no condition on fields, or chunking by tokens finds no tokenizer.
@@ -82,6 +82,7 @@ class Preparer:
         self.condition = Condition(entry.filter, entry_label(entry)) if entry.filter else None
         self.joins = preparation.chunk_by != "none" and preparation.join_short
         self._files = files
+        self._arguments = (entry, preparation, files, root, encoder)
         self._left = entry.limit
         self._cut: Callable[[str, int], list[str]] = cut_at_words
         self._length: Callable[[str], int] = len
@@ -91,6 +92,10 @@ class Preparer:
             if encoder is None:
                 raise InputError("preparation.chunk_by is 'tokens', but no encoder was given whose tokens to count")
             self._cut, self._length = token_cutter(encoder, root)
+
+    def __reduce__(self) -> tuple[type[Preparer], tuple[Any, ...]]:
+        """By its arguments: what cuts by tokens cannot be pickled."""
+        return Preparer, self._arguments
 
     @property
     def columns(self) -> list[str]:

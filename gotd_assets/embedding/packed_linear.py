@@ -10,25 +10,37 @@ class PackedLinear(nn.Module):
     """What a `torch.nn.Linear` computes, from (…, in) to (…, out), for inference on a processor.
 
     oneDNN wants weights in blocks that fit the matrix units (AMX); `torch.nn.functional.linear` has them rearranged at
-    every call, which for the small batches of an encoder takes a fifth of the time.
+    every call, which takes long beside the small products of an encoder's batches.
     """
 
     def __init__(self, linear: nn.Linear, rows: int) -> None:
         """`rows` is how many rows inputs mostly have."""
         super().__init__()
-        self._weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), rows)
-        self._bias = None if linear.bias is None else linear.bias.detach()
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), rows)
+        self.bias = None if linear.bias is None else linear.bias.detach()
+
+    @property
+    def weight(self) -> Tensor:
+        """(out, in), unpacked anew: some models read a layer's weights themselves."""
+        unpacked: Tensor = self._packed.to_dense()
+        return unpacked
 
     def forward(self, rows: Tensor) -> Tensor:
         """(…, out) of `rows` (…, in)."""
-        result: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._weight, self._bias, "none", [], "")
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._packed, self.bias, "none", [], "")
         return result
 
 
-def pack_linear_layers(model: nn.Module, rows: int) -> None:
-    """Replace the linear layers of `model`, in bfloat16 on a processor, if this build of PyTorch can pack them."""
+def can_pack() -> bool:
+    """Whether this build of PyTorch packs weights, and this processor has instructions for bfloat16 to use them with."""
     operations = torch.ops.mkldnn
-    if not (hasattr(operations, "_reorder_linear_weight") and hasattr(operations, "_linear_pointwise")):
+    needed = ("_is_mkldnn_bf16_supported", "_reorder_linear_weight", "_linear_pointwise")
+    return all(hasattr(operations, name) for name in needed) and bool(operations._is_mkldnn_bf16_supported())
+
+
+def pack_linear_layers(model: nn.Module, rows: int) -> None:
+    """Replace the linear layers of `model`, on a processor, that are in bfloat16, where they can be packed."""
+    if not can_pack():
         return
     with torch.inference_mode():
         for module in list(model.modules()):

@@ -99,16 +99,20 @@ class TransformerEncoder:
         ends = np.cumsum(lengths)
         batches, start = [], 0
         while start < len(order):
-            padded = min(_padded(int(lengths[start])), self.max_tokens)
-            stop = start + max(1, self.batch_tokens // padded)
+            stop = start + max(1, self.batch_tokens // self._padded(int(lengths[start])))
             part = lengths[start:stop]
             own = tokens[ends[start] - part[0] : ends[min(stop, len(order)) - 1]]
-            batches.append(_Batch(order[start:stop], part, own, padded))
+            batches.append(_Batch(order[start:stop], part, own))
             start = stop
         return batches
 
+    def _padded(self, length: int) -> int:
+        """The number of tokens to which texts are padded of which the longest has `length`."""
+        step = 1 << max(0, (length // _LENGTHS_PER_OCTAVE).bit_length() - 1)
+        return min(-(-max(1, length) // step) * step, self.max_tokens)
+
     def _vectors(self, batch: _Batch) -> npt.NDArray[np.float32]:
-        used = np.arange(batch.padded) < batch.lengths[:, None]
+        used = np.arange(self._padded(int(batch.lengths[0]))) < batch.lengths[:, None]
         ids = np.full(used.shape, self.tokenizer.pad_token_id or 0, dtype=np.int64)
         ids[used] = batch.tokens
         if self._converted is not None:
@@ -158,21 +162,11 @@ def most_tokens(settings: EncoderSettings, model: Any, tokenizer: Any) -> int:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Batch:
-    """Texts that pass through the model together.
-
-    Rows in the input (n,), lengths (n,) descending, all tokens in a row, and the length to which all are padded.
-    """
+    """Texts that pass through the model together: rows in the input (n,), lengths (n,) descending, all tokens in a row."""
 
     rows: npt.NDArray[np.int64]
     lengths: npt.NDArray[np.int64]
     tokens: npt.NDArray[np.int64]
-    padded: int
-
-
-def _padded(length: int) -> int:
-    """The number of tokens to which texts of at most `length` are padded."""
-    step = 1 << max(0, (max(1, length) // _LENGTHS_PER_OCTAVE).bit_length() - 1)
-    return max(1, -(-length // step) * step)
 
 
 def _device(name: str) -> str:

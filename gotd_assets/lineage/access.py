@@ -140,7 +140,7 @@ def _tries(deadline: float) -> Iterator[None]:
     pause = 0.002
     yield
     while time.monotonic() < deadline:
-        time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 (spreads out the waiting, no secret)
+        time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - spreads out the waiting, no secret
         pause = min(2 * pause, _LONGEST_PAUSE)
         yield
 

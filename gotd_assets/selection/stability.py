@@ -65,7 +65,8 @@ def bootstrap_overlaps(
             for shard in problem.pool
         ).join(problem.scores.select("doc_id"), on="doc_id", how="semi")
         again = dataclasses.replace(problem, scores=scores, target=target, potentials=solved, budget=len(chosen))
-        overlap = float(select(name, again).get_column("doc_id").is_in(chosen.implode()).mean())  # type: ignore[arg-type]
+        selected = select(name, again).get_column("doc_id")
+        overlap = float(selected.is_in(chosen.implode()).sum()) / len(selected)
         overlaps.append(overlap)
         if progress is not None:
             progress(f"bootstrap target {number + 1} of {resamples}: {overlap:.1%} of the selection stays")

@@ -80,7 +80,7 @@ def figure_three(mixtures: Sequence[float] = MIXTURES, budgets: Sequence[int] = 
                 chosen[RESAMPLING] = _resampled(problem, vectors, mixture, budget, seed)
                 for method, doc_ids in chosen.items():
                     worth = worth_of(doc_ids, pool, potentials, _WANTED_LAMBDA)
-                    dogs = float(is_dog.filter(is_dog["doc_id"].is_in(doc_ids.implode()))["dog"].mean())  # type: ignore[arg-type]
+                    dogs = float(is_dog.filter(pl.col("doc_id").is_in(doc_ids.implode()))["dog"].sum()) / len(doc_ids)
                     points.append(Point(method, mixture, budget, dogs, worth.before, worth.after))
     return points
 

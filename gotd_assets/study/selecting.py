@@ -168,7 +168,7 @@ def _judged(
     doc_ids = ranking.get_column("doc_id")
     sources = problem.scores.join(ranking.select("doc_id"), on="doc_id", how="semi")
     per_source = dict(sources.group_by("source").len().sort("source").iter_rows())
-    pool_share = float((problem.scores.get_column("source") == target.rare).mean())  # type: ignore[arg-type]
+    pool_share = float((problem.scores.get_column("source") == target.rare).sum()) / problem.scores.height
     rare_share = per_source.get(target.rare, 0) / ranking.height
     worth = worth_of(doc_ids, problem.pool, potentials, problem.settings.mixing)
     diversity = diversity_of(

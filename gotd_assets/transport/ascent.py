@@ -195,13 +195,6 @@ def ascend(
     return dataclasses.replace(best, passes=passes.made)
 
 
-def newton_step(oracle: SemiDual, g: Tensor, preconditioner: Preconditioner) -> Tensor:
-    """The potentials after one step by the gradient of `oracle` and, where couplings are sharp, its curvature; in one pass."""
-    direction = preconditioner.apply(preconditioner.evaluate(oracle, g).gradient)
-    longest = _LONGEST_STEP * oracle.epsilon
-    return g + direction.clamp_(-longest, longest)
-
-
 def _expected_error(before: float, now: float, preconditioner: Preconditioner) -> float:
     """Of the next step: Newton's converge quadratically, others are taken to reduce the error by as much as the last."""
     ratio = min(1.0, now / before)

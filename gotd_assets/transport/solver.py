@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gotd_assets.errors import TransportError
-from gotd_assets.transport.ascent import Preconditioner, anneal, ascend, newton_step
+from gotd_assets.transport.ascent import Preconditioner, anneal, ascend
 from gotd_assets.transport.kernel import CostName, Kernel
 from gotd_assets.transport.potentials import Certificate, Potentials
 from gotd_assets.transport.problem import Problem
@@ -26,9 +26,9 @@ from gotd_assets.transport.workers import Workers
 _SUBSAMPLE_BYTES = 256 * 2**20
 _SUBSAMPLE_PER_TARGET = 20
 _SHARP_SUBSAMPLE_TOLERANCE = 2e-2
-_STEP_ROWS_PER_TARGET = 12
-_LARGEST_STEP_SHARE = 1 / 4  # of the source
-_STEPS = 2  # the first leads from one subsample's noise to the other's only half-way
+_WIDER_PER_TARGET = 12
+_LARGEST_WIDER_SHARE = 1 / 4  # of the source
+_WIDER_PASSES = 3
 _Show: TypeAlias = Callable[[str], Callable[[Evaluation, int], None]]
 
 
@@ -260,9 +260,15 @@ def _climb(
         wider = _wider_subsample(problem, seed) if preconditioner.sharp and start.epsilon is not None else None
         if wider is not None:
             more = problem.oracle(wider, 0)
-            for _ in range(_STEPS):
-                g = newton_step(more, g, preconditioner)
-                small_passes += round(wider.n_rows / start.sample.n_rows)
+            ascent = ascend(
+                more,
+                g,
+                Preconditioner(more),
+                tolerance=max(tolerance, coarsest),
+                max_passes=_WIDER_PASSES,
+                report=show("wider subsample"),
+            )
+            g, small_passes = ascent.g, small_passes + ascent.passes * round(wider.n_rows / start.sample.n_rows)
     ascent = ascend(full, g, preconditioner, tolerance=tolerance, max_passes=max_passes, report=show("full pass"))
     return _Solution(
         ascent.g,
@@ -296,13 +302,13 @@ def _subsample(source: PreparedSource, targets: int, seed: int) -> tuple[Prepare
 
 
 def _wider_subsample(problem: Problem, seed: int) -> PreparedSource | None:
-    """More random rows, for two steps, where the subsample has few to a target; None if it has enough or they are too many.
+    """More random rows where the subsample has few to a target; None if it has enough or they are too many.
 
-    A pass over them costs a fraction of the full pass that they save: the solution on few rows errs by their noise.
+    The solution on few rows errs by their noise; passes over more cost a fraction of the full one that they save.
     """
     source, targets = problem.source, len(problem.weights)
-    size = min(_STEP_ROWS_PER_TARGET * targets, _SUBSAMPLE_BYTES // (4 * problem.kernel.targets.shape[1]))
-    if not 2 * problem.sample.n_rows <= size <= _LARGEST_STEP_SHARE * source.n_rows:
+    size = min(_WIDER_PER_TARGET * targets, _SUBSAMPLE_BYTES // (4 * problem.kernel.targets.shape[1]))
+    if not 2 * problem.sample.n_rows <= size <= _LARGEST_WIDER_SHARE * source.n_rows:
         return None
     return source.part(_random_rows(source, size, seed + 1))
 

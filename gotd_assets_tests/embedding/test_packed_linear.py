@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from gotd_assets.embedding.packed_linear import PackedLinear, pack_linear_layers
+from gotd_assets.embedding.packed_linear import PackedLinear, can_pack, pack_linear_layers
 
 
 class Scaled(nn.Linear):
@@ -21,11 +21,19 @@ def test_packed_layers_give_the_float64_product_to_rounding(shape: tuple[int, ..
     layer = model[0]
     exact = rows.double() @ layer.weight.double().T + (layer.bias.double() if bias else 0)
     pack_linear_layers(model, 1024)
-    assert isinstance(model[0], PackedLinear)
+    assert isinstance(model[0], PackedLinear) == can_pack()
+    assert torch.equal(model[0].weight, layer.weight)
     with torch.inference_mode():
         found = model[0](rows)
     assert found.dtype is torch.bfloat16
     torch.testing.assert_close(found.double(), exact, rtol=2**-8, atol=2**-8)
+
+
+def test_layers_stay_on_a_processor_without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    model = nn.Sequential(nn.Linear(4, 4, dtype=torch.bfloat16))
+    pack_linear_layers(model, 8)
+    assert type(model[0]) is nn.Linear
 
 
 def test_other_layers_stay() -> None:

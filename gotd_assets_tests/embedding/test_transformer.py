@@ -146,7 +146,18 @@ def test_a_model_that_cannot_be_used_is_named(tmp_path: Path, model: str, messag
         encoder_version(EncoderSettings(model=model), tmp_path)
 
 
+# DeBERTa as transformers has it mixes float32 into its attention scores.
 @pytest.mark.parametrize("kind", ["distilbert", "roberta", "mpnet"])
+def test_other_architectures_compute_in_bfloat16(tmp_path: Path, kind: str) -> None:
+    encoder = tiny.other_encoder(tmp_path / kind, kind)
+    texts = tiny.texts(40, seed=5)
+    settings = EncoderSettings(model=str(encoder), dtype="bfloat16", device="cpu", batch_tokens=64)
+    vectors = load_encoder(settings, tmp_path).encode(texts, lambda *_: None)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert (vectors * one_by_one(encoder, texts, "mean")).sum(axis=1).min() > 0.999
+
+
+@pytest.mark.parametrize("kind", ["deberta", "distilbert", "roberta", "mpnet"])
 def test_other_architectures_give_the_vectors_of_each_text_alone(tmp_path: Path, kind: str) -> None:
     encoder = tiny.other_encoder(tmp_path / kind, kind)
     # Three windows, so that one is cut into tokens while another is computed.

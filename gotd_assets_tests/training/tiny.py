@@ -11,6 +11,8 @@ from transformers import (
     BertForMaskedLM,
     BertForSequenceClassification,
     BertModel,
+    DebertaConfig,
+    DebertaModel,
     DistilBertConfig,
     DistilBertModel,
     GPT2Config,
@@ -79,11 +81,15 @@ def model_folder(folder: Path, kind: str) -> Path:
 
 
 def other_encoder(folder: Path, kind: str) -> Path:
-    """Save a random encoder of another make: 'distilbert', 'roberta' or 'mpnet'."""
+    """Save a random encoder of another make: 'deberta', 'distilbert', 'roberta' or 'mpnet'."""
     torch.manual_seed(3)
     size = {"vocab_size": 95, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 64}
     wide = {"hidden_size": 16, "intermediate_size": 32}
     build = {
+        # It reads the weights of its linear layers itself.
+        "deberta": lambda: DebertaModel(
+            DebertaConfig(**size, **wide, pad_token_id=0, relative_attention=True, pos_att_type=["c2p", "p2c"])
+        ),
         "distilbert": lambda: DistilBertModel(
             DistilBertConfig(vocab_size=95, dim=16, n_layers=2, n_heads=2, hidden_dim=32, max_position_embeddings=64)
         ),

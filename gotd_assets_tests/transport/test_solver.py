@@ -165,14 +165,14 @@ def test_a_subsample_prepares_large_problems_and_the_certificate_is_still_exact(
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_steps_on_more_rows_begin_the_full_passes_nearer(monkeypatch: pytest.MonkeyPatch, weighted: bool) -> None:
+def test_a_wider_subsample_begins_the_full_passes_nearer(monkeypatch: pytest.MonkeyPatch, weighted: bool) -> None:
     # As with thousands of targets: a subsample bounded by memory has few rows for each.
     monkeypatch.setattr("gotd_assets.transport.solver._SUBSAMPLE_BYTES", 2**20)
     x, y = torch.nn.functional.normalize(cloud(40_000, 24)), torch.nn.functional.normalize(cloud(500, 24, seed=1))
     weights = torch.rand(40_000, generator=torch.Generator().manual_seed(2)) if weighted else None
     reached, solved = {}, {}
     for rows in (0, 12):
-        monkeypatch.setattr("gotd_assets.transport.solver._STEP_ROWS_PER_TARGET", rows)
+        monkeypatch.setattr("gotd_assets.transport.solver._WIDER_PER_TARGET", rows)
         errors: list[float] = []
         solved[rows] = solve(
             x,
