@@ -24,11 +24,10 @@ from gotd_assets.transport.warm_start import Start, carried_over
 from gotd_assets.transport.workers import Workers
 
 _SUBSAMPLE_BYTES = 256 * 2**20
-_SUBSAMPLE_PER_TARGET = 20
+_SUBSAMPLE_PER_TARGET = 24
 _SHARP_SUBSAMPLE_TOLERANCE = 2e-2
 _WIDER_PER_TARGET = 12
 _LARGEST_WIDER_SHARE = 1 / 4  # of the source
-_WIDER_PASSES = 3
 _Show: TypeAlias = Callable[[str], Callable[[Evaluation, int], None]]
 
 
@@ -265,7 +264,7 @@ def _climb(
                 g,
                 Preconditioner(more),
                 tolerance=max(tolerance, coarsest),
-                max_passes=_WIDER_PASSES,
+                max_passes=max_passes,
                 report=show("wider subsample"),
             )
             g, small_passes = ascent.g, small_passes + ascent.passes * round(wider.n_rows / start.sample.n_rows)
