@@ -120,7 +120,7 @@ def _make(rebuilt: Project, record: Sequence[Recorded], console: Console) -> Non
     import dagster as dg
 
     from gotd_assets.defs.placement import Placement
-    from gotd_assets.defs.stages import run_stages
+    from gotd_assets.defs.stage_runs import run_stages
 
     placement = Placement(rebuilt, lambda: rebuilt)
     job = project_job(placement, console)

@@ -42,7 +42,8 @@ def run(targets: list[str] | None, console: Console, *, dry_run: bool = False) -
     for library in ("mlflow", "alembic"):
         logging.getLogger(library).setLevel(logging.WARNING)
     from gotd_assets.defs.placement import Placement
-    from gotd_assets.defs.stages import candidate_stages, end_killed_runs, run_stages, target_stages
+    from gotd_assets.defs.stage_runs import end_killed_runs, run_stages
+    from gotd_assets.defs.stages import candidate_stages, target_stages
 
     stages = [*candidate_stages(project.settings), *target_stages(project.settings, names)]
     for problem in project.problems:
@@ -81,7 +82,7 @@ def _plan(path: Path, stages: list[Stage], console: Console) -> None:
     from rich.table import Table
 
     from gotd_assets.defs.placement import Placement
-    from gotd_assets.defs.stages import run_stages
+    from gotd_assets.defs.stage_runs import run_stages
     from gotd_assets.planning import Plan
 
     with tempfile.TemporaryDirectory(prefix="gotd-plan-") as folder, dg.DagsterInstance.ephemeral() as instance:

@@ -7,7 +7,8 @@ from pydantic import Field
 
 from gotd_assets.defs import tags
 from gotd_assets.defs.placement import Placement
-from gotd_assets.defs.stages import Stage, candidate_stages, end_killed_runs, method_stages, run_stages, target_stages
+from gotd_assets.defs.stage_runs import end_killed_runs, run_stages
+from gotd_assets.defs.stages import Stage, candidate_stages, method_stages, target_stages
 from gotd_assets.errors import GotdError
 from gotd_assets.launcher import alone
 

@@ -12,7 +12,8 @@ import pytest
 
 from gotd_assets.cli_run import project_job
 from gotd_assets.defs.placement import Placement
-from gotd_assets.defs.stages import TARGET_STATIONS, Stage, candidate_stages, run_stages
+from gotd_assets.defs.stage_runs import run_stages
+from gotd_assets.defs.stages import TARGET_STATIONS, Stage, candidate_stages
 from gotd_assets.fingerprint import document_id
 from gotd_assets.lineage import LineageStore
 from gotd_assets.storage import Artifact, ArtifactKey
