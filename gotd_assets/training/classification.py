@@ -70,14 +70,14 @@ class Scores:
         return cls(float(right.sum() / len(labels)), float(f1.mean()))
 
 
-def learning_curve(  # noqa: PLR0917
+def learning_curve(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     train: LabelledTexts,
     test: LabelledTexts,
+    *,
     task: ClassificationSettings,
     settings: TrainingSettings,
-    *,
     scratch: Path,
     progress: Callable[[object], None] | None = None,
 ) -> dict[tuple[int, int], Scores]:

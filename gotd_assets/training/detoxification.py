@@ -87,14 +87,14 @@ def continue_prompts(
     return Continued(texts, np.asarray(toxicity, dtype=np.float64))
 
 
-def evaluate_detoxification(  # noqa: PLR0917
+def evaluate_detoxification(
     prompts: Sequence[str],
     neutral: Sequence[str],
     model: Path,
     classify: Classify,
+    *,
     task: DetoxificationSettings,
     settings: TrainingSettings,
-    *,
     classifier_version: str,
     root: Path,
     cache: Path,

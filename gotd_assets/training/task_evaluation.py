@@ -131,7 +131,9 @@ def _measure(
     model, tokenizer = loaded
     model.to(choose_device(settings.device))
     without = zero_shot(model, tokenizer, test, task, settings) if settings.objective == "causal" else None
-    curve = learning_curve(model, tokenizer, train, test, task, settings, scratch=scratch, progress=progress)
+    curve = learning_curve(
+        model, tokenizer, train, test, task=task, settings=settings, scratch=scratch, progress=progress
+    )
     return TaskScores(curve, without)
 
 

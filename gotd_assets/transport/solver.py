@@ -245,25 +245,26 @@ def _climb(
         if not preconditioner.sharp:
             preconditioner.refresh(g)
         # The subsample's own noise is larger still where few rows make up a target's mass; a warm start's has less.
-        coarsest = _SHARP_SUBSAMPLE_TOLERANCE if preconditioner.sharp and start.epsilon is not None else 1e-3
+        noisy = preconditioner.sharp and start.epsilon is not None
+        enough = max(tolerance, _SHARP_SUBSAMPLE_TOLERANCE) if noisy else max(tolerance / 2, 1e-3)
         ascent = ascend(
             small,
             g,
             preconditioner,
-            tolerance=max(tolerance if coarsest > 1e-3 else tolerance / 2, coarsest),
+            tolerance=enough,
             max_passes=max_passes,
             report=show("subsample"),
             known=first,
         )
         g, small_passes = ascent.g, small_passes + ascent.passes
-        wider = _wider_subsample(problem, seed) if preconditioner.sharp and start.epsilon is not None else None
+        wider = _wider_subsample(problem, seed) if noisy else None
         if wider is not None:
             more = problem.oracle(wider, 0)
             ascent = ascend(
                 more,
                 g,
                 Preconditioner(more),
-                tolerance=max(tolerance, coarsest),
+                tolerance=enough,
                 max_passes=max_passes,
                 report=show("wider subsample"),
             )

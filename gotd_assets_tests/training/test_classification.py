@@ -56,7 +56,13 @@ def test_more_labels_teach_an_easy_task(tmp_path, kind):
     settings = tiny.settings(tiny.model_folder(tmp_path / "model", kind), objective=objective)
     model, tokenizer = load_language_model(settings, tmp_path, tmp_path)
     curve = learning_curve(
-        model, tokenizer, easy(60), easy(80, 1), task(sizes=[2, 60], epochs=15), settings, scratch=tmp_path / "points"
+        model,
+        tokenizer,
+        easy(60),
+        easy(80, 1),
+        task=task(sizes=[2, 60], epochs=15),
+        settings=settings,
+        scratch=tmp_path / "points",
     )
     assert set(curve) == {(2, 0), (2, 1), (60, 0), (60, 1)}
     assert min(curve[60, seed].accuracy for seed in (0, 1)) > 0.9
@@ -67,9 +73,13 @@ def test_points_do_not_depend_on_those_before_and_the_model_comes_back(tmp_path)
     settings = tiny.settings(tiny.model_folder(tmp_path / "model", "gpt2"))
     model, tokenizer = load_language_model(settings, tmp_path, tmp_path)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    whole = learning_curve(model, tokenizer, easy(30), easy(20, 1), task(), settings, scratch=tmp_path / "a")
+    whole = learning_curve(
+        model, tokenizer, easy(30), easy(20, 1), task=task(), settings=settings, scratch=tmp_path / "a"
+    )
     assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
-    last = learning_curve(model, tokenizer, easy(30), easy(20, 1), task(sizes=[24]), settings, scratch=tmp_path / "b")
+    last = learning_curve(
+        model, tokenizer, easy(30), easy(20, 1), task=task(sizes=[24]), settings=settings, scratch=tmp_path / "b"
+    )
     assert last[24, 1] == whole[24, 1]
 
 
@@ -79,7 +89,9 @@ def test_finished_points_are_not_done_again(tmp_path):
     (tmp_path / "points").mkdir()
     kept = {"accuracy": 0.125, "macro_f1": 0.25}
     (tmp_path / "points" / "labels-6-0.json").write_text(json.dumps(kept))
-    curve = learning_curve(model, tokenizer, easy(30), easy(20, 1), task(), settings, scratch=tmp_path / "points")
+    curve = learning_curve(
+        model, tokenizer, easy(30), easy(20, 1), task=task(), settings=settings, scratch=tmp_path / "points"
+    )
     assert curve[6, 0] == Scores(**kept)
     assert (tmp_path / "points" / "labels-24-1.json").is_file()
 

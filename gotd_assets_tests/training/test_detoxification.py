@@ -117,9 +117,9 @@ def test_an_evaluation_compares_with_the_base_model_and_nests_its_run(tmp_path):
 
     def evaluate(classify):
         return evaluate_detoxification(
-            tiny.texts(12), tiny.texts(9, 4), folder, classify, task(), tiny.settings(folder), classifier_version="v",
-            root=tmp_path, cache=tmp_path / "cache", scratch=tmp_path / "scratch", out=tmp_path / "out",
-            tracking=context, training_run=training_run,
+            tiny.texts(12), tiny.texts(9, 4), folder, classify, task=task(), settings=tiny.settings(folder),
+            classifier_version="v", root=tmp_path, cache=tmp_path / "cache", scratch=tmp_path / "scratch",
+            out=tmp_path / "out", tracking=context, training_run=training_run,
         )  # fmt: skip
 
     figures = evaluate(words)
