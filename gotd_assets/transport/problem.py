@@ -13,7 +13,7 @@ from gotd_assets.transport.semidual import SemiDual
 from gotd_assets.transport.source import PreparedSource
 from gotd_assets.transport.workers import Workers
 
-_BLOCK_BYTES = 4 * 2**20
+_BLOCK_BYTES = 8 * 2**20
 _CUDA_BLOCK_SHARE = 1 / 16
 
 
