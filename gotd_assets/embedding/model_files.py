@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 CODE_VERSION = "1"
 _STATIC_CODE_VERSION = "2"
 SETTING = "encoder.model"
+# Names of the table of static embeddings: as model2vec writes it, and as sentence-transformers does.
+STATIC_EMBEDDINGS = frozenset({"embeddings", "embedding.weight"})
 _MODES = {"mean": "mean_tokens", "cls": "cls_token"}
 _CONTENT = (".json", ".safetensors", ".txt", ".model", ".npy", ".parquet")
 
@@ -53,7 +55,18 @@ def is_static(settings: EncoderSettings, path: Path | None) -> bool:
     if settings.kind != "auto" or path is None or path.is_file():
         return settings.kind == "static"
     config = path / "config.json"
-    return not config.is_file() or json.loads(config.read_text(encoding="utf-8")).get("model_type") == "model2vec"
+    kind = json.loads(config.read_text(encoding="utf-8")).get("model_type") if config.is_file() else "model2vec"
+    # Neither older releases of model2vec nor of transformers wrote what a folder holds.
+    return kind == "model2vec" if kind is not None else _has_static_embeddings(path / "model.safetensors")
+
+
+def _has_static_embeddings(weights: Path) -> bool:
+    from safetensors import safe_open
+
+    if not weights.is_file():
+        return False
+    with safe_open(weights, "numpy") as tensors:
+        return not STATIC_EMBEDDINGS.isdisjoint(tensors.keys())
 
 
 def shaping_settings(settings: EncoderSettings) -> dict[str, Json]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gotd_assets.embedding.model_files import SETTING
+from gotd_assets.embedding.model_files import SETTING, STATIC_EMBEDDINGS
 from gotd_assets.errors import InputError
 from gotd_assets.model_location import find_model
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from gotd_assets.settings import EncoderSettings
 
 _WINDOW = 2048
-# As model2vec writes it, and as sentence-transformers does.
-_EMBEDDINGS = ("embeddings", "embedding.weight")
 
 
 class StaticEncoder:
@@ -42,7 +40,7 @@ class StaticEncoder:
                 f"encoder.model {settings.model!r}: a static encoder is a folder with tokenizer.json and model.safetensors"
             )
         tensors = load_file(path / "model.safetensors")
-        name = next((name for name in _EMBEDDINGS if name in tensors), None)
+        name = next((name for name in tensors if name in STATIC_EMBEDDINGS), None)
         if name is None:
             raise InputError(f"{path / 'model.safetensors'} has no tensor 'embeddings'; it has: {', '.join(tensors)}")
         self.embeddings = tensors[name].astype(np.float32)

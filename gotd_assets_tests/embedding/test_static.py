@@ -58,7 +58,7 @@ def test_a_text_is_the_mean_of_its_known_tokens(tmp_path: Path, form: str) -> No
 
 def test_it_is_told_from_a_transformer_by_its_files(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "static", FORMS["plain"])
-    for config in (None, '{"model_type": "model2vec", "normalize": true}'):
+    for config in (None, '{"model_type": "model2vec", "normalize": true}', '{"normalize": true}'):
         if config is not None:
             (folder / "config.json").write_text(config)
         assert load_encoder(EncoderSettings(model=str(folder)), tmp_path).dimension == 8
