@@ -11,6 +11,7 @@ from gotd_assets.cli_audit import commands as audit_commands
 from gotd_assets.cli_project import project_here, settings_file_here
 from gotd_assets.errors import GotdError
 from gotd_assets.settings import load_project
+from gotd_assets.study.plan import EncoderName
 
 app = typer.Typer(
     name="gotd",
@@ -126,7 +127,9 @@ def demo() -> None:
 def study(
     *,
     quick: Annotated[bool, typer.Option("--quick", help="A pool of 20,000 documents and two targets.")] = False,
-    static: Annotated[bool, typer.Option("--static", help="Static token embeddings instead of MiniLM.")] = False,
+    encoder: Annotated[
+        EncoderName, typer.Option(help="With others than minilm few methods and one base model.")
+    ] = "minilm",
     select_only: Annotated[bool, typer.Option("--select-only", help="Select and judge, train nothing.")] = False,
     minutes: Annotated[float | None, typer.Option(min=0, help="Begin no further cell after so many minutes.")] = None,
 ) -> None:
@@ -134,12 +137,12 @@ def study(
 
     Goes on from where it was: every finished cell is a run in MLflow. `gotd study-page` writes what came out.
     """
-    from gotd_assets.cli_study import plan_of
     from gotd_assets.cli_study import study as run_study
+    from gotd_assets.study.plan import FULL, QUICK
 
     run_study(
         load_project(settings_file_here()),
-        plan_of(quick=quick, static=static),
+        (QUICK if quick else FULL).with_encoder(encoder),
         _console,
         minutes=minutes,
         train=not select_only,

@@ -3,22 +3,17 @@
 import dataclasses
 import datetime as dt
 from pathlib import Path
+from typing import get_args
 
 from rich.console import Console
 
 from gotd_assets.errors import InputError
 from gotd_assets.settings import Project
-from gotd_assets.study.plan import FULL, QUICK, Plan
+from gotd_assets.study.plan import FULL, QUICK, EncoderName, Plan
 from gotd_assets.study.run import alone, run_study
 from gotd_assets.study.world import open_world
 from gotd_assets.training import TrackingContext
 from gotd_assets.training.tracking import tracking_failures_told
-
-
-def plan_of(*, quick: bool, static: bool) -> Plan:
-    """The quick or the full plan, with the encoder asked for."""
-    plan = QUICK if quick else FULL
-    return dataclasses.replace(plan, encoder="static") if static else plan
 
 
 def context_of(project: Project, plan: Plan) -> TrackingContext:
@@ -69,7 +64,7 @@ def write_study_page(project: Project, out: Path, console: Console) -> None:
     from gotd_assets.study.record import StudyRecord
     from gotd_assets.study.results import Results
 
-    plans = [plan_of(quick=quick, static=static) for quick in (True, False) for static in (False, True)]
+    plans = [plan.with_encoder(encoder) for plan in (QUICK, FULL) for encoder in get_args(EncoderName)]
     contexts = [context_of(project, plan) for plan in plans]
     with tracking_failures_told(contexts[0].uri):
         found = [results for context in contexts if (results := Results.read(StudyRecord(context))) is not None]

@@ -12,12 +12,15 @@ from gotd_assets.demo import packages, texts
 from gotd_assets.errors import InputError
 
 Regime: TypeAlias = Literal["as-it-comes", "trained-on-pool"]
+EncoderName: TypeAlias = Literal["minilm", "static", "lexical", "minilm+lexical"]
 REGIMES: tuple[Regime, ...] = ("as-it-comes", "trained-on-pool")
 
 # The methods that need nothing but a pool and a target; 'gotd-away' and 'gotd-toward-and-away' need unwanted text.
 METHODS = ("gotd", "gotd-debiased", "gotd-rounds", "random", "all-domains", "dapt", "tapt-c", "dsir", "tsds")
 # What the method of the paper is to be compared with above all.
 FIRST = ("gotd", "random", "dsir", "tapt-c", "gotd-rounds")
+# Enough to see what other vectors change: one method by gradient, one by neighbours, and two that use none.
+BY_ENCODER = ("gotd", "random", "tapt-c", "dsir")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +95,7 @@ class Plan:
         trainable_layers: last layers that are trained.
         learning_rate: peak learning rate of every training.
         batch_size: documents in one update.
-        encoder: 'minilm', or 'static' for cells that cost little.
+        encoder: 'minilm', 'static' token embeddings, 'lexical' vectors of the words used, or both of 'minilm+lexical'.
         epsilon: entropic regularisation.
         sketch: points of a target's sketch.
         tsds_neighbours: of a target document that TSDS draws on; None for its authors' 5000. What it costs grows with
@@ -117,7 +120,7 @@ class Plan:
     trainable_layers: int = 4
     learning_rate: float = 1e-4
     batch_size: int = 8
-    encoder: Literal["minilm", "static"] = "minilm"
+    encoder: EncoderName = "minilm"
     epsilon: float = 0.05
     sketch: int = 200
     tsds_neighbours: int | None = None
@@ -136,6 +139,15 @@ class Plan:
     def experiment(self) -> str:
         """Name of the MLflow experiment."""
         return f"gotd-study-{self.name}" + ("" if self.encoder == "minilm" else f"-{self.encoder}")
+
+    def with_encoder(self, encoder: EncoderName) -> Plan:
+        """The same plan with other vectors; if not 'minilm', only what tells whether those or the method are at fault."""
+        if encoder == "minilm":
+            return self
+        methods = tuple(name for name in self.methods if name in BY_ENCODER)
+        return dataclasses.replace(
+            self, encoder=encoder, methods=methods, first=("gotd", "dsir"), regimes=self.regimes[:1]
+        )
 
     def training_seeds(self, method: str) -> int:
         """How many models are trained on selections of `method`, per target and regime."""

