@@ -85,8 +85,7 @@ def _read(path: Path) -> tuple[pl.Series, npt.NDArray[Any]]:
         return ids, np.load(path / "vectors.npy", mmap_mode="r", allow_pickle=False)
     if path.suffix == ".parquet":
         frame = pl.read_parquet(path, columns=["doc_id", "vector"])
-        rows = frame.get_column("vector").to_list()
-        return frame.get_column("doc_id").cast(pl.String), np.array(rows, dtype=np.float32)
+        return frame.get_column("doc_id").cast(pl.String), _matrix(frame.get_column("vector"))
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
@@ -97,6 +96,21 @@ def _read(path: Path) -> tuple[pl.Series, npt.NDArray[Any]]:
             raise ValueError(error) from error
         return _ids(tensors["ids"]), tensors["vectors"]
     raise ValueError(f"unknown file type {path.suffix!r}")
+
+
+def _matrix(vectors: pl.Series) -> npt.NDArray[np.float32]:
+    """(n, D) of a column of lists or arrays; what is null is NaN."""
+    if isinstance(vectors.dtype, pl.List):
+        lengths = vectors.list.len()
+        width = max(lengths.drop_nulls().mode().to_list(), default=0)
+        other = (lengths != width).fill_null(value=False)
+        if other.any():
+            row = int(other.arg_max() or 0)
+            raise ValueError(f"row {row} has {lengths[row]} numbers, most have {width}")
+        vectors = vectors.list.to_array(width)
+    if not isinstance(vectors.dtype, pl.Array):
+        raise pl.exceptions.SchemaError(f"column vector holds {vectors.dtype}, not lists of numbers")
+    return vectors.cast(pl.Array(pl.Float32, vectors.dtype.size)).to_numpy()
 
 
 def _ids(array: npt.NDArray[Any]) -> pl.Series:

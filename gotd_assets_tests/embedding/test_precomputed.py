@@ -66,6 +66,29 @@ def test_missing_nan_and_zero_vectors_are_quarantined_by_id(tmp_path):
     np.testing.assert_array_equal(open_vectors(out)[0].vectors, VECTORS[[0, 2, 4, 5]])
 
 
+@pytest.mark.parametrize("dtype", [pl.List(pl.Float32), pl.List(pl.Float64), pl.Array(pl.Float32, 5)], ids=str)
+def test_a_parquet_column_may_hold_lists_or_arrays_and_miss_some(tmp_path, dtype):
+    column = pl.Series("vector", [*VECTORS[:5].tolist(), None, VECTORS[6].tolist()], dtype=dtype)
+    pl.DataFrame({"doc_id": IDS, "vector": column}).write_parquet(tmp_path / "given.parquet")
+    report, out = embed(tmp_path, "given.parquet")
+    assert report.quarantined == 1
+    np.testing.assert_array_equal(open_vectors(out)[0].vectors, np.delete(VECTORS, 5, axis=0))
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ([*VECTORS[:3].tolist(), [1.0], *VECTORS[4:].tolist()], "row 3 has 1 numbers, most have 5"),
+        (["text"] * 7, "column vector holds String, not lists of numbers"),
+        ([["a", "b"]] * 7, "cannot be read as vectors"),
+    ],
+)
+def test_a_parquet_column_of_anything_else_is_refused(tmp_path, column, message):
+    pl.DataFrame({"doc_id": IDS, "vector": column}).write_parquet(tmp_path / "given.parquet")
+    with pytest.raises(InputError, match=message):
+        embed(tmp_path, "given.parquet")
+
+
 def test_a_file_whose_ids_match_no_document_is_refused(tmp_path):
     with pytest.raises(InputError, match="none of 7 documents has a usable vector"):
         embed(tmp_path, write(tmp_path, "parquet", [document_id(f"other {i}") for i in range(7)], VECTORS))
