@@ -87,7 +87,12 @@ def write_page(results: Sequence[Results], out: Path, today: dt.date) -> None:
     parts = [_HEAD]
     if (out.parent / out.stem / FIGURE_THREE).is_file():
         parts.append(_FIGURE_THREE.format(folder=out.stem, file=FIGURE_THREE))
-    sections = _sections_of(out) | {_name(result): "\n".join(_section(result, out, today)) for result in results}
+    minilm = {result.plan["plan"]["name"]: result for result in results if result.plan["plan"]["encoder"] == "minilm"}
+    written = {
+        _name(result): "\n".join(_section(result, minilm.get(result.plan["plan"]["name"]), out, today))
+        for result in results
+    }
+    sections = _sections_of(out) | written
     parts += [sections[name] for name in sorted(sections, key=lambda name: (not name.startswith("quick"), name))]
     parts.append(_CAVEATS)
     write_atomically(out, "\n".join(parts))
@@ -110,7 +115,7 @@ def _name(results: Results) -> str:
     return str(plan["name"]) + ("" if plan["encoder"] == "minilm" else f", {plan['encoder']} encoder")
 
 
-def _section(results: Results, out: Path, today: dt.date) -> list[str]:
+def _section(results: Results, minilm: Results | None, out: Path, today: dt.date) -> list[str]:
     plan = results.plan["plan"]
     name = _name(results)
     slug = plan["name"] + ("" if plan["encoder"] == "minilm" else f"-{plan['encoder']}")
@@ -132,7 +137,29 @@ def _section(results: Results, out: Path, today: dt.date) -> list[str]:
             for target in results.targets
             if (table := _perplexity_table(results, target, regime))
         ]
+    if minilm is not None and minilm is not results:
+        parts.append(_beside(results, minilm))
     return [*parts, _costs(results), *_judgement(results)]
+
+
+def _beside(results: Results, minilm: Results) -> str:
+    """What the vectors change."""
+    encoder, budget = results.plan["plan"]["encoder"], results.budget
+    rows = []
+    for target in results.targets:
+        for method in results.methods:
+            shares = [_percent(study.figure("rare_share", target, method, budget)) for study in (minilm, results)]
+            gaps = [
+                str(study.difference(target, results.regimes[0], method, "dsir") or "–") if method != "dsir" else ""
+                for study in (minilm, results)
+            ]
+            rows.append([target, method, *shares, *gaps])
+    head = ["target", "method", *(f"share of the rare domain, {name}" for name in ("minilm", encoder))]
+    head += [f"perplexity against DSIR, {results.regimes[0]}, {name}" for name in ("minilm", encoder)]
+    return (
+        "### With these vectors and with MiniLM's\n\nThe same pool, samples of the targets and budget. `random` and `dsir` "
+        "use no vectors.\n\n" + _table(head, rows)
+    )
 
 
 def _setting(results: Results, today: dt.date) -> str:
@@ -285,7 +312,7 @@ def _costs(results: Results) -> str:
 
 def _judgement(results: Results) -> Iterable[str]:
     yield "### Does GOT-D keep its promises here?\n"
-    for method in ("gotd", "gotd-rounds"):
+    for method in (name for name in ("gotd", "gotd-rounds") if name in results.methods):
         found = verdicts(results, method)
         rows = [[entry.question, entry.target, entry.measured, entry.answer] for entry in found]
         yield f"For `{method}`:\n\n" + _table(["promise", "target", "measured", "kept"], rows)

@@ -137,6 +137,29 @@ def test_page_tells_what_was_measured(results, tmp_path):
         assert f"study/{name}" in text
 
 
+def test_a_study_with_other_vectors_is_put_beside_minilms(results, tmp_path):
+    page = tmp_path / "study.md"
+    plan = results.plan["plan"]
+    other = dataclasses.replace(
+        results,
+        plan={**results.plan, "plan": {**plan, "encoder": "lexical"}},
+        selections={key: {**value, "rare_share": 0.123} for key, value in results.selections.items()},
+    )
+    write_page([other], page, dt.date(2026, 1, 1))
+    assert "and with MiniLM's" not in page.read_text(encoding="utf-8")
+    write_page([results, other], page, dt.date(2026, 1, 2))
+    section = page.read_text(encoding="utf-8").split("## The test, lexical encoder study")[1]
+    share = results.figure("rare_share", "rare", "gotd", 10)
+    gap = results.difference("rare", "as-it-comes", "gotd", "dsir")
+    row = next(line for line in section.splitlines() if line.startswith("| rare | gotd |"))
+    assert row.split(" | ")[2:] == [
+        f"{100 * share.value:.1f} % ± {100 * share.half_width:.1f}",
+        "12.3 % ± 0.0",
+        str(gap),
+        f"{gap} |",
+    ]
+
+
 def test_page_is_the_same_when_written_again(results, tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
