@@ -158,11 +158,19 @@ def study_page(page: Annotated[Path, typer.Argument(help="Markdown file to write
 
 
 @app.command("figure-3")
-def figure_three(plot: Annotated[Path, typer.Argument(help="SVG file to write.")]) -> None:
-    """Draw Figure 3 of the paper in full, on vectors: what methods select from a pool of 99 % cats and 1 % dogs."""
-    from gotd_assets.cli_study import draw_figure_three
+def figure_three(
+    plot: Annotated[Path, typer.Argument(help="SVG file to write.")],
+    *,
+    text: Annotated[bool, typer.Option("--text", help="News and film reviews of the quick study, not points.")] = False,
+) -> None:
+    """Draw Figure 3 of the paper in full: what methods select from a pool of 99 % cats and 1 % dogs."""
+    from gotd_assets.cli_study import figure_three_on_points, figure_three_on_text
+    from gotd_assets.study.plan import QUICK
 
-    draw_figure_three(plot, _console)
+    if text:
+        figure_three_on_text(load_project(settings_file_here()), QUICK, plot, _console)
+    else:
+        figure_three_on_points(plot, _console)
 
 
 @app.command()

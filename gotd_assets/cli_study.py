@@ -1,9 +1,12 @@
 """`gotd study`: compare the methods on real text."""
 
+from __future__ import annotations
+
 import dataclasses
 import datetime as dt
+import tempfile
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from rich.console import Console
 
@@ -14,6 +17,9 @@ from gotd_assets.study.run import alone, run_study
 from gotd_assets.study.world import open_world
 from gotd_assets.training import TrackingContext
 from gotd_assets.training.tracking import tracking_failures_told
+
+if TYPE_CHECKING:
+    from gotd_assets.study.figure_three import Experiment
 
 
 def context_of(project: Project, plan: Plan) -> TrackingContext:
@@ -37,19 +43,36 @@ def study(project: Project, plan: Plan, console: Console, *, minutes: float | No
     say("complete" if complete else "time is over; the same command goes on from here")
 
 
-def draw_figure_three(out: Path, console: Console) -> None:
-    """Write the plot of Figure 3 on vectors, and show its figures."""
+def figure_three_on_points(out: Path, console: Console) -> None:
+    """Write the plot of Figure 3 on points of two Gaussians, and show its figures."""
+    from gotd_assets.study.figure_three_points import points_experiment
+
+    with tempfile.TemporaryDirectory() as folder:
+        _draw_figure_three(points_experiment(Path(folder)), out, console)
+
+
+def figure_three_on_text(project: Project, plan: Plan, out: Path, console: Console) -> None:
+    """Write the plot of Figure 3 on documents of the study `plan`, which are made if they are not there yet."""
+    from gotd_assets.study.figure_three_text import text_experiment
+
+    world = open_world(plan, project.home, lambda line: console.print(f"  {line}", highlight=False, markup=False))
+    with tempfile.TemporaryDirectory() as folder:
+        _draw_figure_three(text_experiment(world, Path(folder)), out, console)
+
+
+def _draw_figure_three(experiment: Experiment, out: Path, console: Console) -> None:
     from rich.table import Table
 
-    from gotd_assets.study.figure_three import draw, figure_three
+    from gotd_assets.study.figure_three import draw, select_by_all
     from gotd_assets.study.plots import save
 
-    points = figure_three()
-    save(draw(points), out)
-    table = Table("method", "dogs in the target", "selected", "dogs selected", "transport cost saved", box=None)
+    points = select_by_all(experiment)
+    save(draw(points, experiment), out)
+    rare = experiment.rare
+    table = Table("method", f"{rare} in the target", "selected", f"{rare} selected", "transport cost saved", box=None)
     for point in points:
         saved = f"{point.before - point.after:.4f}"
-        table.add_row(point.method, f"{point.mixture:.0%}", str(point.budget), f"{point.dogs:.1%}", saved)
+        table.add_row(point.method, f"{point.mixture:.0%}", str(point.budget), f"{point.rare:.1%}", saved)
     console.print(table)
 
 
@@ -60,7 +83,7 @@ def write_study_page(project: Project, out: Path, console: Console) -> None:
         InputError: there are none.
         TrainingError: the tracking server or database failed.
     """
-    from gotd_assets.study.page import FIGURE_THREE, write_page
+    from gotd_assets.study.page import FIGURE_THREE, FIGURE_THREE_ON_TEXT, write_page
     from gotd_assets.study.record import StudyRecord
     from gotd_assets.study.results import Results
 
@@ -70,6 +93,10 @@ def write_study_page(project: Project, out: Path, console: Console) -> None:
         found = [results for context in contexts if (results := Results.read(StudyRecord(context))) is not None]
     if not found:
         raise InputError("no study was run yet: run `make study-quick` or `make study`")
-    draw_figure_three(out.parent / out.stem / FIGURE_THREE, console)
+    plots = out.parent / out.stem
+    figure_three_on_points(plots / FIGURE_THREE, console)
+    # The larger study's documents, if there are both.
+    names = {results.plan["plan"]["name"] for results in found}
+    figure_three_on_text(project, FULL if FULL.name in names else QUICK, plots / FIGURE_THREE_ON_TEXT, console)
     write_page(found, out, dt.datetime.now(dt.UTC).date())
-    console.print(f"{out} and the plots in {out.parent / out.stem}", highlight=False)
+    console.print(f"{out} and the plots in {plots}", highlight=False)

@@ -22,6 +22,7 @@ _COLOURS = {
     "dapt": "#56B4E9",
     "tapt-c": "#0072B2",
     "dsir": "#009E73",
+    "importance resampling": "#009E73",
     "tsds": "#000000",
 }
 

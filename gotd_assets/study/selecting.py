@@ -16,9 +16,11 @@ from gotd_assets.settings import SelectionSettings, TransportSettings, TsdsSetti
 
 if TYPE_CHECKING:
     from gotd_assets.fingerprint import Json
+    from gotd_assets.selection.pool import Pool
     from gotd_assets.selection.problem import SelectionProblem
     from gotd_assets.study.plan import Plan, Target
     from gotd_assets.study.world import World
+    from gotd_assets.transport import Potentials
 
 _SAMPLE_SECONDS = 0.01
 _RELEVANCE_SAMPLE = 2000
@@ -106,12 +108,7 @@ def pose(world: World, target: Target, seed: int) -> Question:
     with measured() as gradient_cost:
         sketch = make_sketch(vectors, size=plan.sketch, seed=seed)
         potentials = solve(world.pool.vectors, sketch, epsilon=plan.epsilon, seed=seed)
-        scores = pl.concat(
-            pl.DataFrame(
-                {"doc_id": shard.doc_ids, "source": shard.source, "score": potentials.scores(shard.vectors).numpy()}
-            )
-            for shard in world.pool
-        )
+        scores = pool_scores(world.pool, potentials)
     with measured() as relevance_cost:
         distances = source_distances(
             world.pool, sketch, TransportSettings(epsilon=plan.epsilon), sample=_RELEVANCE_SAMPLE, seed=seed
@@ -122,7 +119,7 @@ def pose(world: World, target: Target, seed: int) -> Question:
         target=vectors,
         budget=plan.training_budget,
         seed=seed,
-        settings=_settings(plan),
+        settings=selection_settings(plan),
         documents=world.documents,
         target_texts=sample.get_column("text"),
         potentials=potentials,
@@ -131,7 +128,18 @@ def pose(world: World, target: Target, seed: int) -> Question:
     return Question(problem, gradient_cost, relevance_cost)
 
 
-def _settings(plan: Plan) -> SelectionSettings:
+def pool_scores(pool: Pool, potentials: Potentials) -> pl.DataFrame:
+    """doc_id, source and score of every candidate."""
+    return pl.concat(
+        pl.DataFrame(
+            {"doc_id": shard.doc_ids, "source": shard.source, "score": potentials.scores(shard.vectors).numpy()}
+        )
+        for shard in pool
+    )
+
+
+def selection_settings(plan: Plan) -> SelectionSettings:
+    """How the methods are set in a study."""
     neighbours = plan.tsds_neighbours
     return SelectionSettings(tsds=TsdsSettings() if neighbours is None else TsdsSettings(neighbours=neighbours))
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _COST_SHARE = 0.1
 _TIMES_POOL = 8.0
 _TIMES_DSIR = 1.5
-_GOTD = ("gotd", "gotd-debiased", "gotd-rounds")
+GOTD = ("gotd", "gotd-debiased", "gotd-rounds")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Tally:
 def tallies(results: Results) -> list[Tally]:
     """Every variant of GOT-D against every other method, as far as models were trained."""
     found = []
-    for method in (name for name in results.methods if name in _GOTD):
-        for other in (name for name in results.methods if name not in _GOTD):
+    for method in (name for name in results.methods if name in GOTD):
+        for other in (name for name in results.methods if name not in GOTD):
             gaps = [
                 gap
                 for regime in results.regimes
@@ -71,11 +71,11 @@ def losses(results: Results) -> list[str]:
             for method in results.methods
             if (mean := results.figure("rare_share", target, method, budget)) is not None
         }
-        for method in (name for name in _GOTD if name in shares):
+        for method in (name for name in GOTD if name in shares):
             better = [
                 f"{other} ({share:.1%})"
                 for other, share in shares.items()
-                if other not in _GOTD and share > shares[method]
+                if other not in GOTD and share > shares[method]
             ]
             if better:
                 lines.append(
@@ -83,9 +83,9 @@ def losses(results: Results) -> list[str]:
                 )
     for regime in results.regimes:
         for target in results.targets:
-            for method in _GOTD:
+            for method in GOTD:
                 for other in results.methods:
-                    if other in _GOTD:
+                    if other in GOTD:
                         continue
                     gap = results.difference(target, regime, method, other)
                     if gap is not None and gap.change > 0:
@@ -102,7 +102,7 @@ def _on_a_part(results: Results) -> Iterator[str]:
     for regime in results.regimes:
         for target in results.targets:
             domains = results.domains(target)
-            for method in _GOTD if len(domains) > 1 else ():
+            for method in GOTD if len(domains) > 1 else ():
                 for domain in domains:
                     gap = results.difference(target, regime, method, "random", domain)
                     if gap is not None and gap.change > 0:
