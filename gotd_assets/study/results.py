@@ -57,6 +57,9 @@ class Results:
     trained: Mapping[tuple[str, str, str, int], Heldout]
     bases: Mapping[tuple[str, str], Heldout]
     trainings: Mapping[tuple[str, str, str, int], Mapping[str, float]]
+    _differences: dict[tuple[str, str, str, str, str | None], Difference | None] = dataclasses.field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def read(cls, record: StudyRecord) -> Results | None:
@@ -140,8 +143,14 @@ class Results:
     ) -> Difference | None:
         """`method` against `other` (a method, or 'base'), paired by seed and document; None if either is missing.
 
-        With `domain`, on held-out documents of that domain alone.
+        With `domain`, on held-out documents of that domain alone. A bootstrap takes a while: it is made once.
         """
+        asked = target, regime, method, other, domain
+        if asked not in self._differences:
+            self._differences[asked] = self._difference(*asked)
+        return self._differences[asked]
+
+    def _difference(self, target: str, regime: str, method: str, other: str, domain: str | None) -> Difference | None:
         ours = self._seeds(target, regime, method)
         theirs = self._seeds(target, regime, other)
         if other == "base" and (target, regime) in self.bases:
