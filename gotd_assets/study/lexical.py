@@ -45,22 +45,22 @@ def write_lexical_vectors(
     hashing = HashingVectorizer(
         n_features=_PLACES, ngram_range=(1, 2), alternate_sign=False, norm=None, token_pattern=_WORD
     )
-    documents = pl.concat(_texts(folder) for folder in [*fitted, *others]).unique("doc_id", maintain_order=True)
+    known = _texts(fitted).unique("doc_id", keep="first", maintain_order=True)
+    documents = pl.concat([known, _texts(others)]).unique("doc_id", keep="first", maintain_order=True)
     counts = hashing.transform(documents.get_column("text").to_list())
-    common = documents.get_column("doc_id").is_in(
-        pl.concat(_texts(folder) for folder in fitted).get_column("doc_id").implode()
-    )
-    weighting = TfidfTransformer(sublinear_tf=True).fit(counts[common.to_numpy()])
+    weighting = TfidfTransformer(sublinear_tf=True).fit(counts[: known.height])
     vectors = _projected(weighting.transform(counts))
     if beside:
-        known = vectors_of(documents.get_column("doc_id"), beside)
-        vectors = np.concatenate([known, vectors], axis=1) * np.float32(math.sqrt(0.5))
+        own = vectors_of(documents.get_column("doc_id"), beside)
+        vectors = np.concatenate([own, vectors], axis=1) * np.float32(math.sqrt(0.5))
     np.save(out / "vectors.npy", vectors)
     np.save(out / "ids.npy", id_bytes(documents.get_column("doc_id")))
 
 
-def _texts(folder: Path) -> pl.DataFrame:
-    return scan_documents(folder).select("doc_id", "text").collect()
+def _texts(folders: Sequence[Path]) -> pl.DataFrame:
+    """doc_id and text of the documents in `folders`."""
+    empty = pl.DataFrame(schema={"doc_id": pl.String, "text": pl.String})
+    return pl.concat([empty, *(scan_documents(folder).select("doc_id", "text").collect() for folder in folders)])
 
 
 def _projected(weights: Any) -> npt.NDArray[np.float32]:
