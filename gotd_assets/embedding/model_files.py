@@ -61,12 +61,17 @@ def is_static(settings: EncoderSettings, path: Path | None) -> bool:
 
 
 def _has_static_embeddings(weights: Path) -> bool:
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     if not weights.is_file():
         return False
-    with safe_open(weights, "numpy") as tensors:
-        return not STATIC_EMBEDDINGS.isdisjoint(tensors.keys())
+    try:
+        with safe_open(weights, "numpy") as tensors:
+            return not STATIC_EMBEDDINGS.isdisjoint(tensors.keys())
+    except SafetensorError as error:
+        raise InputError(
+            f"{SETTING}: {weights} cannot be read ({error}): the file is damaged, copy it again"
+        ) from error
 
 
 def shaping_settings(settings: EncoderSettings) -> dict[str, Json]:

@@ -1,15 +1,20 @@
 """The pool as the transport problem sees it: vectors of every source, without the documents that are duplicates."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from gotd_assets.embedding import VectorShards, open_vectors
+
+if TYPE_CHECKING:
+    from gotd_assets.transport import Potentials
 
 Vectors: TypeAlias = npt.NDArray[Any]
 
@@ -74,7 +79,7 @@ class Pool(Sequence[PoolShard]):
         return sum(len(rows) for rows in self._kept)
 
     @property
-    def vectors(self) -> "PoolVectors":
+    def vectors(self) -> PoolVectors:
         """The vectors alone, as a re-readable sequence of (n, D) arrays: a source for the transport room."""
         return PoolVectors(self)
 
@@ -161,6 +166,16 @@ class PoolVectors(Sequence[Vectors]):
 
     def __getitem__(self, index: Any) -> Any:
         return self._pool[index].vectors
+
+
+def scores_of(pool: Pool, potentials: Potentials) -> pl.DataFrame:
+    """doc_id, source and score (float32, low helps most) of every candidate, by `potentials`."""
+    return pl.concat(
+        pl.DataFrame(
+            {"doc_id": shard.doc_ids, "source": shard.source, "score": potentials.scores(shard.vectors).numpy()}
+        )
+        for shard in pool
+    )
 
 
 def vectors_of(doc_ids: pl.Series, shards: Sequence[Any]) -> Vectors:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from gotd_assets.selection.methods import select
+from gotd_assets.selection.pool import scores_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,12 +59,7 @@ def bootstrap_overlaps(
             tolerance=max(_TOLERANCE, potentials.certificate.tolerance),
             initial=potentials,
         )
-        scores = pl.concat(
-            pl.DataFrame(
-                {"doc_id": shard.doc_ids, "source": shard.source, "score": solved.scores(shard.vectors).numpy()}
-            )
-            for shard in problem.pool
-        ).join(problem.scores.select("doc_id"), on="doc_id", how="semi")
+        scores = scores_of(problem.pool, solved).join(problem.scores.select("doc_id"), on="doc_id", how="semi")
         again = dataclasses.replace(problem, scores=scores, target=target, potentials=solved, budget=len(chosen))
         selected = select(name, again).get_column("doc_id")
         overlap = float(selected.is_in(chosen.implode()).sum()) / len(selected)

@@ -13,7 +13,7 @@ from gotd_assets.fingerprint import document_id
 from gotd_assets.selection.pool import Pool
 from gotd_assets.settings import SelectionSettings
 from gotd_assets.study.figure_three import RARE_SHARE, TARGET, Experiment
-from gotd_assets.study.selecting import pool_scores
+from gotd_assets.study.selecting import solved_problem
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -80,22 +80,14 @@ def _pool(folder: Path, seed: int) -> tuple[Pool, pl.DataFrame, npt.NDArray[np.f
 
 
 def _problem(pool: Pool, mixture: float, seed: int) -> SelectionProblem:
-    from gotd_assets.selection.problem import SelectionProblem
-    from gotd_assets.transport import make_sketch, solve
+    from gotd_assets.transport import make_sketch
 
     random = np.random.default_rng((seed, 1, round(1000 * mixture)))
     target = _drawn(np.arange(TARGET) < round(TARGET * mixture), random)
-    potentials = solve(pool.vectors, make_sketch(target, method="all"), epsilon=EPSILON, seed=seed)
     # The guard against near-duplicates goes by directions, which mean nothing for these points.
-    return SelectionProblem(
-        scores=pool_scores(pool, potentials),
-        pool=pool,
-        target=target,
-        budget=BUDGET,
-        seed=seed,
-        settings=SelectionSettings(rounds=5, rounds_similarity=1.0),
-        potentials=potentials,
-    )
+    settings = SelectionSettings(rounds=5, rounds_similarity=1.0)
+    sketch = make_sketch(target, method="all")
+    return solved_problem(pool, target, sketch, epsilon=EPSILON, seed=seed, settings=settings)
 
 
 def _resampled(problem: SelectionProblem, vectors: npt.NDArray[np.float32], mixture: float) -> pl.Series:

