@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,17 +23,14 @@ if TYPE_CHECKING:
     from gotd_assets.fingerprint import Json
     from gotd_assets.settings import EncoderSettings
 
-_SEGMENT_ROWS = 4096
-"""Documents embedded between two writes: what a killed run loses at most."""
-
 
 class Encoder(Protocol):
     """Text to vectors."""
 
     dimension: int
 
-    def encode(self, texts: Sequence[str], tick: Callable[[int, int], None]) -> npt.NDArray[np.float32]:
-        """Vectors (n, D) of `texts`; `tick(documents, tokens)` reports progress."""
+    def encode(self, texts: Sequence[str], tick: Callable[[int, int], None]) -> Iterator[npt.NDArray[np.float32]]:
+        """Vectors (n, D) of `texts`, `SEGMENT_ROWS` of them at a time; `tick(documents, tokens)` reports progress."""
         ...
 
 
@@ -116,12 +113,14 @@ def embed_documents(
         for shard in shards:
             frame = pl.read_parquet(shard, columns=["doc_id", "text"])
             frame = frame.filter(vectors.missing(frame.get_column("doc_id"))).unique("doc_id", maintain_order=True)
-            for start in range(0, frame.height, _SEGMENT_ROWS):
-                if encoder is None:
-                    raise RuntimeError("documents appeared while the store was locked")
-                part = frame.slice(start, _SEGMENT_ROWS)
-                raw = encoder.encode(part.get_column("text").to_list(), tick)
-                vectors.add(part.get_column("doc_id"), _stored(raw, settings))
+            if frame.is_empty():
+                continue
+            if encoder is None:
+                raise RuntimeError("documents appeared while the store was locked")
+            start = 0
+            for raw in encoder.encode(frame.get_column("text").to_list(), tick):
+                vectors.add(frame.get_column("doc_id").slice(start, len(raw)), _stored(raw, settings))
+                start += len(raw)
     seconds = time.monotonic() - started
     total, quarantined, dimension = _write_artifact(shards, vectors, out)
     if total == 0 and quarantined:

@@ -67,9 +67,11 @@ def estimate_embedding(
         nonlocal tokens
         tokens += n_tokens
 
-    model.encode(sample, lambda *_: None)
+    for _ in model.encode(sample, lambda *_: None):
+        pass
     started = time.perf_counter()
-    model.encode(sample, count)
+    for _ in model.encode(sample, count):
+        pass
     seconds = time.perf_counter() - started
     share = len(missing) / len(sample)
     return EmbeddingEstimate(len(missing), round(tokens * share), seconds * share / 3600)

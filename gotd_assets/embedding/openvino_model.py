@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gotd_assets.embedding.pooling import pooled
 from gotd_assets.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,13 +78,23 @@ class OpenVinoModel:
 
 
 class _Pooled(torch.nn.Module):
+    """The model and its pooling as a matrix product.
+
+    OpenVINO computes in float32 whatever lies between the last product and the result, and that is every residual sum
+    and normalisation of the model if pooling is no product.
+    """
+
     def __init__(self, model: Any, pooling: str) -> None:
         super().__init__()
         self.model, self.pooling = model, pooling
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         hidden = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return pooled(hidden, attention_mask, self.pooling)
+        weights = attention_mask.to(torch.float32)
+        if self.pooling == "cls":
+            weights = weights * (torch.arange(attention_mask.shape[1]) == 0)
+        weights = weights / weights.sum(dim=1, keepdim=True)
+        return torch.matmul(weights.unsqueeze(1), hidden).squeeze(1)
 
 
 def _inputs(tokenizer: Any, texts: tuple[str, ...]) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from gotd_assets.embedding.model_files import SETTING
-from gotd_assets.embedding.store import ID_BYTES, hex_ids
+from gotd_assets.embedding.store import ID_BYTES, SEGMENT_ROWS, hex_ids
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import document_id
 from gotd_assets.model_location import find_model
@@ -63,15 +63,17 @@ class PrecomputedVectors:
         self._rows = pl.DataFrame({"doc_id": ids}).with_row_index("row")
         self.dimension = self.vectors.shape[1]
 
-    def encode(self, texts: Sequence[str], tick: Callable[[int, int], None]) -> npt.NDArray[np.float32]:
-        """Vectors (n, D) float32 of `texts`; NaN where the file has none."""
-        wanted = pl.DataFrame({"doc_id": [document_id(text) for text in texts]}, schema={"doc_id": pl.String})
-        rows = wanted.join(self._rows, on="doc_id", how="left", maintain_order="left").get_column("row")
-        known = rows.is_not_null().to_numpy()
-        result = np.full((len(texts), self.dimension), np.nan, dtype=np.float32)
-        result[known] = self.vectors[rows.drop_nulls().to_numpy()]
-        tick(len(texts), 0)
-        return result
+    def encode(self, texts: Sequence[str], tick: Callable[[int, int], None]) -> Iterator[npt.NDArray[np.float32]]:
+        """Vectors (n, D) float32 of `texts`, some at a time; NaN where the file has none."""
+        for start in range(0, len(texts), SEGMENT_ROWS):
+            doc_ids = [document_id(text) for text in texts[start : start + SEGMENT_ROWS]]
+            wanted = pl.DataFrame({"doc_id": doc_ids}, schema={"doc_id": pl.String})
+            rows = wanted.join(self._rows, on="doc_id", how="left", maintain_order="left").get_column("row")
+            known = rows.is_not_null().to_numpy()
+            vectors = np.full((len(doc_ids), self.dimension), np.nan, dtype=np.float32)
+            vectors[known] = self.vectors[rows.drop_nulls().to_numpy()]
+            tick(len(doc_ids), 0)
+            yield vectors
 
 
 def _read(path: Path) -> tuple[pl.Series, npt.NDArray[Any]]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gotd_assets.embedding.model_files import SETTING, STATIC_EMBEDDINGS
+from gotd_assets.embedding.store import SEGMENT_ROWS
 from gotd_assets.errors import InputError
 from gotd_assets.model_location import find_model
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from gotd_assets.settings import EncoderSettings
-
-_WINDOW = 2048
 
 
 class StaticEncoder:
@@ -58,13 +57,13 @@ class StaticEncoder:
         self.unknown = _unknown_token(self.tokenizer)
         self.dimension = self.embeddings.shape[1]
 
-    def encode(self, texts: Sequence[str], tick: Callable[[int, int], None]) -> npt.NDArray[np.float32]:
-        """Vectors (n, D) float32 of `texts`; a text without a known token has the zero vector."""
+    def encode(self, texts: Sequence[str], tick: Callable[[int, int], None]) -> Iterator[npt.NDArray[np.float32]]:
+        """Vectors (n, D) float32 of `texts`, some at a time; a text without a known token has the zero vector."""
         from scipy.sparse import csr_array
 
-        result = np.zeros((len(texts), self.dimension), dtype=np.float32)
-        for start in range(0, len(texts), _WINDOW):
-            batch = self.tokenizer.encode_batch_fast(list(texts[start : start + _WINDOW]), add_special_tokens=False)
+        for start in range(0, len(texts), SEGMENT_ROWS):
+            part = list(texts[start : start + SEGMENT_ROWS])
+            batch = self.tokenizer.encode_batch_fast(part, add_special_tokens=False)
             ids = np.fromiter(itertools.chain.from_iterable(entry.ids for entry in batch), dtype=np.int64)
             text = np.repeat(np.arange(len(batch)), [len(entry.ids) for entry in batch])
             known = ids != self.unknown
@@ -73,9 +72,9 @@ class StaticEncoder:
             ends = np.concatenate([[0], np.cumsum(counts)])
             # A sparse row for each text, so that the vectors of its tokens are added and never stand side by side.
             tokens = csr_array((self.weights[ids], self.rows[ids], ends), shape=(len(batch), len(self.embeddings)))
-            result[start : start + len(batch)] = tokens @ self.embeddings / np.maximum(counts, 1)[:, None]
+            vectors = (tokens @ self.embeddings / np.maximum(counts, 1)[:, None]).astype(np.float32)
             tick(len(batch), len(ids))
-        return result
+            yield vectors
 
 
 def _unknown_token(tokenizer: Tokenizer) -> int:

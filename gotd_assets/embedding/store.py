@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 ID_BYTES = 16
+SEGMENT_ROWS = 4096
+"""Documents embedded between two writes: what a killed run loses at most."""
 
 
 class VectorStore:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import torch
 from gotd_assets.embedding.model_files import SETTING, pooling_of
 from gotd_assets.embedding.packed_linear import pack_linear_layers
 from gotd_assets.embedding.pooling import pooled
+from gotd_assets.embedding.store import SEGMENT_ROWS
 from gotd_assets.errors import InputError
 from gotd_assets.model_location import find_model, hub_options
 from gotd_assets.threads import TorchThreads
@@ -27,11 +28,10 @@ if TYPE_CHECKING:
 
 # On a processor a batch should stay in its caches; a GPU wants more at a time.
 _BATCH_TOKENS = {True: 1024, False: 8192}
-# Libraries of matrix products prepare code for every shape they meet, which takes longer than the product: between two
-# powers of two, texts are padded to one of so many lengths.
+# Libraries of matrix products prepare for every shape they meet, which takes longer than the product: between two powers
+# of two, texts are padded to one of so many lengths, and as a whole segment is sorted by length, batches of one shape
+# follow each other.
 _LENGTHS_PER_OCTAVE = 8
-# Texts sorted by length together: enough that hardly anything is padded, few enough to be ready soon.
-_WINDOW = 1024
 
 
 class TransformerEncoder:
@@ -63,24 +63,23 @@ class TransformerEncoder:
                 self.model, self.tokenizer, self.pooling, self.dtype, torch.get_num_threads()
             )
 
-    def encode(self, texts: Sequence[str], tick: Callable[[int, int], None]) -> npt.NDArray[np.float32]:
-        """Vectors (n, D) float32 of `texts`; `tick(documents, tokens)` is called after every batch."""
-        windows = [(start, texts[start : start + _WINDOW]) for start in range(0, len(texts), _WINDOW)]
-        result = np.empty((len(texts), self.dimension), dtype=np.float32)
+    def encode(self, texts: Sequence[str], tick: Callable[[int, int], None]) -> Iterator[npt.NDArray[np.float32]]:
+        """Vectors (n, D) float32 of `texts`, a segment at a time; `tick(documents, tokens)` is called after every batch."""
+        segments = [texts[start : start + SEGMENT_ROWS] for start in range(0, len(texts), SEGMENT_ROWS)]
         with (
             TorchThreads(self.device, "embedding") as threads,
             ThreadPoolExecutor(1, thread_name_prefix="tokenising") as ahead,
         ):
-            # While the model is at one window, the next is cut into tokens; the tokenizer's own threads hold no lock.
-            coming = ahead.submit(self._batches, windows[0][1]) if windows else None
-            for number, (start, _) in enumerate(windows):
-                batches = coming.result() if coming is not None else []
-                last = number + 1 == len(windows)
-                coming = None if last else ahead.submit(self._batches, windows[number + 1][1])
+            # While the model is at one segment, the next is cut into tokens; the tokenizer's own threads hold no lock.
+            coming = [ahead.submit(self._batches, segment) for segment in segments[:1]]
+            for number, segment in enumerate(segments):
+                batches = coming.pop().result()
+                coming = [ahead.submit(self._batches, after) for after in segments[number + 1 : number + 2]]
+                result = np.empty((len(segment), self.dimension), dtype=np.float32)
                 for batch, vectors in zip(batches, threads.map(self._vectors, batches), strict=True):
-                    result[start + batch.rows] = vectors
+                    result[batch.rows] = vectors
                     tick(len(batch.rows), len(batch.tokens))
-        return result
+                yield result
 
     def _batches(self, texts: Sequence[str]) -> list[_Batch]:
         """The texts from the longest to the shortest, so that those of a batch are about equally long."""

@@ -51,7 +51,7 @@ def one_by_one(tensors: dict[str, np.ndarray], max_tokens: int) -> np.ndarray:
 @pytest.mark.parametrize("form", FORMS)
 def test_a_text_is_the_mean_of_its_known_tokens(tmp_path: Path, form: str) -> None:
     settings = EncoderSettings(model=str(folder_of(tmp_path / "static", FORMS[form])), kind="static", max_tokens=9)
-    vectors = load_encoder(settings, tmp_path).encode(TEXTS, lambda *_: None)
+    (vectors,) = load_encoder(settings, tmp_path).encode(TEXTS, lambda *_: None)
     np.testing.assert_allclose(vectors, one_by_one(FORMS[form], 9), rtol=1e-4, atol=1e-5)
     assert not vectors[TEXTS.index("nothing known")].any()
 

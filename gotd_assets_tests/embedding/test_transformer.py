@@ -152,7 +152,7 @@ def test_other_architectures_compute_in_bfloat16(tmp_path: Path, kind: str) -> N
     encoder = tiny.other_encoder(tmp_path / kind, kind)
     texts = tiny.texts(40, seed=5)
     settings = EncoderSettings(model=str(encoder), dtype="bfloat16", device="cpu", batch_tokens=64)
-    vectors = load_encoder(settings, tmp_path).encode(texts, lambda *_: None)
+    (vectors,) = load_encoder(settings, tmp_path).encode(texts, lambda *_: None)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     assert (vectors * one_by_one(encoder, texts, "mean")).sum(axis=1).min() > 0.999
 
@@ -160,14 +160,16 @@ def test_other_architectures_compute_in_bfloat16(tmp_path: Path, kind: str) -> N
 @pytest.mark.parametrize("kind", ["deberta", "distilbert", "roberta", "mpnet"])
 def test_other_architectures_give_the_vectors_of_each_text_alone(tmp_path: Path, kind: str) -> None:
     encoder = tiny.other_encoder(tmp_path / kind, kind)
-    # Three windows, so that one is cut into tokens while another is computed.
+    # Three segments, so that one is cut into tokens while another is computed.
     texts = list(dict.fromkeys(tiny.texts(90, seed=5)))
     settings = EncoderSettings(model=str(encoder), dtype="float32", batch_tokens=64)
     ticks: list[tuple[int, int]] = []
     loaded = load_encoder(settings, tmp_path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gotd_assets.embedding.transformer._WINDOW", 32)
-        vectors = loaded.encode(texts, lambda *tick: ticks.append(tick))
+        patch.setattr("gotd_assets.embedding.transformer.SEGMENT_ROWS", 32)
+        segments = list(loaded.encode(texts, lambda *tick: ticks.append(tick)))
+    vectors = np.concatenate(segments)
+    assert [len(segment) for segment in segments] == [32, 32, len(texts) - 64]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     np.testing.assert_allclose(vectors, one_by_one(encoder, texts, "mean"), atol=1e-5)
     assert sum(documents for documents, _ in ticks) == len(texts)
@@ -182,7 +184,7 @@ def test_hardly_anything_is_padded(encoder: Path, tmp_path: Path) -> None:
             type(loaded.model), "forward", _counted(type(loaded.model).forward, lambda ids: seen.append(ids.shape))
         )
         tokens: list[int] = []
-        loaded.encode(tiny.texts(1500), lambda _, n_tokens: tokens.append(n_tokens))
+        list(loaded.encode(tiny.texts(1500), lambda _, n_tokens: tokens.append(n_tokens)))
     computed = sum(rows * length for rows, length in seen)
     assert max(rows * length for rows, length in seen) <= 256
     assert sum(tokens) <= computed < 1.05 * sum(tokens)
@@ -203,7 +205,7 @@ def test_arithmetic_is_bfloat16_only_where_the_processor_has_it(
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
         loaded = load_encoder(EncoderSettings(model=str(encoder), device="cpu"), tmp_path)
         assert loaded.model.dtype is dtype
-        vectors = loaded.encode(["w1 w2 w3", "w4"], lambda *_: None)
+        (vectors,) = loaded.encode(["w1 w2 w3", "w4"], lambda *_: None)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         cosines = (vectors * one_by_one(encoder, ["w1 w2 w3", "w4"], "mean")).sum(axis=1)
         assert cosines.min() > 0.999
@@ -235,9 +237,10 @@ def test_a_model_on_the_hub_is_read_at_its_revision(
     monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path / "hub"))
     settings = EncoderSettings(model="org/name", revision=revision, dtype="float32")
-    found = load_encoder(settings, tmp_path).encode(["w1 w2"], lambda *_: None)
+    (found,) = load_encoder(settings, tmp_path).encode(["w1 w2"], lambda *_: None)
     there = load_encoder(EncoderSettings(model=str(snapshot), dtype="float32"), tmp_path)
-    np.testing.assert_array_equal(found, there.encode(["w1 w2"], lambda *_: None))
+    (others,) = there.encode(["w1 w2"], lambda *_: None)
+    np.testing.assert_array_equal(found, others)
     assert encoder_version(settings, tmp_path) != encoder_version(
         settings.model_copy(update={"revision": "c" * 40}), tmp_path
     )

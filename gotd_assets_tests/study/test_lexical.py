@@ -96,5 +96,5 @@ def test_beside_an_encoders_vectors_both_count_the_same(tmp_path: Path, folders:
 def test_they_can_be_embedded_with(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     write_lexical_vectors([folders[0]], [folders[1]], tmp_path)
     encoder = load_encoder(EncoderSettings(kind="precomputed", model=str(tmp_path)), tmp_path)
-    vectors = encoder.encode(OTHERS, lambda *_: None)
+    (vectors,) = encoder.encode(OTHERS, lambda *_: None)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)

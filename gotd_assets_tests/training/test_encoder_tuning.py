@@ -79,7 +79,7 @@ def resume(folder: Path, encoder: EncoderSettings, *, labelled: bool, progress=N
 
 def vectors(model: Path, texts: list[str]) -> np.ndarray:
     encoder = load_encoder(EncoderSettings(model=str(model), dtype="float32"), Path())
-    found = encoder.encode(texts, lambda *_: None)
+    found = np.concatenate(list(encoder.encode(texts, lambda *_: None)))
     return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
