@@ -157,6 +157,19 @@ def test_other_architectures_compute_in_bfloat16(tmp_path: Path, kind: str) -> N
     assert (vectors * one_by_one(encoder, texts, "mean")).sum(axis=1).min() > 0.999
 
 
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize("kind", ["distilbert", "roberta", "mpnet"])
+def test_openvino_in_the_arithmetic_of_the_processor(tmp_path: Path, kind: str, pooling: str) -> None:
+    encoder = tiny.other_encoder(tmp_path / kind, kind)
+    texts = tiny.texts(40, seed=5)
+    settings = EncoderSettings(
+        model=str(encoder), dtype="auto", device="cpu", backend="openvino", pooling=pooling, batch_tokens=64
+    )
+    (vectors,) = load_encoder(settings, tmp_path).encode(texts, lambda *_: None)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert (vectors * one_by_one(encoder, texts, pooling)).sum(axis=1).min() > 0.999
+
+
 @pytest.mark.parametrize("kind", ["deberta", "distilbert", "roberta", "mpnet"])
 def test_other_architectures_give_the_vectors_of_each_text_alone(tmp_path: Path, kind: str) -> None:
     encoder = tiny.other_encoder(tmp_path / kind, kind)
