@@ -93,7 +93,8 @@ def copy(home: Path, codec: str) -> dict[str, Any]:
     import duckdb
 
     started = time.perf_counter()
-    duckdb.read_json(str(home / "data" / "pool-*.jsonl")).write_parquet(str(home / "copy.parquet"), compression=codec)
+    pool = duckdb.read_json(str(home / "data" / "pool-*.jsonl"))
+    pool.write_parquet(str(home / "copy.parquet"), compression="zstd" if codec == "zstd" else "snappy")
     return {"seconds": time.perf_counter() - started}
 
 
@@ -117,7 +118,8 @@ def materialise(home: Path, assets: list[tuple[str, str | None]]) -> dict[str, A
 
     from gotd_assets.cli_run import project_job
     from gotd_assets.defs.placement import Placement
-    from gotd_assets.defs.stages import Stage, run_stages
+    from gotd_assets.defs.stage_runs import run_stages
+    from gotd_assets.defs.stages import Stage
     from gotd_assets.storage import ArtifactKey
 
     placement = Placement.of_file(home / "gotd.yaml")

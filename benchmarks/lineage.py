@@ -138,7 +138,7 @@ def record_chain(
     """Record one reselection as the pipeline does: target, potentials, scores, selection, model."""
     now = START + dt.timedelta(days=revision)
     previous: dict[str, str] = {}
-    stages: list[tuple[str, str, dict[str, object]]] = [
+    stages: list[tuple[str, str, dict[str, Any]]] = [
         (
             "target_documents",
             target,

@@ -74,7 +74,7 @@ def warm_start(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], problem: str) -
 
     rows = []
     for tolerance in TOLERANCES:
-        asked = {"epsilon": EPSILON, "tolerance": tolerance}
+        asked: Row = {"epsilon": EPSILON, "tolerance": tolerance}
         old = solve(x, make_sketch(y, method="all"), **asked)
         for share in CHANGED:
             size, changed = int(share * len(y)), y.copy()

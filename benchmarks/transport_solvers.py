@@ -22,7 +22,7 @@ def ours(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], case: Row) -> tuple[n
     """This project's solver; `case` may set tolerance, cache (bool) and products."""
     from gotd_assets.transport import make_sketch, solve
 
-    budget = {} if case.get("cache", True) else {"memory_budget_bytes": 0}
+    budget: Row = {} if case.get("cache", True) else {"memory_budget_bytes": 0}
     sketch = make_sketch(y, method="all")
     solved = solve(
         x,
@@ -59,12 +59,14 @@ def geomloss(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], case: Row) -> tup
 def ott(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], _: Row) -> tuple[np.ndarray[Any, Any], Row]:
     """OTT-JAX on a dense point cloud, jitted, threshold 1e-2 on the L1 marginal error, compilation included."""
     import jax
+    import jax.numpy as jnp
     from ott.geometry import pointcloud
     from ott.problems.linear import linear_problem
     from ott.solvers.linear import sinkhorn
 
     # OTT's squared Euclidean cost lacks the half: scaling both clouds by √½ gives ½‖x−y‖².
-    cloud = pointcloud.PointCloud(np.array(x) * math.sqrt(0.5), y * math.sqrt(0.5), epsilon=EPSILON)
+    points, targets = (jnp.asarray(cloud) * math.sqrt(0.5) for cloud in (x, y))
+    cloud = pointcloud.PointCloud(points, targets, epsilon=EPSILON)
     solver = jax.jit(sinkhorn.Sinkhorn(threshold=1e-2, max_iterations=2000))
     out = solver(linear_problem.LinearProblem(cloud))
     return np.asarray(out.g, dtype=np.float64), {"passes": int(out.n_iters)}
