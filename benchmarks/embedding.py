@@ -4,7 +4,7 @@ The same model (all-MiniLM-L6-v2, from a package), the same real texts (pieces o
 reviews, review sentences, news, tweets, speeches and business articles), the same process, all its processors for
 each. First sentence-transformers is tried at every batch size and arithmetic on a part of the texts; its best setting
 of each arithmetic then takes turns with ours. A machine's speed may wander within minutes, so what is compared is
-encoders of the same round: the ratios are medians over the rounds. Cosines are to sentence-transformers in float32.
+encoders of the same round: the ratios are medians over the rounds, with the lowest and the highest. Cosines are to sentence-transformers in float32.
 
 `matrix products alone` is no encoder: it is what this machine would do if the model were its linear layers and nothing
 else, without padding, in PyTorch's float32 on all processors. Nothing that computes in float32 with those products is
@@ -101,7 +101,7 @@ def timed(encode: Encode, texts: list[str]) -> tuple[float, np.ndarray[Any, Any]
 
 
 def best_batch_size(model: Path, dtype: str, texts: list[str]) -> tuple[int, dict[int, float]]:
-    """The batch size at which `encode` is fastest, and the most documents per second at each in some trials."""
+    """The batch size at which `encode` is fastest, and the most documents per second at each in `TRIALS` trials."""
     encoders = {size: peer(model, dtype, size) for size in BATCH_SIZES}
     trials: dict[int, list[float]] = {size: [] for size in BATCH_SIZES}
     for number in range(TRIALS):
@@ -170,14 +170,15 @@ def table(report: dict[str, Any]) -> str:
     for name, row in rows.items():
         shown = f"{name}, batch size {row['batch_size']}" if "batch_size" in row else name
         rates = f"{row['documents_per_second']:.1f} | {max(row['rates']):.1f}"
-        ratios = [f"{_times(row['rates'], rows[peer]['rates']):.2f}" for peer in (best, default)]
+        ratios = [_times(row["rates"], rows[peer]["rates"]) for peer in (best, default)]
         cosine = [f"{row[key]:.6f}" if key in row else "–" for key in ("cosine_mean", "cosine_worst")]
         lines.append(f"| {shown} | {rates} | {' | '.join(ratios + cosine)} |")
     return "\n".join([*lines, ""])
 
 
-def _times(rates: list[float], others: list[float]) -> float:
-    return statistics.median(rate / other for rate, other in zip(rates, others, strict=True))
+def _times(rates: list[float], others: list[float]) -> str:
+    ratios = [rate / other for rate, other in zip(rates, others, strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
 
 
 def main() -> None:

@@ -65,7 +65,7 @@ def ott(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], _: Row) -> tuple[np.nd
     from ott.solvers.linear import sinkhorn
 
     # OTT's squared Euclidean cost lacks the half: scaling both clouds by √½ gives ½‖x−y‖².
-    points, targets = (jnp.asarray(cloud) * math.sqrt(0.5) for cloud in (x, y))
+    points, targets = (jnp.asarray(rows) * math.sqrt(0.5) for rows in (x, y))
     cloud = pointcloud.PointCloud(points, targets, epsilon=EPSILON)
     solver = jax.jit(sinkhorn.Sinkhorn(threshold=1e-2, max_iterations=2000))
     out = solver(linear_problem.LinearProblem(cloud))

@@ -81,7 +81,8 @@ class _Pooled(torch.nn.Module):
     """The model and its pooling as a matrix product.
 
     OpenVINO computes in float32 whatever lies between the last product and the result, and that is every residual sum
-    and normalisation of the model if pooling is no product.
+    and normalisation of the model if pooling is no product. PyTorch pools by a sum, as products follow autocast, under
+    which encoders are fine-tuned.
     """
 
     def __init__(self, model: Any, pooling: str) -> None:

@@ -69,8 +69,8 @@ What the full study's tables of losses come to (the run of 2026-11-27; base mode
   know little of topics, though: with them `gotd` is behind DSIR for sport and no better for both mixtures.
 - **Both kinds of vectors beside each other** (`--encoder minilm+lexical`) put `gotd` ahead of DSIR for all four targets,
   the interval clear of zero for three, parliament among them (46 % of the selection, perplexity 1.2 % below), and it
-  finds more of the sport (91 instead of 84 %), though its perplexity there is no better. For the mixture of tweets and technology (1.4 % ahead, undecided) plain
-  MiniLM stays the better one.
+  finds more of the sport (91 instead of 84 %), though its perplexity there is no better. For the mixture of tweets and
+  technology (1.4 % ahead, undecided) plain MiniLM stays the better one.
 - **Tweets and technology, 6.0 instead of 8 times the pool's share: the single step.** Tweets repeat one another; one step
   takes near-copies of what helps most (19 % of its selection), and technology, which was to be learnt, gets worse than
   with random documents. `gotd-debiased`, whose scores leave out what the pool's own density adds, finds 38 times
