@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -15,15 +16,22 @@ from gotd_assets.errors import InputError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+# The key of the model for any length.
+_ANY = 0
 _PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
 _EXAMPLES = ("one", "a text of more words, so that both lengths and padding are followed")
 # Other numbers and lengths of texts than the examples: a size that became a constant would show.
 _PROBES = ("two", "three words here", "a text that is a good deal longer than any of the examples were, and then some")
 _LEAST_COSINE = 0.99
+# Every compiled model has a copy of the weights of its own; once the copies have so many bytes, no more are made.
+_MOST_COPIED = 1 << 30
 
 
 class OpenVinoModel:
     """Token ids and mask (n, T) to vectors (n, D), in as many threads at once as `threads`.
+
+    A model compiled for one shape is a sixth faster than one for any (measured on a MiniLM; compiling takes as long as
+    some batches): batches of a common length go through a model of their own, filled up to `tokens`.
 
     Args:
         model: a transformers encoder in float32, on the processor.
@@ -31,12 +39,15 @@ class OpenVinoModel:
         pooling: 'mean' or 'cls'.
         dtype: arithmetic.
         threads: callers at a time; each computes on one core.
+        tokens: those of a full batch, padding included.
 
     Raises:
         InputError: openvino is not installed, cannot convert the model, or gives other vectors than it.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, pooling: str, dtype: torch.dtype, threads: int) -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any, pooling: str, dtype: torch.dtype, *, threads: int, tokens: int
+    ) -> None:
         try:
             import openvino
         except ImportError as error:
@@ -48,13 +59,17 @@ class OpenVinoModel:
         try:
             with warnings.catch_warnings(), torch.inference_mode():
                 warnings.simplefilter("ignore")
-                converted = openvino.convert_model(whole, example_input=_inputs(tokenizer, _EXAMPLES))
+                self._converted = openvino.convert_model(whole, example_input=_inputs(tokenizer, _EXAMPLES))
             streams = {"NUM_STREAMS": str(threads), "INFERENCE_NUM_THREADS": str(threads)}
             options = {"INFERENCE_PRECISION_HINT": _PRECISIONS[dtype], **streams}
-            self._compiled = openvino.Core().compile_model(converted, "CPU", options)
-            self._requests = threading.local()
+            self._compile = functools.partial(openvino.Core().compile_model, device_name="CPU", config=options)
+            self._compiled = {_ANY: self._compile(self._converted)}
+            self._tokens = tokens
+            self._most_compiled = 1 + _MOST_COPIED // max(1, _copied(model) * dtype.itemsize)
+            self._compiling = threading.Lock()
+            self._requests = _Requests()
             probe = _inputs(tokenizer, _PROBES)
-            ours = torch.from_numpy(self(probe["input_ids"].numpy(), probe["attention_mask"].numpy()))
+            ours = torch.from_numpy(self(probe["input_ids"].numpy(), probe["attention_mask"].numpy(), False))
         except Exception as error:
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(
@@ -69,12 +84,41 @@ class OpenVinoModel:
                 "set it to 'torch'"
             )
 
-    def __call__(self, ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Vectors (n, D) of the texts with token `ids` under `mask`, both (n, T)."""
-        request = getattr(self._requests, "own", None)
-        if request is None:
-            request = self._requests.own = self._compiled.create_infer_request()
-        return np.array(request.infer({"input_ids": ids, "attention_mask": mask})[0], dtype=np.float32)
+    def __call__(
+        self, ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64], is_common: bool
+    ) -> npt.NDArray[np.float32]:
+        """Vectors (n, D) of the texts with token `ids` under `mask`, both (n, T), T being a common length or not."""
+        length = self._compiled_for(ids.shape[1]) if is_common else _ANY
+        requests = self._requests.of_length
+        if length not in requests:
+            requests[length] = self._compiled[length].create_infer_request()
+        count = len(ids)
+        if length != _ANY:
+            # `resize` fills up with the same texts again, from the first on.
+            ids, mask = (np.resize(given, self._shape(length)) for given in (ids, mask))
+        found = requests[length].infer({"input_ids": ids, "attention_mask": mask})[0]
+        return np.array(found[:count], dtype=np.float32)
+
+    def _compiled_for(self, length: int) -> int:
+        """The key of the model for texts of `length` tokens, compiled if it is not and its weights find room."""
+        with self._compiling:
+            if length not in self._compiled:
+                if len(self._compiled) >= self._most_compiled:
+                    return _ANY
+                own = self._converted.clone()
+                own.reshape({given.get_any_name(): self._shape(length) for given in own.inputs})
+                self._compiled[length] = self._compile(own)
+        return length
+
+    def _shape(self, length: int) -> list[int]:
+        return [max(1, self._tokens // length), length]
+
+
+class _Requests(threading.local):
+    """The calling thread's own, by length."""
+
+    def __init__(self) -> None:
+        self.of_length: dict[int, Any] = {}
 
 
 class _Pooled(torch.nn.Module):
@@ -96,6 +140,12 @@ class _Pooled(torch.nn.Module):
             weights = weights * (torch.arange(attention_mask.shape[1]) == 0)
         weights = weights / weights.sum(dim=1, keepdim=True)
         return torch.matmul(weights.unsqueeze(1), hidden).squeeze(1)
+
+
+def _copied(model: torch.nn.Module) -> int:
+    """Parameters of which every compiled model has its own copy: all but the tables of embeddings."""
+    tables: int = sum(part.weight.numel() for part in model.modules() if isinstance(part, torch.nn.Embedding))
+    return sum(parameter.numel() for parameter in model.parameters()) - tables
 
 
 def _inputs(tokenizer: Any, texts: tuple[str, ...]) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
 _BATCH_TOKENS = {True: 1024, False: 8192}
 # Libraries of matrix products prepare for every shape they meet, which takes longer than the product: between two powers
 # of two, texts are padded to one of so many lengths, and as a whole segment is sorted by length, batches of one shape
-# follow each other.
-_LENGTHS_PER_OCTAVE = 8
+# follow each other. OpenVINO gets fewer lengths, as it compiles a model for each that a segment has many batches of.
+_LENGTHS_PER_OCTAVE = {"torch": 8, "openvino": 4}
+_LEAST_STEP = {"torch": 1, "openvino": 16}
+_BATCHES_WORTH_COMPILING = 8
 
 
 class TransformerEncoder:
@@ -44,7 +47,8 @@ class TransformerEncoder:
         self.device = torch.device(_device(settings.device))
         self.dtype = _dtype(settings.dtype, self.device)
         self.batch_tokens = settings.batch_tokens or _BATCH_TOKENS[self.device.type == "cpu"]
-        is_converted = settings.backend == "openvino"
+        self._backend = settings.backend
+        is_converted = self._backend == "openvino"
         if is_converted and self.device.type != "cpu":
             raise InputError("encoder.backend 'openvino' computes on the processor: set encoder.device to 'cpu'")
         model, self.tokenizer, self.pooling = load_transformer(
@@ -60,7 +64,12 @@ class TransformerEncoder:
             from gotd_assets.embedding.openvino_model import OpenVinoModel
 
             self._converted = OpenVinoModel(
-                self.model, self.tokenizer, self.pooling, self.dtype, torch.get_num_threads()
+                self.model,
+                self.tokenizer,
+                self.pooling,
+                self.dtype,
+                threads=torch.get_num_threads(),
+                tokens=self.batch_tokens,
             )
 
     def encode(self, texts: Sequence[str], tick: Callable[[int, int], None]) -> Iterator[npt.NDArray[np.float32]]:
@@ -96,26 +105,36 @@ class TransformerEncoder:
         lengths = lengths[order]
         tokens = np.fromiter(itertools.chain.from_iterable(encoded[i] for i in order), np.int64, lengths.sum())
         ends = np.cumsum(lengths)
-        batches, start = [], 0
+        parts, start = [], 0
         while start < len(order):
-            stop = start + max(1, self.batch_tokens // self._padded(int(lengths[start])))
-            part = lengths[start:stop]
-            own = tokens[ends[start] - part[0] : ends[min(stop, len(order)) - 1]]
-            batches.append(_Batch(order[start:stop], part, own))
+            stop = min(start + max(1, self.batch_tokens // self._padded(int(lengths[start]))), len(order))
+            parts.append((start, stop))
             start = stop
-        return batches
+        sizes = [self._padded(int(lengths[start])) for start, _ in parts]
+        counts = Counter(sizes)
+        return [
+            _Batch(
+                rows=order[start:stop],
+                lengths=lengths[start:stop],
+                tokens=tokens[ends[start] - lengths[start] : ends[stop - 1]],
+                padded=size,
+                is_common=counts[size] >= _BATCHES_WORTH_COMPILING,
+            )
+            for (start, stop), size in zip(parts, sizes, strict=True)
+        ]
 
     def _padded(self, length: int) -> int:
         """The number of tokens to which texts are padded of which the longest has `length`."""
-        step = 1 << max(0, (length // _LENGTHS_PER_OCTAVE).bit_length() - 1)
+        step = 1 << max(0, (length // _LENGTHS_PER_OCTAVE[self._backend]).bit_length() - 1)
+        step = max(step, _LEAST_STEP[self._backend])
         return min(-(-max(1, length) // step) * step, self.max_tokens)
 
     def _vectors(self, batch: _Batch) -> npt.NDArray[np.float32]:
-        used = np.arange(self._padded(int(batch.lengths[0]))) < batch.lengths[:, None]
+        used = np.arange(batch.padded) < batch.lengths[:, None]
         ids = np.full(used.shape, self.tokenizer.pad_token_id or 0, dtype=np.int64)
         ids[used] = batch.tokens
         if self._converted is not None:
-            return self._converted(ids, used.astype(np.int64))
+            return self._converted(ids, used.astype(np.int64), batch.is_common)
         with torch.inference_mode():
             mask = torch.from_numpy(used).to(self.device).long()
             hidden = self.model(
@@ -161,11 +180,16 @@ def most_tokens(settings: EncoderSettings, model: Any, tokenizer: Any) -> int:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Batch:
-    """Texts that pass through the model together: rows in the input (n,), lengths (n,) descending, all tokens in a row."""
+    """Texts that pass through the model together: rows in the input (n,), lengths (n,) descending, all tokens in a row.
+
+    `padded` is the length they are padded to, `is_common` whether the segment has many batches of that length.
+    """
 
     rows: npt.NDArray[np.int64]
     lengths: npt.NDArray[np.int64]
     tokens: npt.NDArray[np.int64]
+    padded: int
+    is_common: bool
 
 
 def _device(name: str) -> str:

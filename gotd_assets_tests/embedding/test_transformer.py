@@ -170,6 +170,22 @@ def test_openvino_in_the_arithmetic_of_the_processor(tmp_path: Path, kind: str, 
     assert (vectors * one_by_one(encoder, texts, pooling)).sum(axis=1).min() > 0.999
 
 
+@pytest.mark.parametrize("most_copied", [0, 1 << 30])
+def test_openvino_gives_texts_of_common_and_rare_lengths_their_vectors(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_copied: int
+) -> None:
+    monkeypatch.setattr("gotd_assets.embedding.openvino_model._MOST_COPIED", most_copied)
+    words = " ".join(tiny.texts(30, seed=5)).split()
+    lengths = [3] * 37 + [20] * 21 + [29] * 9 + [24, 14, 13]
+    texts = [" ".join(words[number : number + length]) for number, length in enumerate(lengths)]
+    settings = EncoderSettings(model=str(encoder), dtype="float32", device="cpu", backend="openvino", batch_tokens=64)
+    ticks: list[tuple[int, int]] = []
+    (vectors,) = load_encoder(settings, tmp_path).encode(texts, lambda *tick: ticks.append(tick))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.testing.assert_allclose(vectors, one_by_one(encoder, texts, "mean"), atol=1e-5)
+    assert sum(documents for documents, _ in ticks) == len(texts)
+
+
 @pytest.mark.parametrize("kind", ["deberta", "distilbert", "roberta", "mpnet"])
 def test_other_architectures_give_the_vectors_of_each_text_alone(tmp_path: Path, kind: str) -> None:
     encoder = tiny.other_encoder(tmp_path / kind, kind)
