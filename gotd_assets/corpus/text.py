@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import polars as pl
 
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 _CONTROL = "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u{feff}]"
 # What a text without any is left as it is: printable ASCII in single spaces and at most one blank line.
 _UNUSUAL = r"[^!-~\n ]|  | \n|\n |\n\n\n"
+# A text without any is in that normal form already. Of NFC those are: what lies below the combining characters, and the
+# dashes, quotation marks and currency signs of running text.
+_MAY_CHANGE = {
+    "NFC": r"[^\x{0}-\x{2ff}\x{2010}-\x{2027}\x{2030}-\x{205e}\x{20a0}-\x{20bf}\x{2122}]",
+    "NFKC": r"[^\x{0}-\x{7f}]",
+}
 _INVISIBLE_ELEMENT = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
 _BLOCK_TAG = re.compile(r"</?(p|div|br|li|ul|ol|h[1-6]|tr|table|section|article|blockquote)\b[^<>]*>", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<![a-zA-Z][^<>]*>")
@@ -38,30 +44,29 @@ def clean_texts(texts: pl.Series, preparation: PreparationSettings) -> pl.Series
             [strip_markup(text) if mark else text for text, mark in zip(texts, marked, strict=True)],
             dtype=pl.String,
         )
-    # Most texts are clean already, and one look tells.
-    unusual = texts.str.contains(_UNUSUAL)
-    if unusual.any():
-        rows = unusual.arg_true()
-        order = pl.arange(len(texts), eager=True).scatter(rows, pl.arange(len(rows), eager=True) + len(texts))
-        texts = pl.concat([texts, _cleaned(texts.gather(rows), preparation)]).gather(order)
-    return texts.str.strip_chars()
+    return _where(texts, _UNUSUAL, lambda unusual: _cleaned(unusual, preparation)).str.strip_chars()
+
+
+def _where(texts: pl.Series, pattern: str, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """`texts` after `change` of those that match `pattern`: few, as most texts are clean, and one look tells."""
+    import polars as pl
+
+    found = texts.str.contains(pattern)
+    if not found.any():
+        return texts
+    rows = found.arg_true()
+    order = pl.arange(len(texts), eager=True).scatter(rows, pl.arange(len(rows), eager=True) + len(texts))
+    return pl.concat([texts, change(texts.gather(rows))]).gather(order)
 
 
 def _cleaned(texts: pl.Series, preparation: PreparationSettings) -> pl.Series:
-    import polars as pl
-
-    column = pl.col(texts.name)
-    cleaned = column.str.replace_all("\r\n?", "\n").str.replace_all(_CONTROL, "")
-    if preparation.unicode != "none":
-        is_ascii = column.str.len_bytes() == column.str.len_chars()
-        cleaned = pl.when(is_ascii).then(cleaned).otherwise(cleaned.str.normalize(preparation.unicode))
-    cleaned = (
-        # Written so that a plain space is no match: nearly all of them stay.
-        cleaned.str.replace_all(r"[^\S\n ][^\S\n]*| [^\S\n]+", " ")
-        .str.replace_all(r" \n ?|\n ", "\n")
-        .str.replace_all(r"\n{3,}", _JOINT)
-    )
-    return texts.to_frame().select(cleaned).to_series()
+    texts = texts.str.replace_all("\r\n?", "\n").str.replace_all(_CONTROL, "")
+    form = preparation.unicode
+    if form != "none":
+        texts = _where(texts, _MAY_CHANGE[form], lambda found: found.str.normalize(form))
+    # Written so that a plain space is no match: nearly all of them stay.
+    texts = texts.str.replace_all(r"[^\S\n ][^\S\n]*| [^\S\n]+", " ")
+    return texts.str.replace_all(r" \n ?|\n ", "\n").str.replace_all(r"\n{3,}", _JOINT)
 
 
 def strip_markup(text: str) -> str:

@@ -1,25 +1,67 @@
+import itertools
 import re
+import unicodedata
+from typing import Literal
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gotd_assets.corpus.text import clean_texts
 from gotd_assets.settings import PreparationSettings
 
+Form = Literal["NFC", "NFKC", "none"]
 SPACES = " \t\n\r\u00a0\u2003\x0b\x1f\ufeffaé"
+# Letters with combining characters, Hangul in parts, vowels in parts, signs that have another form.
+COMBINING = (
+    "aeE\u0301\u0327\u0345",
+    "\u1100\u1161\u11a8\uac00",
+    "\u0b47\u0b57k",
+    "\u212b\ufb01\u00b2\u2026a\u030a",
+    "e\x07\u0301",
+)
 
 
-def plainly(text: str) -> str:
+def plainly(text: str, form: Form = "NFC") -> str:
     text = re.sub("\r\n?", "\n", text)
     text = re.sub("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff]", "", text)
+    if form != "none":
+        text = unicodedata.normalize(form, text)
     text = re.sub(r"[^\S\n]+", " ", text)
     text = re.sub(r" ?\n ?", "\n", text)
     return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
+def cleaned(texts: list[str], form: Form = "NFC") -> list[str]:
+    return clean_texts(pl.Series("text", texts), PreparationSettings(unicode=form)).to_list()
+
+
 @given(st.lists(st.text(alphabet=SPACES, max_size=12), min_size=1, max_size=8))
 def test_whitespace_is_as_the_plain_rules_say(texts: list[str]) -> None:
-    cleaned = clean_texts(pl.Series("text", texts), PreparationSettings()).to_list()
-    assert cleaned == [plainly(text) for text in texts]
-    assert clean_texts(pl.Series("text", cleaned), PreparationSettings()).to_list() == cleaned
+    found = cleaned(texts)
+    assert found == [plainly(text) for text in texts]
+    assert cleaned(found) == found
+
+
+TEXTS = st.one_of(*(st.text(alphabet=some, max_size=8) for some in (*COMBINING, SPACES + "".join(COMBINING))))
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=8), st.sampled_from(["NFC", "NFKC", "none"]))
+def test_texts_get_the_normal_form_that_was_asked_for(texts: list[str], form: Form) -> None:
+    assert cleaned(texts, form) == [plainly(text, form) for text in texts]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFKC"])
+def test_every_character_and_every_composition_gets_its_normal_form(form: Form) -> None:
+    characters = [chr(code) for code in (*range(0x20, 0x3100), *range(0xAC00, 0xAD00), *range(0xFB00, 0xFB50))]
+    texts = [f"x{text}y" for text in (*characters, *(unicodedata.normalize("NFD", each) for each in characters))]
+    assert cleaned(texts, form) == [plainly(text, form) for text in texts]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFKC"])
+def test_neighbours_in_texts_of_the_west_get_their_normal_form(form: Form) -> None:
+    ranges = (0x20, 0x300), (0x2010, 0x2028), (0x2030, 0x205F), (0x20A0, 0x20C0), (0x2122, 0x2123)
+    characters = [chr(code) for code in itertools.chain.from_iterable(itertools.starmap(range, ranges))]
+    texts = ["".join(first + second for second in characters) for first in characters]
+    assert cleaned(texts, form) == [plainly(text, form) for text in texts]
