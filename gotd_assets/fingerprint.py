@@ -2,11 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-_ID_BYTES = 16
 Json: TypeAlias = "str | int | float | bool | Mapping[str, Json] | Sequence[Json] | None"
 
 
@@ -24,15 +23,7 @@ def fingerprint(value: Json) -> str:
 
 def document_id(normalised_text: str) -> str:
     """doc_id of a text that is already normalised: its 128-bit BLAKE2b, as 32 hex digits."""
-    return hashlib.blake2b(normalised_text.encode(), digest_size=_ID_BYTES).hexdigest()
-
-
-def document_ids(normalised_texts: Iterable[str]) -> list[str]:
-    """`document_id` of each of many texts."""
-    # One long string of digits takes half the time of many short ones.
-    blake2b = hashlib.blake2b
-    digits = b"".join([blake2b(text.encode(), digest_size=_ID_BYTES).digest() for text in normalised_texts]).hex()
-    return [digits[start : start + 2 * _ID_BYTES] for start in range(0, len(digits), 2 * _ID_BYTES)]
+    return hashlib.blake2b(normalised_text.encode(), digest_size=16).hexdigest()
 
 
 def file_sha256(path: Path) -> str:

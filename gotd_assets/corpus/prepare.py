@@ -14,7 +14,7 @@ from gotd_assets.corpus.files import ROW_BITS, entry_label
 from gotd_assets.corpus.records import Problem, read_portion
 from gotd_assets.corpus.text import clean_texts, cut_at_words
 from gotd_assets.errors import InputError
-from gotd_assets.fingerprint import document_id, document_ids
+from gotd_assets.fingerprint import document_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -124,7 +124,7 @@ class Preparer:
         texts = texts.with_columns(n_chars=pl.col("text").str.len_chars().cast(pl.Int64))
         enough = texts.filter(pl.col("n_chars") >= self.preparation.min_chars)
         counts["too_short"] += texts.height - enough.height
-        ids = document_ids(enough.get_column("text").to_list())
+        ids = list(map(document_id, enough.get_column("text").to_list()))
         return enough.with_columns(doc_id=pl.Series(ids, dtype=pl.String)).with_columns(
             original_id=pl.col("original_id").fill_null(pl.col("doc_id"))
         )
@@ -173,7 +173,10 @@ class Preparer:
         import polars as pl
 
         positions, rows, texts = self._texts("text" if form in ("text", "text-lines") else None, records, result)
-        kept = {name: pl.Series(_kept(rows, name), dtype=pl.String) for name in self.entry.fields.keep}
+        kept = {
+            name: pl.Series([_as_text(field_value(row, name)) for row in rows], dtype=pl.String)
+            for name in self.entry.fields.keep
+        }
         cleaned = clean_texts(pl.Series("text", texts, dtype=pl.String), self.preparation)
         frame = pl.DataFrame({"position": pl.Series(positions, dtype=pl.Int64), "text": cleaned, **kept})
         is_empty = pl.col("text") == ""
@@ -191,7 +194,7 @@ class Preparer:
         limit = self.entry.max_record_bytes
         values: list[Any] = [row.get(field) for row in rows]
         # Nearly always all are fine, and then no record is looked at one by one.
-        if set(map(type, values)) <= {str} and max(map(len, values), default=0) <= limit:
+        if all(type(value) is str and len(value) <= limit for value in values):
             return positions, rows, values
         good: tuple[list[int], list[dict[str, Any]], list[str]] = ([], [], [])
         for position, row in zip(positions, rows, strict=True):
@@ -248,14 +251,6 @@ class Preparer:
 def missing_field(entry: SourceSettings | TargetSettings) -> str:
     """The reason for which a record without text is set aside."""
     return f"no field {entry.fields.text!r}"
-
-
-def _kept(rows: Sequence[dict[str, Any]], name: str) -> list[str | None]:
-    """The field `name` of `rows`, as text."""
-    values: list[Any] = [row.get(name) for row in rows]
-    if set(map(type, values)) <= {str}:
-        return values
-    return [_as_text(field_value(row, name)) for row in rows]
 
 
 def _as_text(value: Any) -> str | None:

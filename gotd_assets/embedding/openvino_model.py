@@ -30,8 +30,8 @@ _MOST_COPIED = 1 << 30
 class OpenVinoModel:
     """Token ids and mask (n, T) to vectors (n, D), in as many threads at once as `threads`.
 
-    A model compiled for one shape is faster than one for any, a MiniLM by a tenth and more, and compiling takes as long as
-    some batches: batches of a common length go through a model of their own, filled up to `tokens`.
+    A model compiled for one shape is faster than one for any, and compiling takes as long as some batches: batches of a
+    common length go through a model of their own, filled up to `tokens`.
 
     Args:
         model: a transformers encoder in float32, on the processor.
@@ -42,7 +42,7 @@ class OpenVinoModel:
         tokens: those of a full batch, padding included.
 
     Raises:
-        InputError: openvino is not installed, cannot convert the model, or gives other vectors than it.
+        InputError: openvino is not installed, cannot run the model, or gives other vectors than it.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class OpenVinoModel:
                 "encoder.backend 'openvino' needs the package openvino: pip install 'gotd-assets[openvino]', or set it "
                 "to 'torch'"
             ) from error
+        self._name = type(model).__name__
         whole = _Pooled(model, pooling).eval()
         try:
             with warnings.catch_warnings(), torch.inference_mode():
@@ -71,16 +72,13 @@ class OpenVinoModel:
             probe = _inputs(tokenizer, _PROBES)
             ours = torch.from_numpy(self(probe["input_ids"].numpy(), probe["attention_mask"].numpy(), False))
         except Exception as error:
-            first = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise InputError(
-                f"encoder.backend: OpenVINO cannot run {type(model).__name__} ({first}): set it to 'torch'"
-            ) from error
+            raise self._failure(error) from error
         with torch.inference_mode():
             theirs = whole(**probe)
         cosine = float(torch.nn.functional.cosine_similarity(ours, theirs).min())
         if not cosine >= _LEAST_COSINE:
             raise InputError(
-                f"encoder.backend: OpenVINO gives other vectors than {type(model).__name__} itself (cosine {cosine:.3f}): "
+                f"encoder.backend: OpenVINO gives other vectors than {self._name} itself (cosine {cosine:.3f}): "
                 "set it to 'torch'"
             )
 
@@ -106,9 +104,16 @@ class OpenVinoModel:
                 if len(self._compiled) >= self._most_compiled:
                     return _ANY
                 own = self._converted.clone()
-                own.reshape({given.get_any_name(): self._shape(length) for given in own.inputs})
-                self._compiled[length] = self._compile(own)
+                try:
+                    own.reshape({given.get_any_name(): self._shape(length) for given in own.inputs})
+                    self._compiled[length] = self._compile(own)
+                except RuntimeError as error:
+                    raise self._failure(error) from error
         return length
+
+    def _failure(self, error: Exception) -> InputError:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return InputError(f"encoder.backend: OpenVINO cannot run {self._name} ({first}): set it to 'torch'")
 
     def _shape(self, length: int) -> list[int]:
         return [max(1, self._tokens // length), length]

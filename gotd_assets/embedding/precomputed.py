@@ -12,7 +12,7 @@ import polars as pl
 from gotd_assets.embedding.model_files import SETTING
 from gotd_assets.embedding.store import ID_BYTES, SEGMENT_ROWS, hex_ids
 from gotd_assets.errors import InputError
-from gotd_assets.fingerprint import document_ids
+from gotd_assets.fingerprint import document_id
 from gotd_assets.model_location import find_model
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class PrecomputedVectors:
     def encode(self, texts: Sequence[str], tick: Callable[[int, int], None]) -> Iterator[npt.NDArray[np.float32]]:
         """Vectors (n, D) float32 of `texts`, some at a time; NaN where the file has none."""
         for start in range(0, len(texts), SEGMENT_ROWS):
-            doc_ids = document_ids(texts[start : start + SEGMENT_ROWS])
+            doc_ids = [document_id(text) for text in texts[start : start + SEGMENT_ROWS]]
             wanted = pl.DataFrame({"doc_id": doc_ids}, schema={"doc_id": pl.String})
             rows = wanted.join(self._rows, on="doc_id", how="left", maintain_order="left").get_column("row")
             known = rows.is_not_null().to_numpy()

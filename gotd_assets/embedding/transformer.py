@@ -107,20 +107,20 @@ class TransformerEncoder:
         ends = np.cumsum(lengths)
         parts, start = [], 0
         while start < len(order):
-            stop = min(start + max(1, self.batch_tokens // self._padded(int(lengths[start]))), len(order))
-            parts.append((start, stop))
+            padded = self._padded(int(lengths[start]))
+            stop = min(start + max(1, self.batch_tokens // padded), len(order))
+            parts.append((start, stop, padded))
             start = stop
-        sizes = [self._padded(int(lengths[start])) for start, _ in parts]
-        counts = Counter(sizes)
+        counts = Counter(padded for _, _, padded in parts)
         return [
             _Batch(
                 rows=order[start:stop],
                 lengths=lengths[start:stop],
                 tokens=tokens[ends[start] - lengths[start] : ends[stop - 1]],
-                padded=size,
-                is_common=counts[size] >= _BATCHES_WORTH_COMPILING,
+                padded=padded,
+                is_common=counts[padded] >= _BATCHES_WORTH_COMPILING,
             )
-            for (start, stop), size in zip(parts, sizes, strict=True)
+            for start, stop, padded in parts
         ]
 
     def _padded(self, length: int) -> int:

@@ -16,7 +16,7 @@ import polars as pl
 from gotd_assets.corpus.shards import ShardWriter
 from gotd_assets.corpus.text import clean_texts, cut_at_words
 from gotd_assets.errors import InputError
-from gotd_assets.fingerprint import document_ids
+from gotd_assets.fingerprint import document_id
 from gotd_assets.settings import PreparationSettings
 from gotd_assets.study.plan import DOMAINS, Plan
 
@@ -84,7 +84,9 @@ def documents_of(texts: Iterable[str], source: str, *, split: bool, max_chars: i
     """
     raw = pl.Series("text", list(texts), dtype=pl.String)
     clean = clean_texts(raw, _PREPARATION).drop_nulls().unique(maintain_order=True)
-    whole = pl.DataFrame({"text": clean}).with_columns(original_id=pl.Series(document_ids(clean), dtype=pl.String))
+    whole = pl.DataFrame({"text": clean}).with_columns(
+        original_id=pl.Series([document_id(text) for text in clean], dtype=pl.String)
+    )
     side = pl.Series("side", [side_of(key) if split else "pool" for key in whole.get_column("original_id")], pl.String)
     whole = whole.with_columns(side).sort("original_id")
     pieces = pl.Series(
@@ -96,7 +98,7 @@ def documents_of(texts: Iterable[str], source: str, *, split: bool, max_chars: i
         .filter(pl.col("text").str.len_chars() >= MIN_CHARS)
     )
     documents = cut.select(
-        pl.Series("doc_id", document_ids(cut.get_column("text")), dtype=pl.String),
+        pl.Series("doc_id", [document_id(text) for text in cut.get_column("text")], dtype=pl.String),
         "text",
         source=pl.lit(source),
         origin=pl.format("{}#{}", "original_id", "number"),

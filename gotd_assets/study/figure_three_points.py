@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from gotd_assets.embedding.store import id_bytes
-from gotd_assets.fingerprint import document_ids
+from gotd_assets.fingerprint import document_id
 from gotd_assets.selection.pool import Pool
 from gotd_assets.settings import SelectionSettings
 from gotd_assets.study.figure_three import RARE_SHARE, TARGET, Experiment
@@ -71,7 +71,7 @@ def _pool(folder: Path, seed: int) -> tuple[Pool, pl.DataFrame, npt.NDArray[np.f
     random = np.random.default_rng((seed, 0))
     dogs = np.arange(POOL) < round(POOL * RARE_SHARE)
     vectors = _drawn(dogs, random)
-    doc_ids = pl.Series("doc_id", document_ids(f"point {row}" for row in range(POOL)))
+    doc_ids = pl.Series("doc_id", [document_id(f"point {row}") for row in range(POOL)])
     np.save(folder / "vectors-00000.npy", vectors)
     np.save(folder / "ids-00000.npy", id_bytes(doc_ids))
     pl.DataFrame(schema={"doc_id": pl.String, "source": pl.String}).write_parquet(folder / "left_out.parquet")

@@ -186,6 +186,20 @@ def test_openvino_gives_texts_of_common_and_rare_lengths_their_vectors(
     assert sum(documents for documents, _ in ticks) == len(texts)
 
 
+def test_a_length_that_openvino_cannot_compile_is_said(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = EncoderSettings(model=str(encoder), dtype="float32", device="cpu", backend="openvino", batch_tokens=64)
+    loaded = load_encoder(settings, tmp_path)
+
+    def reshape(*_: object) -> None:
+        raise RuntimeError("no such shape\nin the graph")
+
+    monkeypatch.setattr("openvino.Model.reshape", reshape)
+    with pytest.raises(InputError, match=r"cannot run \w+ \(no such shape\): set it to 'torch'"):
+        list(loaded.encode(["w1 w2 w3"] * 40, lambda *_: None))
+
+
 @pytest.mark.parametrize("kind", ["deberta", "distilbert", "roberta", "mpnet"])
 def test_other_architectures_give_the_vectors_of_each_text_alone(tmp_path: Path, kind: str) -> None:
     encoder = tiny.other_encoder(tmp_path / kind, kind)
