@@ -29,15 +29,15 @@ demo: $(READY) ## real text and models, from nothing to a selection and a tracke
 	@$(BIN)/gotd demo
 
 study-quick: $(READY) ## compare the methods: 20,000 documents, two targets; goes on where it was
-	@$(BIN)/gotd study --quick
-	@$(BIN)/gotd study-page docs/study.md
+	@$(BIN)/python -m benchmarks.study run --quick
+	@$(BIN)/python -m benchmarks.study page docs/study.md
 
 study: $(READY) ## compare the methods: 103,000 documents, four targets; hours, goes on where it was
-	@$(BIN)/gotd study
-	@$(BIN)/gotd study-page docs/study.md
+	@$(BIN)/python -m benchmarks.study run
+	@$(BIN)/python -m benchmarks.study page docs/study.md
 
-test: $(READY) ## the fast tests
-	@$(BIN)/python -m pytest -m "not slow"
+test: $(READY) ## the fast tests, a process for every core
+	@$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
 
 test-all: $(READY) ## all tests but those in a browser, minutes to an hour
 	@$(BIN)/python -m pytest -m "not ui"
@@ -72,11 +72,15 @@ docs: $(READY) ## write docs/settings.md from the settings' descriptions
 ui: $(READY) ## Dagster web server and daemon, and the MLflow UI, on loopback
 	@$(BIN)/gotd ui
 
-bench-transport: $(READY) ## needs pip install --group bench; the solver against geomloss, OTT-JAX and POT
+bench-transport: $(VENV)/bench ## the solver against geomloss, OTT-JAX and POT
 	@$(BIN)/python -m benchmarks.transport
 
-bench-embedding: $(READY) ## needs pip install --group bench; the encoder against sentence-transformers
+bench-embedding: $(VENV)/bench ## the encoder against sentence-transformers
 	@$(BIN)/python -m benchmarks.embedding
+
+$(VENV)/bench: $(READY)
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
+	@touch $@
 
 bench-corpus: $(READY) ## a million documents: reading beside DuckDB, duplicates, embedding, memory; about 10 minutes
 	@$(BIN)/python -m benchmarks.corpus

@@ -43,6 +43,7 @@ import yaml
 
 from benchmarks.corpus_pool import write_pool
 from benchmarks.machine import machine
+from gotd_assets.catalogue.tables import markdown_table
 
 RESULTS = Path(__file__).parent / "results"
 REPOSITORY = Path(__file__).parents[1]
@@ -102,8 +103,8 @@ def copy(home: Path, codec: Literal["snappy", "zstd"]) -> dict[str, Any]:
 
 def read(home: Path) -> dict[str, Any]:
     """From files to clean shards."""
-    from gotd_assets.corpus import read_documents
-    from gotd_assets.settings import load_project
+    from gotd_assets.corpus.documents import read_documents
+    from gotd_assets.settings.project import load_project
 
     project = load_project(home / "gotd.yaml")
     started = time.perf_counter()
@@ -112,34 +113,29 @@ def read(home: Path) -> dict[str, Any]:
 
 
 def materialise(home: Path, assets: list[tuple[str, str | None]]) -> dict[str, Any]:
-    """The assets as `gotd run` runs them, and the summary of the last one's artifact; seconds without the start."""
+    """The assets, made by their stations, and the summary of the last one's artifact; seconds without the start."""
     os.chdir(home)
     os.environ.update(DAGSTER_HOME=str(home), GOTD_SETTINGS=str(home / "gotd.yaml"))
     began = time.perf_counter()
-    import dagster as dg
+    from gotd_assets.settings.project import load_project
+    from gotd_assets.stations.all import GRAPH
+    from gotd_assets.stations.partition import Partition
+    from gotd_assets.stations.workshop import Workshop
 
-    from gotd_assets.cli_run import project_job
-    from gotd_assets.defs.placement import Placement
-    from gotd_assets.defs.stage_runs import run_stages
-    from gotd_assets.defs.stages import Stage
-    from gotd_assets.storage import ArtifactKey
-
-    placement = Placement.of_file(home / "gotd.yaml")
-    stages = [Stage(asset, (asset,), partition) for asset, partition in assets]
-    with dg.DagsterInstance.get() as instance:
-        job = project_job(placement, None)
-        started = time.perf_counter()
-        run_stages(placement, job, instance, stages, announce=lambda *_: None, warn=lambda _: None)
-        seconds = time.perf_counter() - started
+    workshop = Workshop(load_project(home / "gotd.yaml"))
+    started = time.perf_counter()
+    made = [workshop.make(asset, Partition.named(part, GRAPH.named(asset).division)) for asset, part in assets]
+    seconds = time.perf_counter() - started
     times = {"seconds": seconds, "start_seconds": started - began}
-    return {**times, **placement.artifacts().current(ArtifactKey(*assets[-1])).manifest.summary}
+    return {**times, **made[-1].artifact.manifest.summary}
 
 
 def contamination(home: Path) -> dict[str, Any]:
     """Documents of the pool that are texts of the target, as `candidate_scores` looks for them."""
-    from gotd_assets.corpus import find_contamination
-    from gotd_assets.settings import DuplicateSettings
-    from gotd_assets.storage import ArtifactKey, ArtifactStore
+    from gotd_assets.artifacts.artifact import ArtifactKey
+    from gotd_assets.artifacts.store import ArtifactStore
+    from gotd_assets.corpus.duplicates.search import find_contamination
+    from gotd_assets.settings.texts import DuplicateSettings
 
     store = ArtifactStore(home / "home" / "artifacts")
     pool, copies = (store.current(ArtifactKey("raw_candidates", name)).path for name in ("pool", "copies"))
@@ -253,20 +249,18 @@ def table(report: dict[str, Any]) -> str:
         f"{pool['filled']:,} of sentences of it joined at random. Everything took {report['seconds_of_all']} s "
         f"(`{report['command']}`)."
     )
-    lines = [
-        head,
-        "",
-        "| step | seconds | processor seconds | documents/s | peak resident, MiB | processes |",
-        "|---|---|---|---|---|---|",
-    ]
+    rows = []
     sizes = {"copies": 3 * pool["planted_exact"], "film": steps["target_documents[film]"]["kept"]}
     for name, step in [*steps.items(), ("all assets again, nothing new", report["second_run"])]:
         documents = next((size for part, size in sizes.items() if f"[{part}]" in name), report["documents"])
-        lines.append(
-            f"| {name} | {step['seconds']:.1f} | {step['processor_seconds']:.1f} | {documents / step['seconds']:,.0f} "
-            f"| {step['peak_mib']:,} | {step['processes']} |"
+        seconds = (f"{step['seconds']:.1f}", f"{step['processor_seconds']:.1f}")
+        rows.append(
+            (name, *seconds, f"{documents / step['seconds']:,.0f}", f"{step['peak_mib']:,}", str(step["processes"]))
         )
-    return "\n".join([*lines, "", *(f"- {sentence}" for sentence in sentences(report)), ""])
+    header = ("step", "seconds", "processor seconds", "documents/s", "peak resident, MiB", "processes")
+    return "\n".join(
+        [head, "", *markdown_table(header, rows), *(f"- {sentence}" for sentence in sentences(report)), ""]
+    )
 
 
 def sentences(report: dict[str, Any]) -> tuple[str, ...]:

@@ -34,11 +34,13 @@ import torch
 
 from benchmarks.machine import machine
 from benchmarks.real_texts import sample
+from gotd_assets.catalogue.tables import markdown_table
 from gotd_assets.demo import packages
 from gotd_assets.embedding.embed import load_encoder
-from gotd_assets.embedding.transformer import TransformerEncoder
-from gotd_assets.settings import EncoderSettings
-from gotd_assets.threads import TorchThreads
+from gotd_assets.embedding.encoders.transformer import TransformerEncoder
+from gotd_assets.execution.threads import TorchThreads
+from gotd_assets.models.device import has_bfloat16
+from gotd_assets.settings.encoder import EncoderSettings
 
 RESULTS = Path(__file__).parent / "results"
 KINDS = ("film reviews", "review sentences", "news", "health tweets", "speeches", "business")
@@ -123,7 +125,7 @@ def cosines(vectors: np.ndarray[Any, Any], reference: np.ndarray[Any, Any]) -> t
 
 def measure(model: Path, texts: list[str], rounds: int) -> dict[str, Any]:
     """Documents per second and cosines of every row."""
-    fast = "bfloat16" if torch.cpu.get_capabilities().get("avx512_bf16") else "float32"
+    fast = "bfloat16" if has_bfloat16(torch.device("cpu")) else "float32"
     part = texts[:: max(1, len(texts) // 150)]
     rows: dict[str, dict[str, Any]] = {}
     encoders: dict[str, Encode] = {}
@@ -164,16 +166,16 @@ def table(report: dict[str, Any]) -> str:
     lines = [
         f"{report['documents']:,} documents, {report['characters_mean']:.0f} characters on average; medians of {rounds} rounds.",
         "",
-        f"| encoder | documents/s | fastest | of {best} | of {default} | cosine, mean | cosine, worst |",
-        "|---|---|---|---|---|---|---|",
     ]
+    cells = []
     for name, row in rows.items():
         shown = f"{name}, batch size {row['batch_size']}" if "batch_size" in row else name
-        rates = f"{row['documents_per_second']:.1f} | {max(row['rates']):.1f}"
+        rates = [f"{row['documents_per_second']:.1f}", f"{max(row['rates']):.1f}"]
         ratios = [_times(row["rates"], rows[peer]["rates"]) for peer in (best, default)]
         cosine = [f"{row[key]:.6f}" if key in row else "–" for key in ("cosine_mean", "cosine_worst")]
-        lines.append(f"| {shown} | {rates} | {' | '.join(ratios + cosine)} |")
-    return "\n".join([*lines, ""])
+        cells.append([shown, *rates, *ratios, *cosine])
+    header = ("encoder", "documents/s", "fastest", f"of {best}", f"of {default}", "cosine, mean", "cosine, worst")
+    return "\n".join([*lines, *markdown_table(header, cells)])
 
 
 def _times(rates: list[float], others: list[float]) -> str:

@@ -25,8 +25,9 @@ import numpy as np
 import polars as pl
 
 from benchmarks.machine import machine
+from gotd_assets.artifacts.artifact import ArtifactFile
+from gotd_assets.catalogue.tables import markdown_table
 from gotd_assets.lineage import LineageStore, Materialisation, SourceFile, Training
-from gotd_assets.storage import ArtifactFile
 
 SOURCES = 8
 FILES = 25  # per source
@@ -223,13 +224,13 @@ def table(report: dict[str, Any]) -> str:
             f"began: {report['load_average']:.1f}."
         ),
         "",
-        "| audit | rows | median s | slowest s |",
-        "|---|--:|--:|--:|",
-        *(
-            f"| `{row['audit']}` | {row['rows']:,} | {row['median_s']:.3f} | {row['slowest_s']:.3f} |"
-            for row in report["audits"]
+        *markdown_table(
+            ("audit", "rows", "median s", "slowest s"),
+            (
+                (f"`{row['audit']}`", f"{row['rows']:,}", f"{row['median_s']:.3f}", f"{row['slowest_s']:.3f}")
+                for row in report["audits"]
+            ),
         ),
-        "",
         f"A second or more: {', '.join(over)}." if over else "Every median is under a second.",
     ]
     if recording:

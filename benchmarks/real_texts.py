@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from gotd_assets.corpus.text import cut_at_words
+from gotd_assets.corpus.texts.clean import cut_at_words
 from gotd_assets.demo import packages, texts
 from gotd_assets.fingerprint import document_id
 

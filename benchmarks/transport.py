@@ -70,17 +70,17 @@ class PeakMemory:
 
 def warm_start(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], problem: str) -> list[Row]:
     """Passes of a cold solve and of one from earlier potentials, by tolerance and by how much of the target changed."""
-    from gotd_assets.transport import make_sketch, solve
+    from gotd_assets.transport import Problem, make_sketch, solve
 
     rows = []
     for tolerance in TOLERANCES:
-        asked: Row = {"epsilon": EPSILON, "tolerance": tolerance}
-        old = solve(x, make_sketch(y, method="all"), **asked)
+        asked = Problem(epsilon=EPSILON, tolerance=tolerance)
+        old = solve(x, make_sketch(y, method="all"), asked)
         for share in CHANGED:
             size, changed = int(share * len(y)), y.copy()
             changed[:size] = targets(problem, size, seed=77)
             sketch = make_sketch(changed, method="all")
-            cold, warm = solve(x, sketch, **asked), solve(x, sketch, **asked, initial=old)
+            cold, warm = solve(x, sketch, asked), solve(x, sketch, asked, initial=old)
             rows.append(
                 {"changed": share, "tolerance": tolerance}
                 | {
@@ -96,12 +96,12 @@ def tolerances(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> Row:
     """Top 1% in common with a solve at 1e-4, by tolerance; and between one thread and all."""
     import torch
 
-    from gotd_assets.transport import make_sketch, solve
+    from gotd_assets.transport import Problem, make_sketch, solve
 
     sketch, threads, size = make_sketch(y, method="all"), torch.get_num_threads(), len(x) // 100
 
     def top(tolerance: float) -> set[int]:
-        solved = solve(x, sketch, epsilon=EPSILON, tolerance=tolerance)
+        solved = solve(x, sketch, Problem(epsilon=EPSILON, tolerance=tolerance))
         return set(solved.scores(x).topk(size, largest=False).indices.tolist())
 
     reference = top(1e-4)

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from gotd_assets.artifacts.atomic import replaced
+
 DIMENSION = 384
 EPSILON = 0.0025
 BLOCK = 2048
@@ -49,13 +51,13 @@ def source_file(directory: Path, problem: str, n: int) -> Path:
     """The source as a memory-mappable file, written once in blocks."""
     path = directory / f"{problem}-{n}.npy"
     if not path.exists():
-        partial = path.with_suffix(".partial")
-        out = np.lib.format.open_memmap(partial, "w+", np.float32, (n, DIMENSION))
-        for block, start in enumerate(range(0, n, 100_000)):
-            size, seed = min(100_000, n - start), 1000 + block
-            out[start : start + size] = unit_vectors(size, seed) if problem == "isotropic" else clustered(size, seed, 1)
-        out.flush()
-        partial.rename(path)
+        with replaced(path) as partial:
+            out = np.lib.format.open_memmap(partial, "w+", np.float32, (n, DIMENSION))
+            for block, start in enumerate(range(0, n, 100_000)):
+                size, seed = min(100_000, n - start), 1000 + block
+                points = unit_vectors(size, seed) if problem == "isotropic" else clustered(size, seed, 1)
+                out[start : start + size] = points
+            out.flush()
     return path
 
 

@@ -20,18 +20,13 @@ Row = dict[str, Any]
 
 def ours(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], case: Row) -> tuple[np.ndarray[Any, Any], Row]:
     """This project's solver; `case` may set tolerance, cache (bool) and products."""
-    from gotd_assets.transport import make_sketch, solve
+    from gotd_assets.transport import Problem, make_sketch, solve
 
-    budget: Row = {} if case.get("cache", True) else {"memory_budget_bytes": 0}
-    sketch = make_sketch(y, method="all")
-    solved = solve(
-        x,
-        sketch,
-        epsilon=EPSILON,
-        tolerance=case.get("tolerance", 1e-2),
-        products=case.get("products", "float32"),
-        **budget,
+    budget: Row = {} if case.get("cache", True) else {"memory_bytes": 0}
+    problem = Problem(
+        epsilon=EPSILON, tolerance=case.get("tolerance", 1e-2), products=case.get("products", "float32"), **budget
     )
+    solved = solve(x, make_sketch(y, method="all"), problem)
     certificate = solved.certificate
     return solved.g.numpy(), {
         "passes": certificate.passes,

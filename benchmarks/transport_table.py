@@ -7,28 +7,36 @@ import math
 import numpy as np
 
 from benchmarks.transport_solvers import Row
+from gotd_assets.catalogue.tables import markdown_table
+
+_HEADER = (
+    "problem",
+    "N",
+    "M",
+    "solver",
+    "seconds",
+    "dual value",
+    "marginal error",
+    "passes (full + subsample)",
+    "private memory",
+)
 
 
 def table(report: Row) -> str:
     """The report as Markdown."""
-    lines = [
-        "| problem | N | M | solver | seconds | dual value | marginal error | passes (full + subsample) | private memory |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    cells = []
     rows = sorted(report["rows"], key=lambda row: (row["problem"] != "isotropic", row["n"], row["m"]))
     for row in rows:
-        head = f"| {row['problem']} | {row['n']:,} | {row['m']:,} | {row['solver']} "
+        head = (row["problem"], f"{row['n']:,}", f"{row['m']:,}", row["solver"])
         if "failed" in row:
-            lines.append(head + f"| {row['failed']} | | | | |")
+            cells.append((*head, row["failed"], "", "", "", ""))
         elif row["solver"] == "one pass":
-            lines.append(head + f"| {row['seconds']:.2f} | | | 1 | |")
+            cells.append((*head, f"{row['seconds']:.2f}", "", "", "1", ""))
         elif "dual_value" in row:
             passes = f"{row.get('passes', '')}" + (f" + {row['subsample_passes']}" if "subsample_passes" in row else "")
-            lines.append(
-                head + f"| {row['seconds']:.2f} | {row['dual_value']:.4f} | {row['marginal_error']:.4f} | {passes} "
-                f"| {row['peak_private_bytes'] / 2**30:.2f} GiB |"
-            )
-    return "\n".join([*lines, "", *_ratios(rows), ""])
+            figures = (f"{row['seconds']:.2f}", f"{row['dual_value']:.4f}", f"{row['marginal_error']:.4f}", passes)
+            cells.append((*head, *figures, f"{row['peak_private_bytes'] / 2**30:.2f} GiB"))
+    return "\n".join([*markdown_table(_HEADER, cells), *_ratios(rows), ""])
 
 
 def _ratios(rows: list[Row]) -> list[str]:

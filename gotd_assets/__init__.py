@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from gotd_assets.components.selection_pipeline import SelectionPipeline
 
 __all__ = ["SelectionPipeline"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __dir__() -> list[str]:

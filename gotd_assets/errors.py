@@ -10,9 +10,37 @@ GotdError
 └── LineageError       the lineage store cannot be opened, read or written
 """
 
+from __future__ import annotations
+
+import re
+
+_CREDENTIALS = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#@\s'\"]*)@", re.IGNORECASE)
+_PARAMETER = re.compile(
+    r"([?&;](?:[^=&\s]*(?:signature|token|secret|password|credential|api_?key)[^=&\s]*|sig)=)[^&#\s'\"]*", re.IGNORECASE
+)
+_MASK = "***"
+
+
+def masked(text: str) -> str:
+    """`text` with asterisks for passwords, and for what is secret among the parameters, of the URLs in it."""
+    return _PARAMETER.sub(rf"\g<1>{_MASK}", _CREDENTIALS.sub(_without_password, text))
+
+
+def _without_password(match: re.Match[str]) -> str:
+    scheme, user = match[1], match[2]
+    name, colon, _ = user.partition(":")
+    if colon:
+        user = f"{name}:{_MASK}"
+    elif scheme.lower() in ("http", "https"):
+        user = _MASK  # a token stands where the name does
+    return f"{scheme}://{user}@"
+
 
 class GotdError(Exception):
-    """Base of every error raised on purpose by this package."""
+    """Base of every error raised on purpose by this package; what it quotes of others shows no credentials."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(masked(message))
 
 
 class SettingsError(GotdError):

@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, InitErrorDetails
 
-from gotd_assets.settings import Settings
+from gotd_assets.settings.project import Settings
 
 _TEMPLATE = re.compile(r"\{\{.*\}\}", re.DOTALL)
 _TEMPLATE_SCHEMA = {"type": "string", "pattern": r"\{\{.*\}\}"}

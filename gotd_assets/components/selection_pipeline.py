@@ -11,11 +11,11 @@ from pydantic import BaseModel, ValidationError
 
 from gotd_assets.components.attributes import PipelineAttributes, WrittenAttributes
 from gotd_assets.components.scaffolder import SelectionPipelineScaffolder
-from gotd_assets.defs.pipeline import build_pipeline
-from gotd_assets.defs.placement import Placement
-from gotd_assets.defs.station import OWNERS
 from gotd_assets.errors import SettingsError
-from gotd_assets.settings import Project
+from gotd_assets.pipeline.asset import OWNERS
+from gotd_assets.pipeline.graph import build_pipeline
+from gotd_assets.pipeline.placement import Placement
+from gotd_assets.settings.project import Project
 
 
 @dg.scaffold_with(SelectionPipelineScaffolder)

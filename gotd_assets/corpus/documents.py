@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import hashlib
 import itertools
 import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gotd_assets.corpus.files import ROW_BITS, entry_label, find_files, origins
-from gotd_assets.corpus.prepare import Prepared, Preparer, missing_field
-from gotd_assets.corpus.records import Portion, portions
+from gotd_assets.corpus.files.input_file import ROW_BITS, entry_label, origins
+from gotd_assets.corpus.files.paths import find_files
+from gotd_assets.corpus.reading.portion import Portion
+from gotd_assets.corpus.reading.records import portions
 from gotd_assets.corpus.report import LENGTH_EDGES, ProgressMeter, ReadReport
 from gotd_assets.corpus.seen import DIGEST_BYTES, SeenTexts
 from gotd_assets.corpus.shards import COLUMNS, ShardWriter, document_schema
-from gotd_assets.corpus.text import Joined, Joiner
-from gotd_assets.corpus.workers import map_in_processes, processors
+from gotd_assets.corpus.texts.clean import Joined, Joiner
+from gotd_assets.corpus.texts.prepare import Prepared, Preparer, missing_field
 from gotd_assets.errors import InputError
-from gotd_assets.fingerprint import Json
-from gotd_assets.settings import EncoderSettings, PreparationSettings, SourceSettings, TargetSettings
+from gotd_assets.execution.processes import map_in_processes, processors
+from gotd_assets.settings.encoder import EncoderSettings
+from gotd_assets.settings.texts import PreparationSettings, SourceSettings, TargetSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from gotd_assets.corpus.copies import RemoteFiles
-    from gotd_assets.corpus.files import InputFile
+    from gotd_assets.corpus.files.copies import RemoteFiles
+    from gotd_assets.corpus.files.input_file import InputFile
+
 
 # Starting a process takes about as long as reading this much.
 _BYTES_PER_PROCESS = 24 * 2**20
@@ -85,88 +87,6 @@ def read_documents(
 
 
 _Row = tuple["int | str | None", ...]
-
-
-def read_target(
-    target: TargetSettings,
-    preparation: PreparationSettings,
-    root: Path,
-    out: Path,
-    *,
-    encoder: EncoderSettings | None = None,
-    progress: Callable[[object], None] | None = None,
-    remote: RemoteFiles | None = None,
-    forgotten: Sequence[str] = (),
-) -> dict[str, Json]:
-    """Read `target` and split it into `out/train` and `out/heldout`, both folders of document shards.
-
-    Whole texts are split, never their chunks: the side is told by a hash of original_id, so that it stays the same
-    when texts are added. At least one document stays on the train side; a target with a single text has nothing held
-    out (an empty shard, `heldout_documents` 0). With `holdout.path` those files are the held-out side, less texts
-    that the train side has too. Documents whose doc_ids are `forgotten` are on neither side.
-
-    Raises:
-        InputError: as `read_documents`; or all documents are forgotten.
-    """
-    import polars as pl
-
-    from gotd_assets.corpus.shards import iter_documents, scan_documents
-
-    whole = out / "all"
-    whole.mkdir(parents=True)
-    summary = read_documents(
-        target, preparation, root, whole, encoder=encoder, progress=progress, remote=remote
-    ).as_summary()
-    train, heldout = (ShardWriter(out / side, target.fields.keep) for side in ("train", "heldout"))
-    remembered = ~pl.col("doc_id").is_in(pl.Series(sorted(forgotten), dtype=pl.String).implode())
-    if target.holdout.path is None:
-        originals = (
-            scan_documents(whole).filter(remembered).select(pl.col("original_id").unique()).collect().to_series()
-        )
-        held = {original for original in originals if _fraction(original) < target.holdout.share}
-        if target.holdout.share > 0 and len(originals) > 1:
-            # With few documents chance may leave a side empty: the extreme document by hash goes there.
-            ordered = sorted(originals, key=_fraction)
-            held = (held or {ordered[0]}) - ({ordered[-1]} if len(held) == len(originals) else set())
-        elif len(originals) == 1:
-            held = set()
-        ids = pl.Series(sorted(held), dtype=pl.String).implode()
-        for documents in iter_documents(whole):
-            train.add(documents.filter(remembered & ~pl.col("original_id").is_in(ids)))
-            heldout.add(documents.filter(remembered & pl.col("original_id").is_in(ids)))
-    else:
-        apart = out / "apart"
-        apart.mkdir()
-        other = target.model_copy(update={"path": target.holdout.path})
-        report = read_documents(other, preparation, root, apart, encoder=encoder, progress=progress, remote=remote)
-        summary = {**summary, "heldout": report.as_summary()}
-        known = scan_documents(whole).select("doc_id").collect()
-        for documents in iter_documents(whole):
-            train.add(documents.filter(remembered))
-        for documents in iter_documents(apart):
-            heldout.add(documents.filter(remembered).join(known, on="doc_id", how="anti", maintain_order="left"))
-        (apart / "quarantine.jsonl").replace(out / "quarantine-heldout.jsonl")
-        _remove(apart)
-    train.close()
-    heldout.close()
-    for name in ("quarantine.jsonl", "duplicates.parquet"):
-        (whole / name).replace(out / name)
-    _remove(whole)
-    if not train.documents:
-        raise InputError(f"{entry_label(target)}: every text was forgotten (gotd forget): add others")
-    return {**summary, "train_documents": train.documents, "heldout_documents": heldout.documents}
-
-
-def _fraction(original_id: str) -> float:
-    """A number in [0, 1) that depends on the text alone, and not on the order of doc_ids that ties break by."""
-    digest = hashlib.blake2b(original_id.encode(), digest_size=8, person=b"holdout").digest()
-    return int.from_bytes(digest, "big") / 2**64
-
-
-def _remove(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
 
 
 class _Reading:

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from gotd_assets.components.selection_pipeline import SelectionPipeline
-from gotd_assets.settings import settings_path
+from gotd_assets.settings.project import settings_path
 
 
 @dg.component_instance

@@ -8,9 +8,9 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from gotd_assets.artifacts.atomic import write_atomically
 from gotd_assets.demo import packages, texts
 from gotd_assets.fingerprint import document_id
-from gotd_assets.storage import write_atomically
 
 POOL_SIZES = {"news": 350, "politics": 12, "health": 1200, "sport": 200, "business": 200, "reviews": 130}
 TARGET_SIZE = 120

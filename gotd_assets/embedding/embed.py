@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import polars as pl
 
-from gotd_assets.embedding.model_files import SETTING, encoder_version, is_static
 from gotd_assets.embedding.store import VectorStore, id_bytes
+from gotd_assets.embedding.vectors import unit_rows
 from gotd_assets.errors import InputError
-from gotd_assets.model_location import find_model
+from gotd_assets.models.encoder import SETTING, encoder_version, is_static
+from gotd_assets.models.location import find_model
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from gotd_assets.fingerprint import Json
-    from gotd_assets.settings import EncoderSettings
+    from gotd_assets.settings.encoder import EncoderSettings
 
 
 class Encoder(Protocol):
@@ -146,15 +147,15 @@ def load_encoder(settings: EncoderSettings, root: Path) -> Encoder:
         InputError: it cannot be loaded.
     """
     if settings.kind == "precomputed":
-        from gotd_assets.embedding.precomputed import PrecomputedVectors
+        from gotd_assets.embedding.encoders.precomputed import PrecomputedVectors
 
         return PrecomputedVectors(settings, root)
     path = find_model(settings.model, root, SETTING)
     if is_static(settings, path):
-        from gotd_assets.embedding.static import StaticEncoder
+        from gotd_assets.embedding.encoders.static import StaticEncoder
 
         return StaticEncoder(settings, root)
-    from gotd_assets.embedding.transformer import TransformerEncoder
+    from gotd_assets.embedding.encoders.transformer import TransformerEncoder
 
     return TransformerEncoder(settings, root)
 
@@ -165,8 +166,7 @@ def _doc_ids(shard: Path) -> pl.Series:
 
 def _stored(vectors: npt.NDArray[np.float32], settings: EncoderSettings) -> npt.NDArray[Any]:
     if settings.normalize:
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+        vectors = unit_rows(vectors)
     if settings.storage_dtype == "float16" and len(vectors) and np.nanmax(np.abs(vectors)) > np.finfo(np.float16).max:
         raise InputError("vectors are too large for half precision: set encoder.storage_dtype to float32, or normalize")
     return vectors.astype(np.dtype(settings.storage_dtype))

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from gotd_assets.embedding.embed import load_encoder
-from gotd_assets.embedding.model_files import encoder_version
 from gotd_assets.embedding.store import VectorStore
+from gotd_assets.models.encoder import encoder_version
 
 if TYPE_CHECKING:
     from gotd_assets.fingerprint import Json
-    from gotd_assets.settings import EncoderSettings, EstimateSettings
+    from gotd_assets.settings.encoder import EncoderSettings
+    from gotd_assets.settings.training import EstimateSettings
 
 
 @dataclasses.dataclass(frozen=True)

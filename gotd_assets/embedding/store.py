@@ -8,8 +8,6 @@ twice; reading needs no lock, as segments never change.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+
+from gotd_assets.artifacts.atomic import replaced, sweep
+from gotd_assets.artifacts.lock import held
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -38,10 +39,8 @@ class VectorStore:
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the store for adding; waits for another process to finish; a killed holder frees it."""
-        with (self.folder / "lock").open("w", encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            for leftover in self.folder.glob(".*.partial"):
-                leftover.unlink()
+        with held(self.folder / "lock"):
+            sweep(self.folder)
             self.refresh()
             yield
 
@@ -99,14 +98,5 @@ def hex_ids(ids: npt.NDArray[np.uint8]) -> pl.Series:
 
 
 def _write(folder: Path, name: str, array: npt.NDArray[Any]) -> None:
-    temporary = folder / f".{name}.partial"
-    with temporary.open("wb") as file:
+    with replaced(folder / name) as partial, partial.open("wb") as file:
         np.save(file, array, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(folder / name)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -70,3 +70,11 @@ def open_vectors(path: Path) -> VectorShards:
         if not ids.is_file():
             raise ArtifactError(f"{file} has no {ids.name} beside it: the artifact is damaged; materialise it again")
     return VectorShards(pairs)
+
+
+def unit_rows(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """`vectors` (n, D) as float32 of length 1, so that products are cosines; zero vectors stay zero, NaN stays NaN."""
+    single = np.asarray(vectors, dtype=np.float32)
+    norms = np.linalg.norm(single, axis=1, keepdims=True)
+    unit: npt.NDArray[np.float32] = np.divide(single, norms, out=np.zeros_like(single), where=norms != 0)
+    return unit

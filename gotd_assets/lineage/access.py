@@ -12,24 +12,26 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import fcntl
-import os
-import random
+import enum
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import duckdb
 
+from gotd_assets.artifacts.lock import BusyError, held, tries
 from gotd_assets.errors import LineageError
 
-READING = fcntl.LOCK_SH
-WRITING = fcntl.LOCK_EX
+
+class Mode(enum.Enum):
+    """What a turn is for: many may read together, one writes alone."""
+
+    READING = enum.auto()
+    WRITING = enum.auto()
+
 
 _IN_USE = ("Could not set lock on file", "with a different configuration", "Unique file handle conflict")
-_LONGEST_PAUSE = 0.1  # seconds between two tries
 
 # Two connections of one process to one file must agree on reading or writing, and closing any descriptor of the file
 # drops the process's lock on it: within a process, one connection at a time.
@@ -41,8 +43,8 @@ class UnreadableError(LineageError):
 
 
 @contextlib.contextmanager
-def turn(path: Path, mode: int, timeout_seconds: float) -> Iterator[float]:
-    """Wait for the turn to read (`READING`) or write (`WRITING`) the database at the absolute `path`.
+def turn(path: Path, mode: Mode, timeout_seconds: float) -> Iterator[float]:
+    """Wait for the turn to read or write the database at the absolute `path`.
 
     Yields the deadline, in `time.monotonic` seconds, for what follows.
 
@@ -54,12 +56,11 @@ def turn(path: Path, mode: int, timeout_seconds: float) -> Iterator[float]:
     if not mine.acquire(timeout=timeout_seconds):
         raise _busy(path, timeout_seconds, "another thread of this process")
     try:
-        with _lock_file(path, "queue") as queue, _lock_file(path, "lock") as gate:
-            for file in (queue, gate):
-                if not _locked(file.fileno(), mode, deadline):
-                    raise _busy(path, timeout_seconds, "another process of this project")
-            if mode == READING:
-                fcntl.flock(queue, fcntl.LOCK_UN)
+        with contextlib.ExitStack() as gate, contextlib.ExitStack() as queue:
+            for stack, kind in ((queue, "queue"), (gate, "lock")):
+                _enter(stack, path, kind, deadline, timeout_seconds, is_shared=mode is Mode.READING)
+            if mode is Mode.READING:
+                queue.close()
             yield deadline
     finally:
         mine.release()
@@ -76,7 +77,7 @@ def connected(path: Path, deadline: float, *, read_only: bool) -> Iterator[duckd
     started = time.monotonic()
     connection = None
     refusal = ""
-    for _ in _tries(deadline):
+    for _ in tries(deadline):
         try:
             connection = duckdb.connect(path, read_only=read_only)
             break
@@ -108,41 +109,19 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.commit()
 
 
-def flush_directory(path: Path) -> None:
-    """Make renames and new names in the folder `path` survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
+def _enter(
+    stack: contextlib.ExitStack, path: Path, kind: str, deadline: float, timeout_seconds: float, *, is_shared: bool
+) -> None:
+    lock = path.with_name(f"{path.name}.{kind}")
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _lock_file(path: Path, kind: str) -> IO[str]:
-    try:
-        return path.with_name(f"{path.name}.{kind}").open("a")
+        stack.enter_context(held(lock, shared=is_shared, timeout_seconds=max(0.0, deadline - time.monotonic())))
+    except BusyError as error:
+        raise _busy(path, timeout_seconds, "another process of this project") from error
     except OSError as error:
         raise LineageError(
-            f"{path.name}.{kind} cannot be written beside the database: {error}; to read without permission to write, "
+            f"{lock.name} cannot be written beside the database: {error}; to read without permission to write, "
             "ask a copy made by `gotd backup`"
         ) from error
-
-
-def _locked(descriptor: int, mode: int, deadline: float) -> bool:
-    for _ in _tries(deadline):
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
-            return True
-    return False
-
-
-def _tries(deadline: float) -> Iterator[None]:
-    """Yield at once, then after growing, jittered pauses until the deadline; at least once."""
-    pause = 0.002
-    yield
-    while time.monotonic() < deadline:
-        time.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - spreads out the waiting, no secret
-        pause = min(2 * pause, _LONGEST_PAUSE)
-        yield
 
 
 def _busy(path: Path, seconds: float, whom: str) -> LineageError:

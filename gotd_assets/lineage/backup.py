@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import fcntl
 import os
 import shutil
 import time
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
+from gotd_assets.artifacts.atomic import replaced, sweep
 from gotd_assets.errors import LineageError
-from gotd_assets.lineage.access import WRITING, UnreadableError, connected, flush_directory, turn
+from gotd_assets.lineage.access import Mode, UnreadableError, connected, turn
 from gotd_assets.lineage.database import schema_version
-
-_INCOMPLETE = ".incomplete"
 
 
 def back_up(database: Path, destination: Path, timeout_seconds: float) -> Path:
@@ -37,17 +33,15 @@ def back_up(database: Path, destination: Path, timeout_seconds: float) -> Path:
     if destination == database:
         raise LineageError(f"{destination} is the database itself: name another file to back up to")
     try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary_beside(destination) as temporary:
-            with turn(database, WRITING, timeout_seconds) as deadline:
+        sweep(destination.parent)
+        with replaced(destination) as temporary:
+            with turn(database, Mode.WRITING, timeout_seconds) as deadline:
                 with connected(database, deadline, read_only=False) as connection:
                     connection.checkpoint()
                 # Connected for reading, so that no program from outside writes while the file is copied.
                 with connected(database, deadline, read_only=True):
-                    _copy(database, temporary)
+                    shutil.copyfile(database, temporary)
             _require_lineage(temporary)
-            temporary.replace(destination)
-        flush_directory(destination.parent)
     except OSError as error:
         raise LineageError(f"{database} cannot be backed up to {destination}: {error}") from error
     return destination
@@ -70,16 +64,14 @@ def restore(database: Path, backup: Path, timeout_seconds: float) -> Path | None
     former = None
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary_beside(database) as temporary:
-            _copy(backup, temporary)
+        sweep(database.parent)
+        with turn(database, Mode.WRITING, timeout_seconds) as deadline, replaced(database) as temporary:
+            shutil.copyfile(backup, temporary)
             _require_lineage(temporary)
-            with turn(database, WRITING, timeout_seconds) as deadline:
-                if database.exists():
-                    _wait_until_unused(database, deadline)
-                    former = database.with_name(f"{database.name}.before-restore-{_timestamp()}")
-                    _set_aside(database, former)
-                temporary.replace(database)
-                flush_directory(database.parent)
+            if database.exists():
+                _wait_until_unused(database, deadline)
+                former = database.with_name(f"{database.name}.before-restore-{_timestamp()}")
+                _set_aside(database, former)
     except OSError as error:
         raise LineageError(f"{database} cannot be restored from {backup}: {error}") from error
     return former
@@ -110,30 +102,6 @@ def _require_lineage(path: Path) -> None:
     with connected(path, time.monotonic(), read_only=True) as connection:
         if schema_version(connection, path) == 0:
             raise LineageError(f"{path} is an empty database, not a backup of lineage")
-
-
-@contextlib.contextmanager
-def _temporary_beside(path: Path) -> Iterator[Path]:
-    """A hidden name beside `path` for a copy that is not complete; what killed processes left there is removed."""
-    for left in path.parent.glob(f".*{_INCOMPLETE}"):
-        with contextlib.suppress(OSError), left.open("rb") as file:
-            # A copy that somebody is making is locked.
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            left.unlink()
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_INCOMPLETE}")
-    try:
-        with temporary.open("wb") as file:
-            with contextlib.suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _copy(source: Path, destination: Path) -> None:
-    shutil.copyfile(source, destination)
-    with destination.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def _timestamp() -> str:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 
+from gotd_assets.artifacts.atomic import file_made, sweep
 from gotd_assets.errors import LineageError
 from gotd_assets.lineage import audits, statements
-from gotd_assets.lineage.access import READING, WRITING, connected, flush_directory, transaction, turn
+from gotd_assets.lineage.access import Mode, connected, transaction, turn
 
 
 class Database:
@@ -41,14 +40,14 @@ class Database:
         """
         self._create_if_absent()
         with (
-            turn(self.path, READING, self.timeout_seconds) as deadline,
+            turn(self.path, Mode.READING, self.timeout_seconds) as deadline,
             connected(self.path, deadline, read_only=True) as connection,
         ):
             if _is_current(connection, self.path):
                 with self._failures_told("answer"):
                     yield connection
                 return
-        with turn(self.path, WRITING, self.timeout_seconds) as deadline:
+        with turn(self.path, Mode.WRITING, self.timeout_seconds) as deadline:
             with connected(self.path, deadline, read_only=False) as connection:
                 _migrate(connection, self.path)
             with connected(self.path, deadline, read_only=True) as connection, self._failures_told("answer"):
@@ -63,7 +62,7 @@ class Database:
         """
         self._create_if_absent()
         with (
-            turn(self.path, WRITING, self.timeout_seconds) as deadline,
+            turn(self.path, Mode.WRITING, self.timeout_seconds) as deadline,
             connected(self.path, deadline, read_only=False) as connection,
         ):
             _migrate(connection, self.path)
@@ -81,16 +80,9 @@ class Database:
         """Make the database under another name and link it into place: it exists whole or not at all."""
         if self.path.exists():
             return
-        temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}")
-        try:
-            with contextlib.closing(duckdb.connect(temporary)) as connection:
-                _migrate(connection, self.path)
-            with contextlib.suppress(FileExistsError):
-                os.link(temporary, self.path)
-            flush_directory(self.path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
-            temporary.with_name(f"{temporary.name}.wal").unlink(missing_ok=True)
+        sweep(self.path.parent)
+        with file_made(self.path) as partial, contextlib.closing(duckdb.connect(partial)) as connection:
+            _migrate(connection, self.path)
 
 
 def schema_version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:

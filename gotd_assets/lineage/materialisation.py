@@ -10,9 +10,9 @@ from typing import Literal, TypeAlias
 
 import polars as pl
 
+from gotd_assets.artifacts.artifact import Artifact, ArtifactFile, ArtifactKey
 from gotd_assets.errors import LineageError
 from gotd_assets.fingerprint import Json, fingerprint
-from gotd_assets.storage import Artifact, ArtifactFile, ArtifactKey
 
 Table: TypeAlias = pl.DataFrame | Path | Sequence[Path]
 """Rows of documents: a frame in memory, or Parquet files that DuckDB reads without loading them whole."""
@@ -58,6 +58,7 @@ class Materialisation:
         reused: the artifact was there already and nothing was computed.
         packages: version of every installed package that matters, by name.
         conditions: what else can change bytes, by name: threads, processor, platform, settings that stand in no version.
+        settings: the whole settings it was made with, without secrets.
         source_files: the user's files the artifact was read from.
         documents: candidates: doc_id, source, origin.
         examples: texts of a target, and labelled ones, which are no candidates: doc_id, source, origin.
@@ -86,6 +87,7 @@ class Materialisation:
     reused: bool = False
     packages: Mapping[str, str] = dataclasses.field(default_factory=dict)
     conditions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    settings: Mapping[str, Json] = dataclasses.field(default_factory=dict)
     source_files: Sequence[SourceFile] = ()
     documents: Table | None = None
     examples: Table | None = None
@@ -104,7 +106,7 @@ class Materialisation:
                 raise LineageError(
                     f"{self.name} {self.version}: input {name!r} has version {version!r}; both are needed"
                 )
-        for field in ("parameters", "summary"):
+        for field in ("parameters", "summary", "settings"):
             try:
                 fingerprint(getattr(self, field))
             except (TypeError, ValueError) as error:
@@ -126,25 +128,8 @@ class Materialisation:
         return _utc(self.created_at)
 
     @classmethod
-    def of(
-        cls,
-        artifact: Artifact,
-        *,
-        run_id: str | None = None,
-        step: str | None = None,
-        reused: bool = False,
-        packages: Mapping[str, str] | None = None,
-        conditions: Mapping[str, str] | None = None,
-        source_files: Sequence[SourceFile] = (),
-        documents: Table | None = None,
-        examples: Table | None = None,
-        members: Table | None = None,
-        scores: Table | None = None,
-        best_scores: Literal["lowest", "highest"] = "lowest",
-        exclusions: Table | None = None,
-        training: Training | None = None,
-    ) -> Materialisation:
-        """The materialisation of `artifact`, now: what its manifest says, and what the manifest cannot know."""
+    def of(cls, artifact: Artifact) -> Materialisation:
+        """The materialisation of `artifact`, now: what its manifest says; the rest comes by `dataclasses.replace`."""
         manifest = artifact.manifest
         return cls(
             asset=manifest.asset,
@@ -156,19 +141,6 @@ class Materialisation:
             files=manifest.files,
             summary=manifest.summary,
             path=artifact.path,
-            run_id=run_id,
-            step=step,
-            reused=reused,
-            packages=packages or {},
-            conditions=conditions or {},
-            source_files=source_files,
-            documents=documents,
-            examples=examples,
-            members=members,
-            scores=scores,
-            best_scores=best_scores,
-            exclusions=exclusions,
-            training=training,
         )
 
 

@@ -42,6 +42,12 @@ def recorded_contents(connection: duckdb.DuckDBPyConnection, materialisation: Ma
     return {content for (content,) in run(connection, "recorded_contents", artifact).fetchall()}
 
 
+def unknown_contents(materialisation: Materialisation, known: Collection[str]) -> dict[str, Table]:
+    """The document rows of `materialisation` that are none of those `known`, by content."""
+    given: dict[str, Table | None] = {content: getattr(materialisation, content) for content in _COLUMNS}
+    return {content: table for content, table in given.items() if table is not None and content not in known}
+
+
 def prepare(materialisation: Materialisation, known: Collection[str] = ()) -> list[_Rows]:
     """Open and check the document rows of `materialisation` but those `known`, without the lineage database.
 
@@ -49,14 +55,14 @@ def prepare(materialisation: Materialisation, known: Collection[str] = ()) -> li
         LineageError: columns are missing, a doc_id is not 32 lower-case hex digits, a document, rank or score is
             repeated or missing where it must not be. The message names the artifact and the row.
     """
-    prepared = []
+    unknown = unknown_contents(materialisation, known)
+    if not unknown:
+        return []
     with duckdb.connect() as connection:
-        for content in _COLUMNS:
-            table: Table | None = getattr(materialisation, content)
-            if table is not None and content not in known:
-                where = f"{materialisation.name} {materialisation.version}, {content}"
-                prepared.append(_checked(connection, content, table, where))
-    return prepared
+        return [
+            _checked(connection, content, table, f"{materialisation.name} {materialisation.version}, {content}")
+            for content, table in unknown.items()
+        ]
 
 
 def write(connection: duckdb.DuckDBPyConnection, materialisation: Materialisation, rows: Sequence[_Rows]) -> bool:
@@ -81,6 +87,7 @@ def write(connection: duckdb.DuckDBPyConnection, materialisation: Materialisatio
     )
     ((artifact_key,),) = found.fetchall()
     packages, conditions = dict(materialisation.packages), dict(materialisation.conditions)
+    settings = dict(materialisation.settings)
     event = {
         "event_key": event_key,
         "artifact_key": artifact_key,
@@ -91,6 +98,8 @@ def write(connection: duckdb.DuckDBPyConnection, materialisation: Materialisatio
         "reused": materialisation.reused,
         "environment_id": fingerprint(packages) if packages else None,
         "conditions_id": fingerprint(conditions) if conditions else None,
+        "settings_id": fingerprint(settings) if settings else None,
+        "settings": _json(settings),
     }
     run(connection, "record_event", event)
     if materialisation.training is not None:

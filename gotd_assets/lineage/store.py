@@ -57,8 +57,10 @@ class LineageStore:
         known: set[str] = set()
         if materialisation.reused:
             # A million rows take seconds to check, and these were.
-            with self.database.reading() as connection:
+            with self.database.writing() as connection:
                 known = recording.recorded_contents(connection, materialisation)
+                if not recording.unknown_contents(materialisation, known):
+                    return recording.write(connection, materialisation, [])
         rows = recording.prepare(materialisation, known)
         with self.database.writing() as connection:
             return recording.write(connection, materialisation, rows)
@@ -112,7 +114,8 @@ class LineageStore:
         """Compare every recorded file on disk with its recorded size and checksum.
 
         Args:
-            artifacts: folder of the artifacts now, if the home has moved since they were recorded.
+            artifacts: folder of the artifacts; by default the one beside the database, if there is one, as in a home,
+                else where they were recorded.
             damaged_only: leave out intact files, and those behind URLs, which are not compared.
 
         Returns:
@@ -121,7 +124,8 @@ class LineageStore:
         """
         with self.database.reading() as connection:
             recorded = run(connection, "recorded_files").pl()
-        found = verification.compare(recorded, artifacts)
+        beside = self.path.parent / "artifacts"
+        found = verification.compare(recorded, artifacts or (beside if beside.is_dir() else None))
         undamaged = [verification.INTACT, verification.REMOTE]
         return found.filter(~pl.col("state").is_in(undamaged)) if damaged_only else found
 
@@ -135,7 +139,8 @@ class LineageStore:
         Returns:
             One dict per artifact, the one asked for last: asset, partition, name, version, code_version, parameters
             (dict), inputs (dict name to version), files and source_files (lists of dicts with size and sha256),
-            packages (dict name to version), conditions (dict name to value), path (str or None).
+            packages (dict name to version), conditions (dict name to value), settings (dict; None if recorded
+            before they were), path (str or None).
 
         Raises:
             LineageError: no such artifact, or more than one.
@@ -186,6 +191,7 @@ def _decoded(row: dict[str, Any]) -> dict[str, Any]:
         **named,
         "files": _list(row["files"]),
         "source_files": _list(row["source_files"]),
+        "settings": None if row["settings"] is None else json.loads(row["settings"]),
     }
 
 

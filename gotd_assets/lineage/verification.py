@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
+from gotd_assets.artifacts.artifact import ArtifactKey
 from gotd_assets.fingerprint import file_sha256
-from gotd_assets.storage import ArtifactKey
 
 INTACT = "intact"
 REMOTE = "remote"
@@ -20,12 +20,13 @@ def compare(recorded: pl.DataFrame, artifacts: Path | None) -> pl.DataFrame:
     """Compare files with their recorded sizes and checksums.
 
     Args:
-        recorded: kind, artifact, asset, partition, version, folder, file, size, sha256.
-        artifacts: where artifacts are now, if the project's home has moved since they were recorded.
+        recorded: kind, artifact, asset, partition, version, folder, file, size, sha256, needed.
+        artifacts: where artifacts are now; None for where they were recorded.
 
     Returns:
         One row per recorded file: kind, artifact, version, path, state, expected, found. `state` is 'intact',
-        'missing', 'artifact removed' (its whole folder is gone, as after `gotd gc`), 'other size', 'other content',
+        'missing', 'artifact removed' (its whole folder is gone, as after `gotd gc`, and the latest versions were not
+        made of it), 'other size', 'other content',
         'unreadable' or 'remote' (behind a URL, so not compared).
     """
     with ThreadPoolExecutor() as executor:
@@ -38,22 +39,21 @@ def _compared(row: dict[str, Any], artifacts: Path | None) -> tuple[str, ...]:
     if folder is None and "://" in row["file"]:
         return row["kind"], row["artifact"], row["version"], row["file"], REMOTE, "", ""
     path = Path(row["file"]) if folder is None else folder / row["file"]
-    state, expected, found = _state(path, row["size"], row["sha256"], folder)
+    if folder is not None and not folder.is_dir() and not row["needed"]:
+        return row["kind"], row["artifact"], row["version"], str(path), "artifact removed", "", ""
+    state, expected, found = _state(path, row["size"], row["sha256"])
     return row["kind"], row["artifact"], row["version"], str(path), state, expected, found
 
 
 def _folder(row: dict[str, Any], artifacts: Path | None) -> Path | None:
     if row["kind"] == "source file":
         return None
-    recorded = None if row["folder"] is None else Path(row["folder"])
-    if artifacts is not None and (recorded is None or not recorded.is_dir()):
+    if artifacts is not None:
         return artifacts / ArtifactKey(row["asset"], row["partition"]).relative_path / str(row["version"])
-    return recorded
+    return None if row["folder"] is None else Path(row["folder"])
 
 
-def _state(path: Path, size: int, sha256: str, folder: Path | None) -> tuple[str, str, str]:
-    if folder is not None and not folder.is_dir():
-        return "artifact removed", "", ""
+def _state(path: Path, size: int, sha256: str) -> tuple[str, str, str]:
     try:
         found_size = path.stat().st_size
         if found_size != size:

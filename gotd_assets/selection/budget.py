@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from gotd_assets.errors import InputError
-from gotd_assets.settings import Budget
+from gotd_assets.settings.selection import Budget
 
 if TYPE_CHECKING:
     from gotd_assets.selection.problem import SelectionProblem

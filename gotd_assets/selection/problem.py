@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy.typing as npt
 import polars as pl
 
-from gotd_assets.corpus import iter_documents
-from gotd_assets.selection.pool import Pool
-from gotd_assets.settings import SelectionSettings
+from gotd_assets.corpus.shards import iter_documents
+from gotd_assets.selection.pool.pool import Pool
+from gotd_assets.settings.selection import SelectionSettings
 
 if TYPE_CHECKING:
     from gotd_assets.transport import Potentials

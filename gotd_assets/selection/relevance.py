@@ -12,9 +12,8 @@ import polars as pl
 from gotd_assets.errors import InputError
 
 if TYPE_CHECKING:
-    from gotd_assets.selection.pool import Pool
-    from gotd_assets.settings import TransportSettings
-    from gotd_assets.transport import Sketch
+    from gotd_assets.selection.pool.pool import Pool
+    from gotd_assets.transport import Problem, Sketch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,13 +38,13 @@ class SourceDistance:
 def source_distances(
     pool: Pool,
     sketch: Sketch,
-    transport: TransportSettings,
+    problem: Problem,
     *,
     sample: int,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> list[SourceDistance]:
-    """OT distance of a random `sample` of every source of `pool` to `sketch`, nearest first.
+    """OT distance, by `problem`, of a random `sample` of every source of `pool` to `sketch`, nearest first.
 
     A source of fewer documents enters whole; one that has none left (all duplicates) is not listed. Ties go by name.
     """
@@ -58,17 +57,7 @@ def source_distances(
         size = min(sample, rows.height)
         # By doc_id, so that the same documents are drawn wherever they stand.
         drawn = rows.sort("doc_id").get_column("row").to_numpy()[draw.permutation(rows.height)[:size]]
-        solved = solve(
-            pool.take(drawn),
-            sketch,
-            cost=transport.cost,
-            epsilon=transport.epsilon,
-            epsilon_scale=transport.epsilon_scale,
-            tolerance=transport.tolerance,
-            max_passes=transport.max_passes,
-            reach=transport.reach,
-            device=transport.device,
-        ).certificate
+        solved = solve(pool.take(drawn), sketch, problem).certificate
         found.append(SourceDistance(str(source), solved.dual_value, solved.gap, size, rows.height))
         if progress is not None:
             progress(f"source {source}: OT distance {solved.dual_value:.5g} from {size:,} documents")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gotd_assets.fingerprint import Json
-    from gotd_assets.selection.pool import Pool
+    from gotd_assets.selection.pool.pool import Pool
     from gotd_assets.transport import Potentials
 
 _SCHEMA = pa.schema([("doc_id", pa.string()), ("source", pa.string()), ("score", pa.float64())])

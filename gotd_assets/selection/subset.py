@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from gotd_assets.corpus import scan_documents
-from gotd_assets.embedding import open_vectors
-from gotd_assets.selection.pool import vectors_of
+from gotd_assets.corpus.shards import scan_documents
+from gotd_assets.embedding.vectors import open_vectors, unit_rows
+from gotd_assets.selection.pool.pool import vectors_of
 
 
 def open_target(documents: Path, embeddings: Path) -> tuple[pl.DataFrame, npt.NDArray[np.float32]]:
@@ -37,9 +37,7 @@ def with_nearest_target(
         target: (M, D), row by row those of `target_documents`.
         target_documents: doc_id and text.
     """
-    left = vectors.astype(np.float32) / np.linalg.norm(vectors.astype(np.float32), axis=1, keepdims=True)
-    right = target.astype(np.float32) / np.linalg.norm(target.astype(np.float32), axis=1, keepdims=True)
-    similarity = left @ right.T
+    similarity = unit_rows(vectors) @ unit_rows(target).T
     nearest = similarity.argmax(axis=1)
     return ranking.with_columns(
         nearest_target=target_documents.get_column("doc_id").gather(nearest),

@@ -10,22 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gotd_assets.corpus import scan_documents
-from gotd_assets.embedding.model_files import encoder_version, write_pooling
+from gotd_assets.artifacts.atomic import write_atomically
+from gotd_assets.corpus.labelled import LabelledTexts
+from gotd_assets.corpus.shards import scan_documents
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import Json, fingerprint
-from gotd_assets.settings import TrainingSettings
-from gotd_assets.storage import write_atomically
-from gotd_assets.training.classification import LabelledTexts
+from gotd_assets.models.batches import Batch, LabelledIds, Seed, TokenIds, encode, padded
+from gotd_assets.models.device import choose_device, choose_precision
+from gotd_assets.models.encoder import encoder_version, write_pooling
+from gotd_assets.models.language import save_model
+from gotd_assets.settings.training import TrainingSettings
 from gotd_assets.training.loop import Step, train
-from gotd_assets.training.models import save_model
-from gotd_assets.training.objectives import Batch, Seed, TokenIds, encode
-from gotd_assets.training.precision import choose_device, choose_precision
 
 if TYPE_CHECKING:
     import torch
 
-    from gotd_assets.settings import ClassificationSettings, EncoderSettings
+    from gotd_assets.settings.encoder import EncoderSettings
+    from gotd_assets.settings.evaluation import ClassificationSettings
 
 _HEAD_SCALE = 0.02
 _CHECKPOINT_STEPS = 25
@@ -97,12 +98,12 @@ def tune_encoder(
     """
     import torch
 
-    from gotd_assets.embedding.transformer import load_transformer, most_tokens
+    from gotd_assets.models.encoder import load_transformer, most_tokens
 
     tell = progress or (lambda _: None)
     tune = encoder.tune
     device = choose_device(encoder.device, "encoder.device")
-    precision = choose_precision(encoder.dtype, device)
+    precision = choose_precision(encoder.dtype, device, "encoder.dtype")
     version = encoder_version(encoder, root)
     model, tokenizer, pooling = load_transformer(encoder, root, torch.float32)
     model.to(device).requires_grad_(requires_grad=True)
@@ -153,7 +154,7 @@ def tune_encoder(
         head = torch.nn.Linear(model.config.hidden_size, len(labels.labels), bias=False)
         torch.nn.init.normal_(head.weight, std=_HEAD_SCALE, generator=torch.Generator().manual_seed(tune.seed))
         both = torch.nn.ModuleDict({"encoder": model, "prototypes": head.to(device)})
-        labelled = [_Labelled(encoded[row], int(texts.labels[row])) for row in usable]
+        labelled = [LabelledIds(encoded[row], int(texts.labels[row])) for row in usable]
         curve, _, seconds = train(both, _Classes(pad, pooling, tune.temperature), labelled, settings, **options)
     tell("saving the encoder")
     save_model(model.cpu().eval(), tokenizer, out / "model")
@@ -183,17 +184,6 @@ class _Told:
         return f"fine-tuning the encoder: step {self.step.step} of {self.step.steps}, loss {self.step.loss:.3f}, about {left:.0f} s left"
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Labelled:
-    """Token ids of a text, and the number of its label."""
-
-    ids: TokenIds
-    label: int
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-
 class _OnVectors:
     """What objectives on whole texts have in common."""
 
@@ -204,18 +194,14 @@ class _OnVectors:
         import torch
 
         rows = np.arange(len(documents))
-        lengths = np.array([len(ids) for ids in documents])
-        attention = np.arange(lengths.max()) < lengths[:, None]
-        inputs = np.full(attention.shape, self._pad, dtype=np.int64)
-        inputs[attention] = np.concatenate(documents)
-        tensors = (inputs, attention.astype(np.int64), rows, np.asarray(labels, dtype=np.int64))
+        tensors = (*padded(documents, self._pad), rows, np.asarray(labels, dtype=np.int64))
         return Batch(rows, *(torch.from_numpy(tensor).to(device) for tensor in tensors))
 
     def _vectors(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
         """Vectors (n, D) of length 1."""
         from torch.nn.functional import normalize
 
-        from gotd_assets.embedding.pooling import pooled
+        from gotd_assets.embedding.encoders.pooling import pooled
 
         hidden = model(input_ids=batch.inputs, attention_mask=batch.attention).last_hidden_state
         return normalize(pooled(hidden, batch.attention, self._pooling), dim=1)
@@ -250,7 +236,7 @@ class _Classes(_OnVectors):
     """Which label a text has; the model holds an encoder and a prototype for each label."""
 
     def batch(
-        self, documents: Sequence[_Labelled], seeds: Sequence[Seed], *, corrupt: bool, device: torch.device
+        self, documents: Sequence[LabelledIds], seeds: Sequence[Seed], *, corrupt: bool, device: torch.device
     ) -> Batch:
         """Documents as one batch with their labels."""
         del seeds, corrupt

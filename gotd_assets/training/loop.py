@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Sequence, Sized
 from pathlib import Path
@@ -17,14 +16,15 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 from safetensors import safe_open
 
+from gotd_assets.artifacts.atomic import replaced
 from gotd_assets.errors import TrainingError
-from gotd_assets.training.objectives import Batch, Seed
-from gotd_assets.training.precision import autocast
+from gotd_assets.models.batches import Batch, Seed
+from gotd_assets.models.placement import autocast
 
 if TYPE_CHECKING:
     import torch
 
-    from gotd_assets.settings import TrainingSettings
+    from gotd_assets.settings.training import TrainingSettings
 
 # Updates whose documents are sorted by length together: enough to cut padding, few enough to stay a random order.
 _BUCKET_UPDATES = 8
@@ -253,11 +253,8 @@ def _save(
         tensors[f"parameter/{name}"] = parameter.detach()
         for key, value in optimizer.state[parameter].items():
             tensors[f"{key}/{name}"] = value
-    temporary = path.with_name(f".{path.name}.partial")
-    save_file(tensors, temporary, {"identity": identity, "progress": json.dumps(dataclasses.asdict(progress))})
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with replaced(path) as partial:
+        save_file(tensors, partial, {"identity": identity, "progress": json.dumps(dataclasses.asdict(progress))})
 
 
 def _restore(

@@ -11,24 +11,27 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from gotd_assets.artifacts.atomic import write_atomically
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import Json, file_sha256, fingerprint
-from gotd_assets.storage import write_atomically
-from gotd_assets.training.comparison import Difference, compare_reports
-from gotd_assets.training.heldout import base_perplexity, heldout_texts, measure
-from gotd_assets.training.layers import choose_trainable
+from gotd_assets.models.batches import TokenIds, encode
+from gotd_assets.models.comparison import Difference, compare_reports
+from gotd_assets.models.device import choose_device, choose_precision
+from gotd_assets.models.heldout import LIKELIHOODS, base_likelihoods, heldout_documents, measured, report_of
+from gotd_assets.models.language import load_language_model, model_version, save_model
+from gotd_assets.models.layers import choose_trainable
+from gotd_assets.models.objectives import Objective
+from gotd_assets.models.perplexity import PerplexityReport
+from gotd_assets.models.placement import place
+from gotd_assets.models.prefix import FrozenPrefix
+from gotd_assets.tracking.context import TrackingContext
+from gotd_assets.tracking.run import TrackedRun, tracked_run
 from gotd_assets.training.loop import Step, learning_rate, train
-from gotd_assets.training.models import load_language_model, model_version, save_model
-from gotd_assets.training.objectives import Objective, TokenIds, encode
-from gotd_assets.training.perplexity import PerplexityReport
-from gotd_assets.training.precision import choose_device, choose_precision, place
-from gotd_assets.training.prefix import FrozenPrefix
-from gotd_assets.training.tracking import TrackedRun, TrackingContext, tracked_run
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from gotd_assets.settings import TrainingSettings
+    from gotd_assets.settings.training import TrainingSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +141,8 @@ def pre_fine_tune(
         settings: model and optimisation.
         root: folder that a relative model path is relative to.
         cache: folder for dequantised base models and their perplexities, shared among trainings.
-        out: folder to write `model/` (safetensors, configuration, tokenizer) and `training.json` into.
+        out: folder to write `model/` (safetensors, configuration, tokenizer), `training.json` and, with held-out documents,
+            `heldout.parquet` (their likelihoods after training) into.
         scratch: folder for checkpoints; survives a crash, belongs to this training alone.
         tracking: where and as what the run is recorded.
         heldout: folder of documents-*.parquet with columns doc_id and text, on which perplexity is measured before and
@@ -152,7 +156,7 @@ def pre_fine_tune(
     tell = progress or (lambda _: None)
     scratch.mkdir(parents=True, exist_ok=True)
     selection = _read_documents(documents)
-    texts = heldout_texts(heldout, settings.evaluation_documents)
+    documents_held_out = heldout_documents(heldout, settings.evaluation_documents)
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
     tell(f"loading {settings.model}")
@@ -165,7 +169,7 @@ def pre_fine_tune(
             "documents": file_sha256(documents),
             "model": version,
             "precision": str(precision),
-            "settings": settings.model_dump(mode="json", exclude={"model", "device", "evaluation_documents"}),
+            "settings": settings.shaping(),
         }
     )
     parameters = settings.model_dump(mode="json") | {
@@ -179,11 +183,12 @@ def pre_fine_tune(
         run.log_dataset(selection.select("doc_id", "text"), documents, tracking.run_name)
         trained = choose_trainable(model, settings)
         model.to(device)
-        before = (
-            base_perplexity(texts, settings, root=root, cache=cache, loaded=(model, tokenizer), progress=tell)
-            if texts
-            else None
-        )
+        before = after = None
+        if documents_held_out.height:
+            known = base_likelihoods(
+                documents_held_out, settings, root=root, cache=cache, loaded=(model, tokenizer), progress=tell
+            )
+            before = report_of(known, settings)
         _log_heldout(run, 0, before)
         place(model, device, precision, exact=trained)
 
@@ -193,7 +198,7 @@ def pre_fine_tune(
 
         if settings.epochs > 1:
             # A single epoch runs the frozen blocks once for every document anyway.
-            objective = objective.behind(FrozenPrefix.of(model, objective, scratch / "states", precision))
+            objective = objective.behind(FrozenPrefix.of(model, scratch / "states", precision, causal=objective.causal))
         curve, tokens, seconds = train(
             model,
             objective,
@@ -210,7 +215,10 @@ def pre_fine_tune(
             run.log(number, {"loss": loss, "perplexity": _exp(loss), "learning_rate": rate})
         # Measured as it is saved and will be loaded.
         model.float()
-        after = measure(model, tokenizer, texts, settings, progress=tell) if texts else None
+        if documents_held_out.height:
+            found = measured((model, tokenizer), documents_held_out, settings, progress=tell)
+            found.write_parquet(out / LIKELIHOODS)
+            after = report_of(found, settings)
         _log_heldout(run, len(curve), after)
         tell("saving the model")
         save_model(model, tokenizer, out / "model")

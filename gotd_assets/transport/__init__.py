@@ -4,9 +4,9 @@ A small library of its own: tensors in, potentials with a certificate out. It kn
 and no Dagster.
 
     >>> import torch
-    >>> from gotd_assets.transport import make_sketch, solve
+    >>> from gotd_assets.transport import Problem, make_sketch, solve
     >>> pool, target = torch.randn(5000, 16), torch.randn(400, 16) + 1
-    >>> potentials = solve(pool, make_sketch(target, size=50), epsilon=0.5)
+    >>> potentials = solve(pool, make_sketch(target, size=50), Problem(epsilon=0.5))
     >>> potentials.certificate.converged
     True
     >>> potentials.scores(pool).argsort()[:10].shape  # the ten candidates that help most
@@ -19,29 +19,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gotd_assets.transport.divergence import ot_value, self_potential, sinkhorn_divergence
-    from gotd_assets.transport.potentials import Certificate, Potentials
+    from gotd_assets.transport.certificate import Certificate
+    from gotd_assets.transport.debiasing import self_potential
+    from gotd_assets.transport.divergence import ot_value, sinkhorn_divergence
+    from gotd_assets.transport.potentials import Potentials, solve, solve_many
+    from gotd_assets.transport.problem import Problem
     from gotd_assets.transport.sketch import Sketch, make_sketch
-    from gotd_assets.transport.solver import Progress, solve, solve_many
+    from gotd_assets.transport.solver import Progress
     from gotd_assets.transport.source import PreparedSource
 
 _HOMES = {
-    "Certificate": "potentials",
+    "Certificate": "certificate",
     "Potentials": "potentials",
     "PreparedSource": "source",
+    "Problem": "problem",
     "Progress": "solver",
     "Sketch": "sketch",
     "make_sketch": "sketch",
     "ot_value": "divergence",
-    "self_potential": "divergence",
+    "self_potential": "debiasing",
     "sinkhorn_divergence": "divergence",
-    "solve": "solver",
-    "solve_many": "solver",
+    "solve": "potentials",
+    "solve_many": "potentials",
 }
 __all__ = [
     "Certificate",
     "Potentials",
     "PreparedSource",
+    "Problem",
     "Progress",
     "Sketch",
     "make_sketch",

@@ -13,8 +13,6 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from gotd_assets.errors import TransportError
-
 CostName: TypeAlias = Literal["sqeuclidean", "euclidean"]
 
 
@@ -29,10 +27,6 @@ class Kernel:
 
     cost: CostName
     targets: Tensor
-
-    def __post_init__(self) -> None:
-        if self.cost not in ("sqeuclidean", "euclidean"):
-            raise TransportError(f"cost {self.cost!r} is not known: use 'sqeuclidean' or 'euclidean'")
 
     def source_part(self, points: Tensor) -> Tensor:
         """The part r (n,) of `points` (n, D)."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,63 +13,18 @@ import torch
 from torch import Tensor
 
 from gotd_assets.errors import TransportError
-from gotd_assets.transport.kernel import CostName, Kernel
-from gotd_assets.transport.products import Products
+from gotd_assets.transport.certificate import Certificate
+from gotd_assets.transport.debiasing import self_potential, sketch_of_source
+from gotd_assets.transport.kernel import Kernel
+from gotd_assets.transport.problem import DEFAULT, Problem
+from gotd_assets.transport.semidual import Evaluation
 from gotd_assets.transport.sketch import Sketch, read_tensors, write_tensors
-from gotd_assets.transport.source import as_tensor, resolve_device
+from gotd_assets.transport.solver import Progress, optimum
+from gotd_assets.transport.source import PreparedSource, Shards, Weights, as_tensor
+from gotd_assets.transport.transform import soft_c_transform
+from gotd_assets.transport.warm_start import Earlier
 
-_BLOCK_ELEMENTS = 4_000_000
-
-
-@dataclasses.dataclass(frozen=True)
-class Certificate:
-    """How good a solve is, and what it took.
-
-    Attributes:
-        dual_value: H(g), a lower bound on the entropic transport cost.
-        primal_upper_bound: cost of a feasible plan, an upper bound on it.
-        gap: primal_upper_bound − dual_value; the optimum lies in between.
-        marginal_error: ‖Pᵀ1 − b‖₁ of the returned g, from couplings that were neither reduced nor rounded.
-        tolerance: the marginal error asked for.
-        converged: marginal_error ≤ tolerance.
-        passes: passes over the whole source; the last one certifies.
-        subsample_passes: passes over a subsample of `subsample_rows` rows that prepared them.
-        subsample_rows: rows of the subsample; 0 if the whole source was used from the start.
-        seconds: wall-clock time of the solve.
-        epsilon: absolute entropic regularisation.
-        n_source: N.
-        n_target: M.
-        solver: 'semidual' or 'geomloss'.
-        cached: whether couplings were cached between passes.
-        dtype: arithmetic of the passes.
-        device: where they ran.
-        products: 'float32' or 'reduced' (see `solve`), of all passes but the certifying one.
-        product_error: the largest error of a reduced coupling found on the subsample, in units of ε; else 0.
-    """
-
-    dual_value: float
-    primal_upper_bound: float
-    gap: float
-    marginal_error: float
-    tolerance: float
-    converged: bool
-    passes: int
-    subsample_passes: int
-    subsample_rows: int
-    seconds: float
-    epsilon: float
-    n_source: int
-    n_target: int
-    solver: str
-    cached: bool
-    dtype: str
-    device: str
-    products: Products = "float32"
-    product_error: float = 0.0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain numbers and words."""
-        return dataclasses.asdict(self)
+_BLOCK_ROWS = 16384
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -77,9 +34,7 @@ class Potentials:
     Attributes:
         g: (M,) float64, the target potential.
         sketch: the target the potentials belong to.
-        cost: 'sqeuclidean' or 'euclidean'.
-        epsilon: absolute entropic regularisation.
-        reach: of the unbalanced target marginal, or None.
+        problem: what they solve, with absolute epsilon, and where anything is computed with them.
         mean_f: Σ a_i f(x_i) over the source: the constant that calibrates scores.
         certificate: how exact all this is.
         f: (N,) float32, the source potential at the rows that were solved for, or None. Scores do not need it; a later
@@ -91,9 +46,7 @@ class Potentials:
 
     g: Tensor
     sketch: Sketch
-    cost: CostName
-    epsilon: float
-    reach: float | None
+    problem: Problem
     mean_f: float
     certificate: Certificate
     f: Tensor | None = None
@@ -101,31 +54,89 @@ class Potentials:
     self_sketch: Sketch | None = None
     self_g: Tensor | None = None
 
-    def scores(self, points: Any, *, device: str = "auto") -> Tensor:
+    def scores(self, points: Any) -> Tensor:
         """Calibrated gradient f(x) − Σ a_i f_i of the transport cost at `points` (n, D); (n,) float64 on the CPU.
 
         Negative: adding mass there brings the source closer to the target. Points need not belong to the source. With
         a self-potential (debiased), f is reduced by it: the gradient of the Sinkhorn divergence.
-        """
-        return self.soft_c_transform(points, device=device) - self.mean_f
 
-    def soft_c_transform(self, points: Any, *, device: str = "auto") -> Tensor:
-        """f(x) = −ε log Σ_j b_j exp((g_j − C(x, y_j))/ε) at `points` (n, D), less the self-potential if there is one."""
-        f = soft_c_transform(points, self.g, self.sketch, self.cost, self.epsilon, device=device)
+        Raises:
+            TransportError: as `soft_c_transform`.
+        """
+        return self.soft_c_transform(points) - self.mean_f
+
+    def soft_c_transform(self, points: Any) -> Tensor:
+        """f(x) = −ε log Σ_j b_j exp((g_j − C(x, y_j))/ε) at `points` (n, D), less the self-potential if there is one.
+
+        (n,) float64 on the CPU, computed on the problem's device.
+
+        Raises:
+            TransportError: points have another dimension than the sketch, or hold NaN.
+        """
+        f = soft_c_transform(points, self.g, self.sketch, self.problem)
         if self.self_sketch is not None and self.self_g is not None:
-            f -= soft_c_transform(points, self.self_g, self.self_sketch, self.cost, self.epsilon, device=device)
+            f -= soft_c_transform(points, self.self_g, self.self_sketch, self.problem)
         return f
 
-    def target_pull(self, points: Any, k: int = 5, *, device: str = "auto") -> tuple[Tensor, Tensor]:
+    def target_pull(self, points: Any, k: int = 5) -> tuple[Tensor, Tensor]:
         """Which sketch points draw each of `points` (n, D): indices (n, k) and their shares of its mass (n, k).
 
-        The shares are a row of the transport plan divided by the row's mass; they sum to 1 over all M.
+        The shares are a row of the transport plan divided by the row's mass; they sum to 1 over all M. Computed on the
+        problem's device, in float32 around the sketch's centre.
         """
-        kernel, rows = self._kernel(points, device)
-        exponent = kernel.coupling(rows).double() / self.epsilon + self._bias(kernel)
-        shares = torch.softmax(exponent, dim=1)
+        where, epsilon = self.problem.torch_device, self.problem.epsilon
+        centre = self.sketch.centre.to(where)
+        kernel = Kernel(self.problem.cost, (self.sketch.points.to(where, torch.float64) - centre).float())
+        rows = (as_tensor(points, where, torch.float64) - centre).float()
+        bias = (self.g.to(where) - kernel.target_part()) / epsilon + self.sketch.weights.log().to(where)
+        shares = torch.softmax(kernel.coupling(rows).double() / epsilon + bias, dim=1)
         mass, index = shares.topk(min(k, shares.shape[1]), dim=1)
         return index.cpu(), mass.cpu()
+
+    def again(
+        self,
+        source: Shards | PreparedSource,
+        *,
+        weights: Weights | None = None,
+        sketch: Sketch | None = None,
+        tolerance: float | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Potentials:
+        """The same problem solved again from here, without a self-potential, by the semi-dual: geomloss begins nowhere.
+
+        Args:
+            source: as in `solve`; may be another.
+            weights: of the source, as in `solve`.
+            sketch: another target; by default the one of these potentials.
+            tolerance: marginal error to reach, if not the problem's.
+            progress: called after every pass.
+
+        Raises:
+            TransportError: as `solve`.
+        """
+        problem = dataclasses.replace(
+            self.problem, solver="semidual", tolerance=self.problem.tolerance if tolerance is None else tolerance
+        )
+        target = self.sketch if sketch is None else sketch
+        return solve(source, target, problem, weights=weights, initial=self, progress=progress)
+
+    def debiased(self, source: Shards | PreparedSource, *, seed: int = 0) -> Potentials:
+        """With the self-potential of `source`, of which a random sketch is drawn by `seed` if it is large.
+
+        `source` is the one that these potentials were solved for, prepared with its weights if they are not uniform.
+
+        Raises:
+            TransportError: as `PreparedSource.of`.
+        """
+        measure = PreparedSource.of(source, self.sketch.centre, self.problem)
+        sketch = sketch_of_source(measure, self.problem, seed)
+        f, _ = self_potential(sketch, self.problem)
+        bare = dataclasses.replace(self, self_sketch=sketch, self_g=f, mean_f=0.0)
+        total = torch.zeros((), dtype=torch.float64)
+        for block in measure.blocks(_BLOCK_ROWS):
+            rows = block.points.double() + measure.centre.to(measure.device)
+            total += block.weights @ bare.soft_c_transform(rows.float())
+        return dataclasses.replace(bare, mean_f=float(total))
 
     def save(self, path: Path) -> None:
         """Write potentials, sketch and certificate to a safetensors file at `path`."""
@@ -139,9 +150,9 @@ class Potentials:
                 "self_weights": self.self_sketch.weights,
             }
         facts = {
-            "cost": self.cost,
-            "epsilon": self.epsilon,
-            "reach": self.reach,
+            "cost": self.problem.cost,
+            "epsilon": self.problem.epsilon,
+            "reach": self.problem.reach,
             "mean_f": self.mean_f,
             "certificate": self.certificate.as_dict(),
             "sketch": {"method": self.sketch.method, "error": self.sketch.error},
@@ -149,72 +160,150 @@ class Potentials:
         write_tensors(path, tensors, {"potentials": json.dumps(facts)})
 
     @classmethod
-    def load(cls, path: Path) -> Potentials:
+    def load(cls, path: Path, problem: Problem = DEFAULT) -> Potentials:
         """Read what `save` wrote.
 
+        What was solved and how exactly (cost, epsilon, reach; tolerance, solver, dtype) is the file's; how they are
+        computed with (device, memory, products, most passes of a solve from here) is `problem`'s.
+
         Raises:
-            TransportError: the file is missing or is not a potentials file.
+            TransportError: the file is missing or is not a potentials file, or its dtype does not go with the
+                problem's products.
         """
         tensors, metadata = read_tensors(path)
         try:
             facts = json.loads(metadata["potentials"])
-            sketch = Sketch(tensors["points"], tensors["weights"], **facts["sketch"])
-            self_sketch = (
-                Sketch(tensors["self_points"], tensors["self_weights"], method="random", error=None)
-                if "self_points" in tensors
-                else None
-            )
+            certificate = Certificate(**facts["certificate"])
+            is_debiased = "self_points" in tensors
             return cls(
                 g=tensors["g"],
-                sketch=sketch,
-                cost=facts["cost"],
-                epsilon=facts["epsilon"],
-                reach=facts["reach"],
+                sketch=Sketch(tensors["points"], tensors["weights"], **facts["sketch"]),
+                problem=dataclasses.replace(
+                    problem,
+                    cost=facts["cost"],
+                    epsilon=facts["epsilon"],
+                    epsilon_scale="absolute",
+                    reach=facts["reach"],
+                    tolerance=certificate.tolerance,
+                    solver=certificate.solver,
+                    dtype=certificate.dtype,
+                ),
                 mean_f=facts["mean_f"],
-                certificate=Certificate(**facts["certificate"]),
+                certificate=certificate,
                 f=tensors.get("f"),
                 column=tensors.get("column"),
-                self_sketch=self_sketch,
+                self_sketch=Sketch(tensors["self_points"], tensors["self_weights"], method="random", error=None)
+                if is_debiased
+                else None,
                 self_g=tensors.get("self_g"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise TransportError(f"{path} is not a potentials file of this version: {error}") from error
 
-    def _kernel(self, points: Any, device: str) -> tuple[Kernel, Tensor]:
-        where = resolve_device(device)
-        centre = self.sketch.centre.to(where)
-        kernel = Kernel(self.cost, (self.sketch.points.to(where, torch.float64) - centre).float())
-        return kernel, (as_tensor(points, where, torch.float64) - centre).float()
-
-    def _bias(self, kernel: Kernel) -> Tensor:
-        log_b = self.sketch.weights.log().to(kernel.targets.device)
-        return (self.g.to(kernel.targets.device) - kernel.target_part()) / self.epsilon + log_b
+    def _as_start(self) -> Earlier:
+        # A debiased mean is another one than that of f, by which a later solve would know the source again.
+        known = self.self_sketch is None
+        f, column = (self.f, self.column) if known else (None, None)
+        return Earlier(self.problem, self.sketch, self.g, self.mean_f, f, column)
 
 
-def soft_c_transform(
-    points: Any, g: Tensor, sketch: Sketch, cost: CostName, epsilon: float, *, device: str = "auto"
-) -> Tensor:
-    """f(x) = −ε log Σ_j b_j exp((g_j − C(x, y_j))/ε) at `points` (n, D); (n,) float64 on the CPU.
+def solve(
+    source: Shards | PreparedSource,
+    sketch: Sketch,
+    problem: Problem = DEFAULT,
+    *,
+    weights: Weights | None = None,
+    initial: Potentials | None = None,
+    debias: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+    seed: int = 0,
+) -> Potentials:
+    """Potentials of the entropic transport problem between source and sketch.
+
+    Args:
+        source: (N, D) tensor or array, or a sequence of such shards that can be read again (memory-mapped arrays are
+            copied block by block, half precision is widened), or a source prepared for the same device and dtype.
+        sketch: the target's M weighted points.
+        problem: what is solved, how exactly, and where.
+        weights: (N,) of the source, of any sum, zeros are allowed; by default uniform, or those that a prepared source
+            has.
+        initial: potentials of an earlier solve for a similar target, to start from: points that stayed keep their
+            g, new ones get the one at which they draw their weight (`transport/warm_start.py`).
+        debias: also solve the source's self-potential, so that scores are gradients of the Sinkhorn divergence.
+        progress: called after every pass.
+        seed: of the subsample.
 
     Raises:
-        TransportError: `points` have another dimension than the sketch, or hold NaN.
+        TransportError: shapes differ, NaN (naming shard and row), empty measures, a prepared source does not go with
+            the problem, or `initial` does not.
     """
-    where = resolve_device(device)
-    if points.ndim != 2 or points.shape[1] != sketch.points.shape[1]:
-        raise TransportError(f"points have shape {tuple(points.shape)}, expected (n, {sketch.points.shape[1]})")
-    dtype = torch.float64 if points.dtype in (torch.float64, "float64") else torch.float32
-    centre = sketch.centre.to(where, dtype)
-    kernel = Kernel(cost, sketch.points.to(where, dtype) - centre)
-    bias = ((g.to(where) - kernel.target_part()) / epsilon + sketch.weights.to(where).log()).to(dtype)
-    rows_per_block = max(64, _BLOCK_ELEMENTS // len(g))
-    parts = []
-    for begin in range(0, len(points), rows_per_block):
-        rows = as_tensor(points[begin : begin + rows_per_block], where, dtype) - centre
-        exponent = kernel.coupling(rows).mul_(1 / epsilon).add_(bias)
-        maximum = exponent.amax(dim=1, keepdim=True)
-        kernel_sum = exponent.sub_(maximum).clamp_min_(-80.0).exp_().sum(dim=1)
-        parts.append(kernel.source_part(rows).double() - epsilon * (maximum[:, 0].double() + kernel_sum.double().log()))
-    f = torch.cat(parts).cpu() if parts else torch.empty(0, dtype=torch.float64)
-    if bool(torch.isnan(f).any()):
-        raise TransportError(f"point {int(torch.isnan(f).nonzero()[0, 0])} holds NaN: it cannot be scored")
-    return f
+    started = time.perf_counter()
+    if not bool(torch.isfinite(sketch.points).all()):
+        raise TransportError("the sketch holds NaN or an infinity")
+    if initial is not None and problem.solver == "geomloss":
+        raise TransportError("solver 'geomloss' cannot start from potentials: leave `initial` out, or use 'semidual'")
+    prepared = PreparedSource.of(source, sketch.centre, problem, weights=weights)
+
+    def report(stage: str, evaluation: Evaluation, passes: int) -> None:
+        if progress is not None:
+            seconds = time.perf_counter() - started
+            progress(Progress(stage, passes, evaluation.error, evaluation.value, seconds))
+
+    earlier = None if initial is None else initial._as_start()
+    solution = optimum(prepared, sketch, problem, earlier=earlier, seed=seed, report=report)
+    final = solution.final
+    certificate = Certificate(
+        dual_value=final.value,
+        primal_upper_bound=solution.upper_bound,
+        gap=solution.upper_bound - final.value,
+        marginal_error=final.error,
+        tolerance=problem.tolerance,
+        converged=final.error <= problem.tolerance,
+        passes=solution.passes,
+        subsample_passes=solution.subsample_passes,
+        subsample_rows=solution.subsample_rows,
+        seconds=time.perf_counter() - started,
+        epsilon=solution.epsilon,
+        n_source=prepared.n_rows,
+        n_target=len(sketch.weights),
+        solver=problem.solver,
+        cached=solution.cached,
+        dtype=problem.dtype,
+        device=str(prepared.device),
+        products=problem.products,
+        product_error=solution.product_error,
+    )
+    potentials = Potentials(
+        g=solution.g,
+        sketch=sketch,
+        problem=dataclasses.replace(problem, epsilon=solution.epsilon, epsilon_scale="absolute"),
+        mean_f=final.mean_f,
+        certificate=certificate,
+        f=final.f.cpu(),
+        column=final.column,
+    )
+    return potentials.debiased(prepared, seed=seed) if debias else potentials
+
+
+def solve_many(
+    source: Shards | PreparedSource,
+    sketches: Sequence[Sketch],
+    problem: Problem = DEFAULT,
+    *,
+    weights: Weights | None = None,
+    debias: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+    seed: int = 0,
+) -> list[Potentials]:
+    """Solve one source against several sketches; the source is checked once and read in common coordinates.
+
+    Arguments as in `solve`.
+
+    Raises:
+        TransportError: as `solve`; also if no sketch is given.
+    """
+    if not sketches:
+        raise TransportError("no sketches were given")
+    centre = torch.stack([sketch.centre for sketch in sketches]).mean(dim=0)
+    prepared = PreparedSource.of(source, centre, problem, weights=weights)
+    return [solve(prepared, sketch, problem, debias=debias, progress=progress, seed=seed) for sketch in sketches]

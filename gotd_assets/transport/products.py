@@ -17,8 +17,10 @@ _TURN = threading.Lock()
 def product_precision(products: Products, device: torch.device) -> Iterator[None]:
     """Products of float32 matrices in the block are 'float32', or 'reduced': TF32 on CUDA, bfloat16 on a processor.
 
-    Sums stay float32. A processor without instructions for bfloat16 computes in float32 all the same. PyTorch keeps
-    this for the whole process: products that other threads make meanwhile are as exact, so blocks take turns.
+    Sums stay float32. oneDNN, which computes PyTorch's products on a processor, reduces them only for units that multiply
+    matrices (AMX, Arm's BFMMLA) and computes in float32 all the same elsewhere, with AVX-512 too; what the products really
+    lost is measured with every solve (`Certificate.product_error`). PyTorch keeps the setting for the whole process:
+    products that other threads make meanwhile are as exact, so blocks take turns.
     """
     cuda = device.type == "cuda"
     backends: Any = torch.backends

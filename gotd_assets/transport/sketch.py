@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gotd_assets.errors import TransportError
 from gotd_assets.transport.kernel import CostName
-from gotd_assets.transport.source import Shards, as_tensor, normalised_weights, shard_list
+from gotd_assets.transport.source import Shards, Weights, as_tensor, normalised_weights, shard_list
 
 SketchMethod: TypeAlias = Literal["all", "random", "kmeans"]
 _CPU = torch.device("cpu")
@@ -67,7 +67,7 @@ def make_sketch(
     method: SketchMethod = "kmeans",
     size: int = 1000,
     tolerance: float | None = None,
-    weights: Tensor | np.ndarray[Any, Any] | None = None,
+    weights: Weights | None = None,
     cost: CostName = "sqeuclidean",
     seed: int = 0,
 ) -> Sketch:

@@ -1,26 +1,24 @@
-"""The solver: from a source and a sketch to potentials with a certificate."""
+"""The solver: the passes that take a target potential to its optimum, and what they prove."""
 
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeAlias
+import functools
+from collections.abc import Callable
+from typing import TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from gotd_assets.errors import TransportError
 from gotd_assets.transport.ascent import Preconditioner, anneal, ascend
-from gotd_assets.transport.kernel import CostName, Kernel
-from gotd_assets.transport.potentials import Certificate, Potentials
+from gotd_assets.transport.instance import Instance
+from gotd_assets.transport.kernel import Kernel
 from gotd_assets.transport.problem import Problem
 from gotd_assets.transport.products import Products, product_precision
 from gotd_assets.transport.semidual import Evaluation
 from gotd_assets.transport.sketch import Sketch
-from gotd_assets.transport.source import PreparedSource, Shards, draw_rows, prepare, resolve_device
-from gotd_assets.transport.warm_start import Start, carried_over
+from gotd_assets.transport.source import PreparedSource, draw_rows
+from gotd_assets.transport.warm_start import Earlier, Start, carried_over
 from gotd_assets.transport.workers import Workers
 
 _SUBSAMPLE_BYTES = 256 * 2**20
@@ -28,7 +26,9 @@ _SUBSAMPLE_PER_TARGET = 24
 _SHARP_SUBSAMPLE_TOLERANCE = 2e-2
 _WIDER_PER_TARGET = 12
 _LARGEST_WIDER_SHARE = 1 / 4  # of the source
-_Show: TypeAlias = Callable[[str], Callable[[Evaluation, int], None]]
+
+Report: TypeAlias = Callable[[str, Evaluation, int], None]
+"""Is told the stage, the evaluation of its last pass, and how many passes it took so far."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,196 +48,92 @@ class Progress:
         )
 
 
-def solve(
-    source: Shards | PreparedSource,
-    sketch: Sketch,
-    *,
-    source_weights: Tensor | np.ndarray[Any, Any] | None = None,
-    cost: CostName = "sqeuclidean",
-    epsilon: float = 0.05,
-    epsilon_scale: Literal["absolute", "mean", "median"] = "absolute",
-    tolerance: float = 1e-2,
-    max_passes: int = 500,
-    memory_budget_bytes: int = 2 * 2**30,
-    device: str = "auto",
-    dtype: Literal["float32", "float64"] = "float32",
-    products: Products = "float32",
-    initial: Potentials | None = None,
-    reach: float | None = None,
-    debias: bool = False,
-    solver: Literal["semidual", "geomloss"] = "semidual",
-    progress: Callable[[Progress], None] | None = None,
-    seed: int = 0,
-) -> Potentials:
-    """Potentials of the entropic transport problem min ⟨C,P⟩ + ε KL(P | a⊗b) between source and sketch.
-
-    Args:
-        source: (N, D) tensor or array, or a sequence of such shards that can be read again (memory-mapped arrays are
-            copied block by block, half precision is widened).
-        sketch: the target's M weighted points.
-        source_weights: (N,), uniform by default; zeros are allowed.
-        cost: 'sqeuclidean' is ½‖x−y‖² (1 − cosine on unit vectors), 'euclidean' is ‖x−y‖.
-        epsilon: entropic regularisation in units of the cost; geomloss calls its p-th root `blur`.
-        epsilon_scale: what epsilon is a multiple of: 1, or the mean or median cost between source and sketch.
-        tolerance: marginal error ‖Pᵀ1 − b‖₁ to reach.
-        max_passes: passes over the source after which the solve ends without convergence.
-        memory_budget_bytes: for couplings cached between passes, in 16-bit fixed point when ε allows, else in `dtype`;
-            beyond it they are recomputed.
-        device: 'auto', 'cpu', 'cuda', ….
-        dtype: arithmetic of the passes; sums are float64 always.
-        products: of the couplings' matrix products with dtype float32: 'float32', or 'reduced' for TF32 on CUDA and
-            bfloat16 on processors that have it. Only the passes before the last go by them: the certificate is of
-            float32 products, and says how large the error of the others is. It can help where couplings are not cached.
-        initial: potentials of an earlier solve for a similar target, to start from: points that stayed keep their
-            g, new ones get the one at which they draw their weight (`transport/warm_start.py`).
-        reach: distance beyond which the target's mass may stay unserved (unbalanced target marginal), None for never.
-        debias: also solve the source's self-potential, so that scores are gradients of the Sinkhorn divergence.
-        solver: 'semidual', or 'geomloss' as the reference.
-        progress: called after every pass.
-        seed: of the subsample.
-
-    Raises:
-        TransportError: shapes differ, NaN (naming shard and row), empty measures, or parameters out of range.
-    """
-    started = time.perf_counter()
-    _check(epsilon, tolerance, max_passes, reach)
-    if products not in ("float32", "reduced") or (products == "reduced" and dtype == "float64"):
-        raise TransportError(f"products {products!r} with dtype {dtype!r}: use 'float32', or 'reduced' with float32")
-    where, precision = resolve_device(device), torch.float64 if dtype == "float64" else torch.float32
-    points, weights = sketch.points.to(where, torch.float64), sketch.weights
-    if not bool(torch.isfinite(points).all()):
-        raise TransportError("the sketch holds NaN or an infinity")
-    prepared = prepare(
-        source,
-        dimension=points.shape[1],
-        centre=sketch.centre,
-        weights=source_weights,
-        device=where,
-        dtype=precision,
-    )
-    kernel = Kernel(cost, (points - prepared.centre.to(where)).to(precision))
-    sample, rows = _subsample(prepared, len(weights), seed)
-    mean_cost, median_cost = _typical_costs(sample, kernel)
-    epsilon *= {"absolute": 1.0, "mean": mean_cost, "median": median_cost}[epsilon_scale]
-
-    def show(stage: str) -> Callable[[Evaluation, int], None]:
-        def report(evaluation: Evaluation, passes: int) -> None:
-            if progress is not None:
-                seconds = time.perf_counter() - started
-                progress(Progress(stage, passes, evaluation.error, evaluation.value, seconds))
-
-        return report
-
-    with Workers(where) as workers:
-        problem = Problem(prepared, sample, rows, kernel, weights, epsilon, _rho(reach, cost), mean_cost, workers)
-        if solver == "geomloss":
-            from gotd_assets.transport.reference import geomloss_potential
-
-            g = geomloss_potential(prepared, kernel, weights, epsilon, reach)
-            full = problem.oracle(prepared, 0)
-            final = full.evaluate(g)
-            solution = _Solution(g, final, full.upper_bound(g, final), 1, 0, cached=False, subsample_rows=0)
-        else:
-            start = Start.cold(problem) if initial is None else carried_over(initial, sketch, problem)
-            solution = _climb(
-                problem,
-                start,
-                seed=seed,
-                tolerance=tolerance,
-                max_passes=max_passes,
-                memory=memory_budget_bytes,
-                products=products,
-                show=show,
-            )
-    potentials = Potentials(
-        g=solution.g,
-        sketch=sketch,
-        cost=cost,
-        epsilon=epsilon,
-        reach=reach,
-        mean_f=solution.final.mean_f,
-        certificate=Certificate(
-            dual_value=solution.final.value,
-            primal_upper_bound=solution.upper_bound,
-            gap=solution.upper_bound - solution.final.value,
-            marginal_error=solution.final.error,
-            tolerance=tolerance,
-            converged=solution.final.error <= tolerance,
-            passes=solution.passes,
-            subsample_passes=solution.subsample_passes,
-            subsample_rows=solution.subsample_rows,
-            seconds=time.perf_counter() - started,
-            epsilon=epsilon,
-            n_source=prepared.n_rows,
-            n_target=len(weights),
-            solver=solver,
-            cached=solution.cached,
-            dtype=dtype,
-            device=str(where),
-            products=products,
-            product_error=_product_error(sample, kernel, products) / epsilon,
-        ),
-        f=solution.final.f.cpu(),
-        column=solution.final.column,
-    )
-    if not debias:
-        return potentials
-    from gotd_assets.transport.divergence import debiased
-
-    return debiased(potentials, prepared, seed=seed)
-
-
-def solve_many(source: Shards, sketches: Sequence[Sketch], **arguments: Any) -> list[Potentials]:
-    """Solve one source against several sketches; the source is checked once and read in common coordinates.
-
-    `arguments` are those of `solve`.
-
-    Raises:
-        TransportError: as `solve`; also if no sketch is given.
-    """
-    if not sketches:
-        raise TransportError("no sketches were given")
-    prepared = prepare(
-        source,
-        dimension=sketches[0].points.shape[1],
-        centre=torch.stack([sketch.centre for sketch in sketches]).mean(dim=0),
-        weights=arguments.pop("source_weights", None),
-        device=resolve_device(arguments.get("device", "auto")),
-        dtype=torch.float64 if arguments.get("dtype") == "float64" else torch.float32,
-    )
-    return [solve(prepared, sketch, **arguments) for sketch in sketches]
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Solution:
+class Solution:
+    """What the passes came to.
+
+    Attributes:
+        g: (M,) float64, the target potential.
+        final: the evaluation there, of exact couplings.
+        upper_bound: on the optimum.
+        epsilon: absolute.
+        product_error: the largest error of a reduced coupling found, in units of ε.
+        passes: over the whole source.
+        subsample_passes: over a subsample, or as much work.
+        subsample_rows: rows of the subsample; 0 if there was none.
+        cached: whether couplings were kept between passes.
+    """
+
     g: Tensor
     final: Evaluation
     upper_bound: float
+    epsilon: float
+    product_error: float
     passes: int
     subsample_passes: int
-    cached: bool
     subsample_rows: int
+    cached: bool
 
 
-def _climb(
-    problem: Problem,
-    start: Start,
-    *,
-    seed: int,
-    tolerance: float,
-    max_passes: int,
-    memory: int,
-    products: Products,
-    show: _Show,
-) -> _Solution:
+def optimum(
+    source: PreparedSource, sketch: Sketch, problem: Problem, *, earlier: Earlier | None, seed: int, report: Report
+) -> Solution:
+    """Solve `problem` between `source`, prepared for it, and `sketch`.
+
+    Args:
+        source: all of it.
+        sketch: finite points of the same dimension.
+        problem: whose solver begins at `earlier` if it is 'semidual'.
+        earlier: what was found for a similar target.
+        seed: of the subsample.
+        report: is told every pass.
+
+    Raises:
+        TransportError: `earlier` is of another cost or dimension.
+    """
+    points = sketch.points.to(source.device, torch.float64)
+    kernel = Kernel(problem.cost, (points - source.centre.to(source.device)).to(source.dtype))
+    sample, rows = _subsample(source, len(sketch.weights), seed)
+    mean_cost, median_cost = _typical_costs(sample, kernel)
+    epsilon = problem.epsilon * {"absolute": 1.0, "mean": mean_cost, "median": median_cost}[problem.epsilon_scale]
+    with Workers(source.device) as workers:
+        instance = Instance(source, sample, rows, kernel, sketch.weights, epsilon, _rho(problem), mean_cost, workers)
+        if problem.solver == "geomloss":
+            return _by_geomloss(instance, problem)
+        start = Start.cold(instance) if earlier is None else carried_over(earlier, sketch, instance)
+        return _climb(instance, start, problem, seed=seed, report=report)
+
+
+def _by_geomloss(instance: Instance, problem: Problem) -> Solution:
+    """The potential that geomloss finds, certified by one pass."""
+    from gotd_assets.transport.reference import geomloss_potential
+
+    g = geomloss_potential(instance.source, instance.kernel, instance.weights, instance.epsilon, problem.reach)
+    full = instance.oracle(instance.source, 0)
+    final = full.evaluate(g)
+    return Solution(
+        g,
+        final,
+        full.upper_bound(g, final),
+        instance.epsilon,
+        _product_error(instance, problem.products),
+        passes=1,
+        subsample_passes=0,
+        subsample_rows=0,
+        cached=False,
+    )
+
+
+def _climb(instance: Instance, start: Start, problem: Problem, *, seed: int, report: Report) -> Solution:
     """Solve on a subsample, then on the whole source, whose last pass certifies."""
-    full = problem.oracle(problem.source, memory, products=products)
-    whole = start.sample is problem.source
-    small = full if whole else problem.oracle(start.sample, _SUBSAMPLE_BYTES * 2, start.marginal)
+    tolerance, max_passes = problem.tolerance, problem.max_passes
+    full = instance.oracle(instance.source, problem.memory_bytes, products=problem.products)
+    whole = start.sample is instance.source
+    small = full if whole else instance.oracle(start.sample, _SUBSAMPLE_BYTES * 2, start.marginal)
     preconditioner = Preconditioner(small)
     g, small_passes = start.g, start.passes
     if start.epsilon is not None:
-        g, annealing_passes = anneal(small, g, start.epsilon, show("annealing"))
+        g, annealing_passes = anneal(small, g, start.epsilon, functools.partial(report, "annealing"))
         small_passes += annealing_passes
     if not whole:
         first = preconditioner.evaluate(small, g)
@@ -253,43 +149,48 @@ def _climb(
             preconditioner,
             tolerance=enough,
             max_passes=max_passes,
-            report=show("subsample"),
+            report=functools.partial(report, "subsample"),
             known=first,
         )
         g, small_passes = ascent.g, small_passes + ascent.passes
-        wider = _wider_subsample(problem, seed) if noisy else None
+        wider = _wider_subsample(instance, seed) if noisy else None
         if wider is not None:
-            more = problem.oracle(wider, 0)
+            more = instance.oracle(wider, 0)
             ascent = ascend(
                 more,
                 g,
                 Preconditioner(more),
                 tolerance=enough,
                 max_passes=max_passes,
-                report=show("wider subsample"),
+                report=functools.partial(report, "wider subsample"),
             )
             g, small_passes = ascent.g, small_passes + ascent.passes * round(wider.n_rows / start.sample.n_rows)
-    ascent = ascend(full, g, preconditioner, tolerance=tolerance, max_passes=max_passes, report=show("full pass"))
-    return _Solution(
+    ascent = ascend(
+        full,
+        g,
+        preconditioner,
+        tolerance=tolerance,
+        max_passes=max_passes,
+        report=functools.partial(report, "full pass"),
+    )
+    return Solution(
         ascent.g,
         ascent.evaluation,
         full.upper_bound(ascent.g, ascent.evaluation),
-        ascent.passes,
-        small_passes + preconditioner.passes,
-        full.couplings.cached,
-        0 if whole else start.sample.n_rows,
+        instance.epsilon,
+        _product_error(instance, problem.products),
+        passes=ascent.passes,
+        subsample_passes=small_passes + preconditioner.passes,
+        subsample_rows=0 if whole else start.sample.n_rows,
+        cached=full.couplings.cached,
     )
 
 
-def _rho(reach: float | None, cost: CostName) -> float | None:
+def _rho(problem: Problem) -> float | None:
     """The weight of the relaxed marginal's divergence, in units of the cost, as geomloss derives it from `reach`."""
-    return None if reach is None else (reach**2 if cost == "sqeuclidean" else reach)
-
-
-def _check(epsilon: float, tolerance: float, max_passes: int, reach: float | None) -> None:
-    for name, value in (("epsilon", epsilon), ("tolerance", tolerance), ("max_passes", max_passes), ("reach", reach)):
-        if value is not None and not 0 < value < float("inf"):
-            raise TransportError(f"{name} is {value}; it must be positive and finite")
+    if problem.reach is None:
+        return None
+    return problem.reach**2 if problem.cost == "sqeuclidean" else problem.reach
 
 
 def _subsample(source: PreparedSource, targets: int, seed: int) -> tuple[PreparedSource, Tensor]:
@@ -301,14 +202,14 @@ def _subsample(source: PreparedSource, targets: int, seed: int) -> tuple[Prepare
     return source.part(indices), indices
 
 
-def _wider_subsample(problem: Problem, seed: int) -> PreparedSource | None:
+def _wider_subsample(instance: Instance, seed: int) -> PreparedSource | None:
     """More random rows where the subsample has few to a target; None if it has enough or they are too many.
 
     The solution on few rows errs by their noise; passes over more cost a fraction of the full one that they save.
     """
-    source, targets = problem.source, len(problem.weights)
-    size = min(_WIDER_PER_TARGET * targets, _SUBSAMPLE_BYTES // (4 * problem.kernel.targets.shape[1]))
-    if not 2 * problem.sample.n_rows <= size <= _LARGEST_WIDER_SHARE * source.n_rows:
+    source, targets = instance.source, len(instance.weights)
+    size = min(_WIDER_PER_TARGET * targets, _SUBSAMPLE_BYTES // (4 * instance.kernel.targets.shape[1]))
+    if not 2 * instance.sample.n_rows <= size <= _LARGEST_WIDER_SHARE * source.n_rows:
         return None
     return source.part(_random_rows(source, size, seed + 1))
 
@@ -321,15 +222,16 @@ def _random_rows(source: PreparedSource, size: int, seed: int) -> Tensor:
     return draw_rows(source.weights, size, generator)
 
 
-def _product_error(sample: PreparedSource, kernel: Kernel, products: Products) -> float:
-    """The largest error of a coupling between (at most 4000, evenly spaced) rows of the sample and the targets."""
+def _product_error(instance: Instance, products: Products) -> float:
+    """The largest error of a coupling between (at most 4000, evenly spaced) rows of the sample and the targets, in ε."""
     if products == "float32":
         return 0.0
+    sample, kernel = instance.sample, instance.kernel
     rows = sample.take(torch.arange(0, sample.n_rows, max(1, sample.n_rows // 2000)))
     with product_precision("float32", sample.device):
         exact = kernel.coupling(rows)
     with product_precision(products, sample.device):
-        return float((kernel.coupling(rows) - exact).abs().max())
+        return float((kernel.coupling(rows) - exact).abs().max()) / instance.epsilon
 
 
 def _typical_costs(sample: PreparedSource, kernel: Kernel) -> tuple[float, float]:

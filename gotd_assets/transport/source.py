@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -11,10 +12,13 @@ import torch
 from torch import Tensor
 
 from gotd_assets.errors import TransportError
+from gotd_assets.transport.problem import DEFAULT, Problem
 
 _CHECKED_ROWS = 2048  # few enough to stay in the processor's cache while they are checked
+_ROUNDING = 1e-6
 
 Shards: TypeAlias = "Tensor | np.ndarray[Any, Any] | Sequence[Any]"
+Weights: TypeAlias = "Tensor | np.ndarray[Any, Any]"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +52,69 @@ class PreparedSource:
     centre: Tensor
     device: torch.device
     dtype: torch.dtype
+
+    @classmethod
+    def of(
+        cls,
+        shards: Shards | PreparedSource,
+        centre: Tensor,
+        problem: Problem = DEFAULT,
+        *,
+        weights: Weights | None = None,
+    ) -> PreparedSource:
+        """Read a source once, check its shapes and numbers, and measure its norms, so that several solves need not.
+
+        Args:
+            shards: (N, D) tensor or array, or a sequence of such shards that can be read again. One that is prepared
+                already is not read.
+            centre: (D,) float64, where the targets are: the `centre` of a sketch.
+            problem: says on which device and in which dtype passes over it are made.
+            weights: (N,), of any sum; uniform by default, or those that a prepared source has.
+
+        Raises:
+            TransportError: the source is empty, shapes differ, a number is NaN or infinite (shard and row are named),
+                weights are negative, of the wrong length, or sum to zero, or a prepared source is for another device
+                or dtype.
+        """
+        if isinstance(shards, PreparedSource):
+            shards._check_fits(len(centre), problem)
+            if weights is None:
+                return shards
+            return shards.weighted(normalised_weights(weights, shards.n_rows, "source"))
+        parts = shard_list(shards)
+        device, dtype = problem.torch_device, problem.torch_dtype
+        offset = centre.to(device, dtype)
+        norms = [_largest_norm(number, shard, offset) for number, shard in enumerate(parts)]
+        lengths = [int(shard.shape[0]) for shard in parts]
+        if sum(lengths) == 0:
+            raise TransportError("the source has no points: nothing can be transported")
+        mass = normalised_weights(weights, sum(lengths), "source")
+        return cls(parts, lengths, mass, max(norms), centre, device, dtype)
+
+    def weighted(self, weights: Weights) -> PreparedSource:
+        """The same points, of which each has its share `weights` (N,) of the mass.
+
+        Raises:
+            TransportError: they are negative, not finite, of the wrong length, or do not sum to 1.
+        """
+        shares = checked_weights(weights, self.n_rows, "source")
+        total = float(shares.sum())
+        if abs(total - 1) > _ROUNDING:
+            raise TransportError(f"the weights of a prepared source sum to {total:.6g}; divide them by their sum")
+        return dataclasses.replace(self, weights=shares.clone())
+
+    def _check_fits(self, dimension: int, problem: Problem) -> None:
+        if len(self.centre) != dimension:
+            raise TransportError(
+                f"the source was prepared with points of dimension {len(self.centre)}, the target's have {dimension}: "
+                "were both embedded by the same encoder?"
+            )
+        mine, asked = (self.device, self.dtype), (problem.torch_device, problem.torch_dtype)
+        if mine != asked:
+            raise TransportError(
+                f"the source was prepared for {self.device} and {self.dtype}, the problem asks for {asked[0]} and "
+                f"{asked[1]}: prepare it with PreparedSource.of(…, problem)"
+            )
 
     @property
     def n_rows(self) -> int:
@@ -100,49 +167,27 @@ class PreparedSource:
         return torch.cat(parts)
 
 
-def prepare(
-    source: Shards | PreparedSource,
-    *,
-    dimension: int,
-    centre: Tensor,
-    weights: Tensor | np.ndarray[Any, Any] | None = None,
-    device: torch.device,
-    dtype: torch.dtype,
-) -> PreparedSource:
-    """Read the source once: check shapes and numbers, and measure norms.
-
-    Raises:
-        TransportError: the source is empty, shapes differ, a number is NaN or infinite (shard and row are named), or
-            weights are negative, of the wrong length, or sum to zero.
-    """
-    if isinstance(source, PreparedSource):
-        return source
-    shards = shard_list(source)
-    lengths, squared_norm = [], 0.0
-    offset = centre.to(device, dtype)
-    for number, shard in enumerate(shards):
-        shape = tuple(shard.shape)
-        if len(shape) != 2 or shape[1] != dimension:
+def _largest_norm(number: int, shard: Any, centre: Tensor) -> float:
+    """Of the rows of source shard `number`, less `centre` (D,)."""
+    shape = tuple(shard.shape)
+    if len(shape) != 2 or shape[1] != len(centre):
+        raise TransportError(
+            f"source shard {number} has shape {shape}, expected (n, {len(centre)}) like the target's points: "
+            "were both embedded by the same encoder?"
+        )
+    largest = 0.0
+    for begin in range(0, shape[0], _CHECKED_ROWS):
+        rows = as_tensor(shard[begin : begin + _CHECKED_ROWS], centre.device, centre.dtype)
+        squared = (rows - centre).square_().sum(1)
+        worst = squared.max()
+        if not torch.isfinite(worst):
+            row = begin + int((~torch.isfinite(squared)).nonzero()[0, 0])
             raise TransportError(
-                f"source shard {number} has shape {shape}, expected (n, {dimension}) like the target's points: "
-                "were both embedded by the same encoder?"
+                f"source shard {number}, row {row} holds NaN or an infinity (or overflows): remove or repair that "
+                "vector before solving"
             )
-        for begin in range(0, shape[0], _CHECKED_ROWS):
-            rows = as_tensor(shard[begin : begin + _CHECKED_ROWS], device, dtype)
-            squared = (rows - offset).square_().sum(1)
-            worst = squared.max()
-            if not torch.isfinite(worst):
-                row = begin + int((~torch.isfinite(squared)).nonzero()[0, 0])
-                raise TransportError(
-                    f"source shard {number}, row {row} holds NaN or an infinity (or overflows): remove or repair that "
-                    "vector before solving"
-                )
-            squared_norm = max(squared_norm, float(worst))
-        lengths.append(shape[0])
-    if sum(lengths) == 0:
-        raise TransportError("the source has no points: nothing can be transported")
-    mass = normalised_weights(weights, sum(lengths), "source")
-    return PreparedSource(shards, lengths, mass, squared_norm**0.5, centre, device, dtype)
+        largest = max(largest, float(worst))
+    return math.sqrt(largest)
 
 
 def shard_list(source: Shards) -> Sequence[Any]:
@@ -168,7 +213,7 @@ def as_tensor(rows: Any, device: torch.device, dtype: torch.dtype) -> Tensor:
     return torch.from_numpy(np.array(array, dtype=target)).to(device)
 
 
-def normalised_weights(weights: Tensor | np.ndarray[Any, Any] | None, length: int, name: str) -> Tensor:
+def normalised_weights(weights: Weights | None, length: int, name: str) -> Tensor:
     """`weights` as (length,) float64 on the CPU, summing to 1; uniform when None.
 
     Raises:
@@ -176,16 +221,26 @@ def normalised_weights(weights: Tensor | np.ndarray[Any, Any] | None, length: in
     """
     if weights is None:
         return torch.full((length,), 1.0 / length, dtype=torch.float64)
+    values = checked_weights(weights, length, name)
+    total = float(values.sum())
+    if total <= 0:
+        raise TransportError(f"{name} weights are all zero")
+    return values / total
+
+
+def checked_weights(weights: Weights, length: int, name: str) -> Tensor:
+    """`weights` as (length,) float64 on the CPU.
+
+    Raises:
+        TransportError: negative, not finite, or of the wrong length.
+    """
     values = torch.as_tensor(weights).detach().to("cpu", torch.float64).flatten()
     if len(values) != length:
         raise TransportError(f"{name} weights have length {len(values)}, but there are {length} points")
     if not bool(torch.isfinite(values).all()) or bool((values < 0).any()):
         row = int(((~torch.isfinite(values)) | (values < 0)).nonzero()[0, 0])
         raise TransportError(f"{name} weight {row} is {float(values[row])}; weights must be finite and not negative")
-    total = float(values.sum())
-    if total <= 0:
-        raise TransportError(f"{name} weights are all zero")
-    return values / total
+    return values
 
 
 def draw_rows(weights: Tensor, size: int, generator: torch.Generator) -> Tensor:
@@ -199,10 +254,3 @@ def draw_rows(weights: Tensor, size: int, generator: torch.Generator) -> Tensor:
     wanted = (torch.arange(size, dtype=torch.float64) + uniform) / size * cumulative[-1]
     last = int(weights.nonzero()[-1, 0])
     return torch.searchsorted(cumulative, wanted, right=True).clamp_max_(last)
-
-
-def resolve_device(device: str) -> torch.device:
-    """'auto' is the first CUDA device if there is one, else the CPU."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from gotd_assets.errors import TransportError
+from gotd_assets.transport.instance import Instance
 from gotd_assets.transport.kernel import Kernel
-from gotd_assets.transport.potentials import Potentials
 from gotd_assets.transport.problem import Problem
 from gotd_assets.transport.sketch import Sketch
 from gotd_assets.transport.source import PreparedSource, draw_rows
@@ -26,6 +26,27 @@ _LEAST_OUTSIDE = 1e-3
 _HIGHEST_EXPONENT = 300.0
 _MOST_STEPS = 200
 _CLOSE_ENOUGH = 0.02
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Earlier:
+    """What an earlier solve found.
+
+    Attributes:
+        problem: that was solved, epsilon absolute.
+        sketch: its target.
+        g: (M,) float64, the target potential.
+        mean_f: Σ a_i f_i over its source.
+        f: (N,) float32, the potential of its source, or None.
+        column: (M,) float64, the column marginal that goes with f, or None.
+    """
+
+    problem: Problem
+    sketch: Sketch
+    g: Tensor
+    mean_f: float
+    f: Tensor | None
+    column: Tensor | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,79 +68,77 @@ class Start:
     passes: int
 
     @classmethod
-    def cold(cls, problem: Problem) -> Start:
+    def cold(cls, instance: Instance) -> Start:
         """Of a solve that knows nothing."""
-        return cls(problem.sample, problem.weights, torch.zeros_like(problem.weights), problem.mean_cost / 2, 0)
+        g = torch.zeros_like(instance.weights)
+        return cls(instance.sample, instance.weights, g, instance.mean_cost / 2, 0)
 
 
-def carried_over(initial: Potentials, sketch: Sketch, problem: Problem) -> Start:
+def carried_over(earlier: Earlier, sketch: Sketch, instance: Instance) -> Start:
     """The start that the potentials of an earlier target give.
 
     Points that stayed keep their potential; new ones get the one at which they draw their weight from the subsample's
     rows against what those had. The marginal to reach on the subsample is the target's plus what the subsample had too
     much of under the earlier potentials (a control variate), so that it errs in what changed only.
 
-    If `initial` brings the source potential of the very same rows, those that changed target points drew or draw are
+    If `earlier` brings the source potential of the very same rows, those that changed target points drew or draw are
     known, and all of them, or as many as affordable, are in the subsample: what changes is then hardly sampled at all.
 
     Raises:
         TransportError: the earlier potentials have another cost or dimension.
     """
-    cost, old = problem.kernel.cost, initial.sketch
-    if initial.cost != cost or old.points.shape[1] != sketch.points.shape[1]:
+    old = earlier.sketch
+    if earlier.problem.cost != instance.kernel.cost or old.points.shape[1] != sketch.points.shape[1]:
         raise TransportError("the initial potentials were solved with another cost or dimension: start without them")
     distance, nearest = torch.cdist(sketch.points.double(), old.points.double()).min(dim=1)
     stayed = distance <= _SAME_POINT * old.points.norm(dim=1).max()
     # A point without weight draws nothing, whatever its potential.
-    came = ~stayed & (problem.weights > 0)
-    earlier = _earlier_problem(initial, problem)
-    g, passes, before = initial.g[nearest].clone(), 0, None
-    f, column = initial.f, initial.column
-    if f is not None and column is not None and _holds(initial, f, earlier):
-        on_sample = f[problem.rows]
+    came = ~stayed & (instance.weights > 0)
+    then = _instance_then(earlier, instance)
+    g, passes, before = earlier.g[nearest].clone(), 0, None
+    f, column = earlier.f, earlier.column
+    if f is not None and column is not None and _holds(earlier, f, then):
+        on_sample = f[instance.rows]
     else:
-        before = earlier.oracle(problem.sample, 0).evaluate(initial.g)
+        before = then.oracle(instance.sample, 0).evaluate(earlier.g)
         f, on_sample, column, passes = None, before.f, before.column + before.gradient, 1
-    changed = _Changed.between(initial, earlier, problem, came=came, kept=nearest[stayed])
+    changed = _Changed.between(earlier.g, then, instance, came=came, kept=nearest[stayed])
     if changed is not None:
-        changed = changed.settled(problem.sample, on_sample)
+        changed = changed.settled(instance.sample, on_sample)
         g[came] = changed.g[changed.gone :]
         passes += 1
-    same_epsilon = abs(initial.epsilon / problem.epsilon - 1) < 1e-6
-    if problem.sample is problem.source or not same_epsilon or not bool(stayed.any()):
-        return Start(problem.sample, problem.weights, g, problem.epsilon, passes)
-    sample = problem.sample
+    same_epsilon = abs(then.epsilon / instance.epsilon - 1) < 1e-6
+    if instance.sample is instance.source or not same_epsilon or not bool(stayed.any()):
+        return Start(instance.sample, instance.weights, g, instance.epsilon, passes)
+    sample = instance.sample
     if changed is not None and f is not None:
-        sample = _drawn(problem, changed.shares(problem, f))
+        sample = _drawn(instance, changed.shares(instance, f))
         passes += 1
     if before is None:
-        before = earlier.oracle(sample, 0).evaluate(initial.g)
+        before = then.oracle(sample, 0).evaluate(earlier.g)
         passes += 1
     excess = torch.where(column > 0, before.column / column.clamp_min(1e-300), 1.0).clamp(0.1, 10.0)
-    marginal = torch.where(stayed, problem.weights * excess[nearest], problem.weights)
+    marginal = torch.where(stayed, instance.weights * excess[nearest], instance.weights)
     return Start(sample, marginal * (sample.weights.sum() / marginal.sum()), g, None, passes)
 
 
-def _earlier_problem(initial: Potentials, problem: Problem) -> Problem:
-    """What `initial` solved, in the coordinates of `problem`."""
-    centre = problem.source.centre.to(problem.source.device)
-    centred = (initial.sketch.points.to(centre) - centre).to(problem.source.dtype)
-    kernel = Kernel(initial.cost, centred)
-    return dataclasses.replace(problem, kernel=kernel, weights=initial.sketch.weights, epsilon=initial.epsilon)
+def _instance_then(earlier: Earlier, now: Instance) -> Instance:
+    """What `earlier` solved, in the coordinates of `now`."""
+    centre = now.source.centre.to(now.source.device)
+    centred = (earlier.sketch.points.to(centre) - centre).to(now.source.dtype)
+    kernel = Kernel(earlier.problem.cost, centred)
+    return dataclasses.replace(now, kernel=kernel, weights=earlier.sketch.weights, epsilon=earlier.problem.epsilon)
 
 
-def _holds(initial: Potentials, f: Tensor, earlier: Problem) -> bool:
+def _holds(earlier: Earlier, f: Tensor, then: Instance) -> bool:
     """Whether `f` (N,) is of this source: by its mean, where weights count, and looked up at a few rows."""
-    source = earlier.source
-    if len(f) != source.n_rows or initial.self_sketch is not None:
-        # A debiased mean is another one.
+    source = then.source
+    if len(f) != source.n_rows or abs(float(source.weights @ f.double()) - earlier.mean_f) > _SAME_MEAN * then.epsilon:
         return False
-    if abs(float(source.weights @ f.double()) - initial.mean_f) > _SAME_MEAN * earlier.epsilon:
-        return False
-    rows = earlier.rows[:: max(1, len(earlier.rows) // _CHECKED_ROWS)]
+    rows = then.rows[:: max(1, len(then.rows) // _CHECKED_ROWS)]
     few = source.part(rows)
-    found = earlier.oracle(few, 0).evaluate(initial.g).f
-    return bool((found.cpu() - f[rows]).abs().max() <= _SAME_POTENTIAL * earlier.epsilon)
+    found = then.oracle(few, 0).evaluate(earlier.g).f
+    return bool((found.cpu() - f[rows]).abs().max() <= _SAME_POTENTIAL * then.epsilon)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -141,21 +160,19 @@ class _Changed:
     epsilon: float
 
     @classmethod
-    def between(
-        cls, initial: Potentials, earlier: Problem, now: Problem, *, came: Tensor, kept: Tensor
-    ) -> _Changed | None:
-        """None if nothing changed. `came` (M,) is a mask, `kept` are indices of earlier points.
+    def between(cls, g: Tensor, then: Instance, now: Instance, *, came: Tensor, kept: Tensor) -> _Changed | None:
+        """None if nothing changed. `g` are the potentials of `then`, `came` (M,) is a mask, `kept` are indices of earlier points.
 
         Points that came have no potential yet.
         """
-        gone = torch.ones(len(earlier.weights), dtype=torch.bool).index_fill_(0, kept, value=False)
+        gone = torch.ones(len(then.weights), dtype=torch.bool).index_fill_(0, kept, value=False)
         if not bool(gone.any()) and not bool(came.any()):
             return None
         device = now.source.device
-        targets = torch.cat([earlier.kernel.targets[gone.to(device)], now.kernel.targets[came.to(device)]])
-        g = torch.cat([initial.g[gone], torch.zeros(int(came.sum()), dtype=torch.float64)])
-        log_b = torch.cat([earlier.weights[gone], now.weights[came]]).log()
-        return cls(Kernel(now.kernel.cost, targets), g, log_b, int(gone.sum()), now.epsilon)
+        targets = torch.cat([then.kernel.targets[gone.to(device)], now.kernel.targets[came.to(device)]])
+        potentials = torch.cat([g[gone], torch.zeros(int(came.sum()), dtype=torch.float64)])
+        log_b = torch.cat([then.weights[gone], now.weights[came]]).log()
+        return cls(Kernel(now.kernel.cost, targets), potentials, log_b, int(gone.sum()), now.epsilon)
 
     def settled(self, sample: PreparedSource, f: Tensor) -> _Changed:
         """With the potentials at which each point that came draws its weight, if those of all other points stand still.
@@ -186,14 +203,14 @@ class _Changed:
         g[self.gone :] += self.epsilon * (raised + factor.log()).to(g)
         return dataclasses.replace(self, g=g)
 
-    def shares(self, problem: Problem, f: Tensor) -> Tensor:
+    def shares(self, instance: Instance, f: Tensor) -> Tensor:
         """(N,) float64: how much of each row's mass goes elsewhere; `f` (N,) is the earlier source potential."""
-        source = problem.source
+        source = instance.source
         share = torch.empty(source.n_rows, dtype=torch.float64)
         rows = max(64, _BLOCK_ELEMENTS // len(self.g))
 
         def work(worker: int) -> Partial:
-            for block in source.blocks(rows, worker, problem.workers.count):
+            for block in source.blocks(rows, worker, instance.workers.count):
                 place = slice(block.start, block.start + len(block.points))
                 mass = self._exponent(block.points, f[place]).exp_()
                 gone, came = mass[:, : self.gone].sum(dim=1), mass[:, self.gone :].sum(dim=1)
@@ -201,7 +218,7 @@ class _Changed:
                 share[place] = (gone + came / (outside + came)).cpu()
             return ()
 
-        problem.workers.sum(work)
+        instance.workers.sum(work)
         return share
 
     def _exponent(self, points: Tensor, f: Tensor) -> Tensor:
@@ -212,9 +229,9 @@ class _Changed:
         return exponent.add_(bias.to(points.device)).add_(own[:, None]).clamp_max_(_HIGHEST_EXPONENT)
 
 
-def _drawn(problem: Problem, share: Tensor) -> PreparedSource:
+def _drawn(instance: Instance, share: Tensor) -> PreparedSource:
     """A subsample of all rows of much `share` (N,), and of the others as many as in the even one."""
-    source, size = problem.source, problem.sample.n_rows
+    source, size = instance.source, instance.sample.n_rows
     concerned = source.weights * share
     most = _MOST_CONCERNED * size / max(float(concerned.sum()), 1e-300)
     chance = (size * source.weights + min(_DRAWN_PER_SHARE * source.n_rows, most) * concerned).clamp_max_(1.0)

@@ -8,7 +8,7 @@ from typing import Any, Self, TypeAlias
 import torch
 from torch import Tensor
 
-from gotd_assets.threads import TorchThreads
+from gotd_assets.execution.threads import TorchThreads
 
 Partial: TypeAlias = tuple[Tensor, ...]
 

@@ -8,21 +8,24 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from gotd_assets.corpus import RemoteFiles, content_fingerprint
+from gotd_assets.artifacts.artifact import ArtifactKey
+from gotd_assets.artifacts.store import ArtifactStore
+from gotd_assets.corpus.files.content import content_fingerprint
+from gotd_assets.corpus.files.copies import RemoteFiles
 from gotd_assets.errors import GotdError
-from gotd_assets.settings import Project, SourceSettings, TargetSettings
-from gotd_assets.storage import ArtifactKey, ArtifactStore
-from gotd_assets.watch.arrivals import Verdict, judge
-from gotd_assets.watch.changes import Memory, Request, State
-from gotd_assets.watch.rows import same_rows
-from gotd_assets.watch.standing import (
-    UnsettledError,
+from gotd_assets.settings.project import Project
+from gotd_assets.settings.texts import SourceSettings, TargetSettings
+from gotd_assets.watch.current import (
+    PoolNotReadyError,
     content_of,
-    settled_pool,
-    solved_pool,
-    standing,
-    standing_content,
+    current_artifact,
+    current_content,
+    embedded_pool,
+    pool_of_potentials,
 )
+from gotd_assets.watch.memory import Memory, Request, State
+from gotd_assets.watch.new_candidates import Verdict, judge
+from gotd_assets.watch.same_texts import same_rows
 
 # A sensor's tick ends after a minute; what is not read and judged by then is left to the next one.
 _JUDGING_SECONDS = 20.0
@@ -61,18 +64,18 @@ def review_sources(project: Project, memory: Memory, busy: Collection[str], now:
         busy: sources that a run is reading.
         now: Unix time.
     """
-    store = ArtifactStore(project.home / "artifacts")
+    store = ArtifactStore(project.home.artifacts)
     review = Review()
     for source in project.settings.sources:
         content = _content(source, project, review)
-        stands = standing_content(store, ArtifactKey("raw_candidates", source.name), "file:")
+        current = current_content(store, ArtifactKey("raw_candidates", source.name), "file:")
         if content is None:
             continue
-        if stands is None:
+        if current is None:
             review.notes.append(f"source {source.name}: never read; start with `gotd run` or the job ingest_source")
             continue
         debounce = project.settings.watch.debounce_seconds
-        state = memory.look(source.name, content, stands, now=now, debounce=debounce, busy=source.name in busy)
+        state = memory.look(source.name, content, current, now=now, debounce=debounce, busy=source.name in busy)
         if state == "due":
             review.requests.append(Request(source.name, memory.ask(source.name), "its files changed"))
         elif state in _WAITING:
@@ -113,15 +116,15 @@ class _TargetsLook:
         self.busy = busy
         self.now = now
         self.deadline = time.monotonic() + _JUDGING_SECONDS
-        self.store = ArtifactStore(project.home / "artifacts")
+        self.store = ArtifactStore(project.home.artifacts)
         self.review = Review(notes=list(project.problems))
         self.sources = [source.name for source in project.settings.sources]
         folder = project.settings.targets_folder.path
         self.folder = None if folder is None else project.resolve(folder)
         self.pool: str | None = None
         try:
-            self.pool = settled_pool(self.store, self.sources)
-        except UnsettledError as error:
+            self.pool = embedded_pool(self.store, self.sources)
+        except PoolNotReadyError as error:
             self.review.notes.append(f"targets wait: {error}")
 
     def register(self, registered: Collection[str]) -> None:
@@ -139,22 +142,22 @@ class _TargetsLook:
     def at_files(self, target: TargetSettings) -> State | None:
         """Ask for a run if the files changed; None if nothing can be asked."""
         content = _content(target, self.project, self.review)
-        stands = standing_content(self.store, ArtifactKey("target_documents", target.name), "content:")
+        current = current_content(self.store, ArtifactKey("target_documents", target.name), "content:")
         if content is None:
             return None
-        if stands is None and not self._appeared(target):
+        if current is None and not self._appeared(target):
             self.review.notes.append(f"target {target.name}: never selected for; start with `gotd run`")
             return None
         debounce = self.project.settings.watch.debounce_seconds
         state = self.memory.look(
-            target.name, content, stands, now=self.now, debounce=debounce, busy=self._held(target.name)
+            target.name, content, current, now=self.now, debounce=debounce, busy=self._held(target.name)
         )
-        if state == "due" and stands is not None:
-            state = self._unless_rows_stand(target, stands)
+        if state == "due" and current is not None:
+            state = self._unless_same_rows(target, current)
         if state == "due":
-            reason = "its files changed" if stands is not None else "it is new"
+            reason = "its files changed" if current is not None else "it is new"
             self.review.requests.append(Request(target.name, self.memory.ask(target.name), reason))
-            # The run solves on the pool as it stands: that needs no run of its own.
+            # The run solves on the pool as it is: that needs no run of its own.
             self._look_at_pool(target.name)
             self.memory.ask(_pool_sight(target.name))
         elif state in _WAITING:
@@ -166,29 +169,36 @@ class _TargetsLook:
         if self.pool is None or self._look_at_pool(target.name) != "due" or time.monotonic() > self.deadline:
             return
         run_key = self.memory.ask(_pool_sight(target.name))
-        methods = self.project.settings.selection.methods
+        settings = self.project.settings
         try:
-            verdict = judge(self.store, target.name, self.sources, methods, target.direction)
+            verdict = judge(
+                self.store,
+                target.name,
+                self.sources,
+                settings.selection.methods,
+                transport=settings.transport,
+                direction=target.direction,
+            )
         except (GotdError, OSError) as error:
             verdict = Verdict(changes=False, reason=f"new candidates could not be judged: {error}")
         self.review.notes.append(f"target {target.name}: {verdict.reason}")
         if verdict.changes:
             self.review.requests.append(Request(target.name, run_key, verdict.reason))
 
-    def _unless_rows_stand(self, target: TargetSettings, stands: str) -> State:
+    def _unless_same_rows(self, target: TargetSettings, current: str) -> State:
         """'unchanged' if rows only changed places or files, 'moving' if there is no time left to see, else 'due'."""
         if time.monotonic() > self.deadline:
             return "moving"
-        documents = standing(self.store, ArtifactKey("target_documents", target.name))
+        documents = current_artifact(self.store, ArtifactKey("target_documents", target.name))
         if documents is None or not same_rows(target, self.project, documents):
             return "due"
-        self.memory.settle(target.name, stands)
+        self.memory.settle(target.name, current)
         self.review.notes.append(f"target {target.name}: its files changed, but hold the same texts as before")
         return "unchanged"
 
     def _look_at_pool(self, target: str) -> State:
         pool = self.pool or ""
-        solved = solved_pool(self.store, target)
+        solved = pool_of_potentials(self.store, target)
         return self.memory.look(_pool_sight(target), pool, solved, now=self.now, debounce=0, busy=self._held(target))
 
     def _held(self, target: str) -> bool:
@@ -205,11 +215,10 @@ def _pool_sight(target: str) -> str:
 
 
 def _content(entry: SourceSettings | TargetSettings, project: Project, review: Review) -> str | None:
-    cache = project.home / "cache"
     # A look must be quick: a remote file that changed is fetched by the run, not here.
-    remote = RemoteFiles(cache / "remote", fetch=False)
+    remote = RemoteFiles(project.home.remote, fetch=False)
     try:
-        checksums = content_fingerprint(entry, project.root, cache=cache / "checksums.json", remote=remote)
+        checksums = content_fingerprint(entry, project.root, cache=project.home.checksums, remote=remote)
     except (GotdError, OSError) as error:
         review.notes.append(str(error))
         return None

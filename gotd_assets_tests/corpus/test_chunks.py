@@ -3,10 +3,12 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from gotd_assets.corpus import read_documents, scan_documents
-from gotd_assets.corpus.tokens import token_cutter
+from gotd_assets.corpus.documents import read_documents
+from gotd_assets.corpus.shards import scan_documents
+from gotd_assets.corpus.texts.tokens import token_cutter
 from gotd_assets.fingerprint import document_id
-from gotd_assets.settings import EncoderSettings, PreparationSettings, SourceSettings
+from gotd_assets.settings.encoder import EncoderSettings
+from gotd_assets.settings.texts import PreparationSettings, SourceSettings
 
 
 def test_pieces_carry_the_id_of_the_uncut_text_and_short_texts_are_joined(tmp_path: Path) -> None:

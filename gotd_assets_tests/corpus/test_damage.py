@@ -11,9 +11,12 @@ import polars as pl
 import pytest
 import zstandard
 
-from gotd_assets.corpus import ReadReport, find_duplicates, read_documents, scan_documents
+from gotd_assets.corpus.documents import read_documents
+from gotd_assets.corpus.duplicates.search import find_duplicates
+from gotd_assets.corpus.report import ReadReport
+from gotd_assets.corpus.shards import scan_documents
 from gotd_assets.errors import InputError
-from gotd_assets.settings import DuplicateSettings, PreparationSettings, SourceSettings
+from gotd_assets.settings.texts import DuplicateSettings, PreparationSettings, SourceSettings
 
 COMPRESS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": zstandard.compress}
 
@@ -174,8 +177,8 @@ def test_ten_million_tiny_documents_stay_within_the_memory_bound(tmp_path: Path)
             file.write("".join(f'{{"text": "tiny {n}"}}\n' for n in range(start, start + 100_000)))
     program = (
         "import resource, sys; from pathlib import Path\n"
-        "from gotd_assets.corpus import read_documents\n"
-        "from gotd_assets.settings import PreparationSettings, SourceSettings\n"
+        "from gotd_assets.corpus.documents import read_documents\n"
+        "from gotd_assets.settings.texts import PreparationSettings, SourceSettings\n"
         "root = Path(sys.argv[1])\n"
         "entry = SourceSettings(name='s', path=Path('data.jsonl'))\n"
         "report = read_documents(entry, PreparationSettings(), root, root / 'out')\n"

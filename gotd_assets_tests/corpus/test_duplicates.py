@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gotd_assets.corpus import duplicates, find_contamination, find_duplicates, read_documents, scan_documents
-from gotd_assets.corpus import shingles as shingling
-from gotd_assets.corpus.shingles import jaccard, shingles
+from gotd_assets.corpus.documents import read_documents
+from gotd_assets.corpus.duplicates import search as duplicates
+from gotd_assets.corpus.duplicates import shingles as shingling
+from gotd_assets.corpus.duplicates.search import find_contamination, find_duplicates
+from gotd_assets.corpus.duplicates.shingles import jaccard, shingles
+from gotd_assets.corpus.shards import scan_documents
 from gotd_assets.fingerprint import document_id
-from gotd_assets.settings import DuplicateSettings, PreparationSettings, SourceSettings
+from gotd_assets.settings.texts import DuplicateSettings, PreparationSettings, SourceSettings
 
 WORDS = [f"word{i}" for i in range(2000)]
 

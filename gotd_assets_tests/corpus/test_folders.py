@@ -7,8 +7,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from gotd_assets.corpus import read_documents, scan_documents
-from gotd_assets.settings import PreparationSettings, SourceSettings
+from gotd_assets.corpus.documents import read_documents
+from gotd_assets.corpus.shards import scan_documents
+from gotd_assets.settings.texts import PreparationSettings, SourceSettings
 
 TEXTS = ["the first text", "a second one", "and a third"]
 

@@ -11,10 +11,12 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gotd_assets.corpus import content_fingerprint, read_documents, scan_documents
-from gotd_assets.corpus.text import cut_at_words, strip_markup
+from gotd_assets.corpus.documents import read_documents
+from gotd_assets.corpus.files.content import content_fingerprint
+from gotd_assets.corpus.shards import scan_documents
+from gotd_assets.corpus.texts.clean import cut_at_words, strip_markup
 from gotd_assets.errors import InputError
-from gotd_assets.settings import PreparationSettings, SourceSettings
+from gotd_assets.settings.texts import PreparationSettings, SourceSettings
 
 TEXTS = [f"text number {i}, with a word" for i in range(20)]
 RECORDS = [{"text": text, "lang": "en" if i % 2 else "de"} for i, text in enumerate(TEXTS)]

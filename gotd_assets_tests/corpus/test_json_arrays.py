@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from gotd_assets.corpus import ReadReport, json_arrays, read_documents, scan_documents
-from gotd_assets.settings import PreparationSettings, SourceSettings
+from gotd_assets.corpus.documents import read_documents
+from gotd_assets.corpus.reading import json_arrays
+from gotd_assets.corpus.report import ReadReport
+from gotd_assets.corpus.shards import scan_documents
+from gotd_assets.settings.texts import PreparationSettings, SourceSettings
 
 
 def read(tmp_path: Path, name: str, column: str = "text") -> tuple[ReadReport, list[str]]:

@@ -4,11 +4,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from gotd_assets.corpus.documents import read_documents, read_target
+from gotd_assets.corpus.documents import read_documents
 from gotd_assets.corpus.shards import scan_documents
+from gotd_assets.corpus.targets import read_target
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import document_id
-from gotd_assets.settings import HoldoutSettings, PreparationSettings, SourceSettings, TargetSettings
+from gotd_assets.settings.texts import HoldoutSettings, PreparationSettings, SourceSettings, TargetSettings
 
 PLAIN = PreparationSettings()
 

@@ -15,11 +15,15 @@ import fsspec
 import polars as pl
 import pytest
 
-from gotd_assets.corpus import RemoteFiles, content_fingerprint, read_documents, read_target, scan_documents
-from gotd_assets.corpus import remote as remote_module
+from gotd_assets.corpus.documents import read_documents
+from gotd_assets.corpus.files import remote as remote_module
+from gotd_assets.corpus.files.content import content_fingerprint
+from gotd_assets.corpus.files.copies import RemoteFiles
+from gotd_assets.corpus.shards import scan_documents
+from gotd_assets.corpus.targets import read_target
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import file_sha256
-from gotd_assets.settings import PreparationSettings, SourceSettings, TargetSettings, TargetsFolderSettings
+from gotd_assets.settings.texts import PreparationSettings, SourceSettings, TargetSettings, TargetsFolderSettings
 from gotd_assets_tests.corpus.test_formats import JSONL, TEXTS, WRITERS
 
 
@@ -280,20 +284,20 @@ def test_a_killed_fetch_leaves_nothing_that_is_read(reader: Reader, server: Serv
     url = server.url("a.jsonl")
     server.faults = ["stall"]
     script = (
-        "import sys; from pathlib import Path; from gotd_assets.corpus import RemoteFiles; "
+        "import sys; from pathlib import Path; from gotd_assets.corpus.files.copies import RemoteFiles; "
         "remote = RemoteFiles(Path(sys.argv[1])); "
         "remote.copy(remote.look(sys.argv[2], 's').files[0], 's', [])"
     )
     fetching = subprocess.Popen([sys.executable, "-c", script, str(reader.copies), url])
     deadline = time.monotonic() + 60
-    while not any(path.stat().st_size for path in reader.copies.glob("*/*.partial")):
+    while not any(path.stat().st_size for path in reader.copies.glob("*/.*.partial/*")):
         assert fetching.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
     fetching.kill()
     fetching.wait()
     server.killed.set()
-    assert [path.suffix for path in reader.files()] == [".partial"]
+    assert [path.parent.suffix for path in reader.files()] == [".partial"]
     assert reader.checksums(url) == {url: hashlib.sha256(content).hexdigest()}
     assert [path.read_bytes() for path in reader.files()] == [content]
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gotd_assets.corpus.text import clean_texts
-from gotd_assets.settings import PreparationSettings
+from gotd_assets.corpus.texts.clean import clean_texts
+from gotd_assets.settings.texts import PreparationSettings
 
 Form = Literal["NFC", "NFKC", "none"]
 SPACES = " \t\n\r\u00a0\u2003\x0b\x1f\ufeffaé"

@@ -18,11 +18,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gotd_assets.corpus import read_documents, records, scan_documents
+from gotd_assets.corpus.documents import read_documents
+from gotd_assets.corpus.reading import lines as line_files
+from gotd_assets.corpus.reading import tables as table_files
 from gotd_assets.corpus.seen import SeenTexts
-from gotd_assets.corpus.workers import map_in_processes
+from gotd_assets.corpus.shards import scan_documents
 from gotd_assets.errors import InputError
-from gotd_assets.settings import PreparationSettings, SourceSettings
+from gotd_assets.execution.processes import map_in_processes
+from gotd_assets.settings.texts import PreparationSettings, SourceSettings
 
 JOINED = PreparationSettings(chunk_by="characters", chunk_size=60, join_short=True)
 
@@ -84,7 +87,8 @@ def test_any_number_of_processes_writes_the_same_bytes(
     )
     whole = tmp_path / "whole"
     summary = read_documents(entry, preparation, tmp_path, whole, workers=1).as_summary()
-    monkeypatch.setattr(records, "PORTION_BYTES", 5000)
+    for module in (line_files, table_files):
+        monkeypatch.setattr(module, "PORTION_BYTES", 5000)
     outs = {workers: tmp_path / f"out-{workers}" for workers in (1, 2)}
     summaries = [read_documents(entry, preparation, tmp_path, out, workers=n).as_summary() for n, out in outs.items()]
     assert summaries == [summary, summary]
@@ -119,7 +123,7 @@ def test_results_come_in_order_and_an_exception_at_its_turn() -> None:
 def test_a_killed_caller_leaves_no_process_behind() -> None:
     program = (
         "import time, sys\n"
-        "from gotd_assets.corpus.workers import map_in_processes\n"
+        "from gotd_assets.execution.processes import map_in_processes\n"
         "for _ in map_in_processes(time.sleep, [0.01] * 100_000, 2): print('x', flush=True)"
     )
     caller = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)

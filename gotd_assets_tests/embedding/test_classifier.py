@@ -6,10 +6,10 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from gotd_assets.embedding import KeptToxicity, ToxicityClassifier, toxicity_version
 from gotd_assets.errors import InputError
-from gotd_assets.settings import ToxicitySettings
-from gotd_assets_tests.training import tiny
+from gotd_assets.models.toxicity import KeptToxicity, ToxicityClassifier, toxicity_version
+from gotd_assets.settings.evaluation import ToxicitySettings
+from gotd_assets_tests.models import tiny
 
 LABELS = ["clean", "insult", "threat"]
 

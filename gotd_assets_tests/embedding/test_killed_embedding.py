@@ -12,10 +12,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from gotd_assets.embedding import embed_documents, open_vectors
+from gotd_assets.embedding.embed import embed_documents
+from gotd_assets.embedding.vectors import open_vectors
 from gotd_assets.fingerprint import document_id
-from gotd_assets.settings import EncoderSettings
-from gotd_assets_tests.training import tiny
+from gotd_assets.settings.encoder import EncoderSettings
+from gotd_assets_tests.models import tiny
 
 pytestmark = pytest.mark.slow
 
@@ -23,8 +24,8 @@ SHARD = 4096
 RUN = """
 import sys
 from pathlib import Path
-from gotd_assets.embedding import embed_documents
-from gotd_assets.settings import EncoderSettings
+from gotd_assets.embedding.embed import embed_documents
+from gotd_assets.settings.encoder import EncoderSettings
 root, out = Path(sys.argv[1]), Path(sys.argv[2])
 out.mkdir()
 settings = EncoderSettings(model="encoder", dtype="float32")

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from gotd_assets.embedding.packed_linear import PackedLinear, can_pack, pack_linear_layers
+from gotd_assets.embedding.encoders.packed_linear import PackedLinear, can_pack, pack_linear_layers
+from gotd_assets_tests.models.bfloat16 import computes_in_bfloat16
 
 
 class Scaled(nn.Linear):
@@ -12,6 +13,7 @@ class Scaled(nn.Linear):
         return 2 * super().forward(rows)
 
 
+@computes_in_bfloat16
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(3, 24), (1, 24), (5, 7, 24), (0, 24)])
 def test_packed_layers_give_the_float64_product_to_rounding(shape: tuple[int, ...], bias: bool) -> None:
@@ -29,11 +31,23 @@ def test_packed_layers_give_the_float64_product_to_rounding(shape: tuple[int, ..
     torch.testing.assert_close(found.double(), exact, rtol=2**-8, atol=2**-8)
 
 
-def test_layers_stay_on_a_processor_without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+def test_layers_stay_where_onednn_does_not_multiply_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("could not create a primitive descriptor")
+
+    can_pack.cache_clear()
+    monkeypatch.setattr(torch.ops.mkldnn, "_reorder_linear_weight", refuse)
     model = nn.Sequential(nn.Linear(4, 4, dtype=torch.bfloat16))
     pack_linear_layers(model, 8)
+    can_pack.cache_clear()
     assert type(model[0]) is nn.Linear
+
+
+def test_asking_whether_layers_can_be_packed_draws_no_numbers() -> None:
+    can_pack.cache_clear()
+    before = torch.get_rng_state()
+    can_pack()
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_other_layers_stay() -> None:

@@ -5,10 +5,11 @@ import polars as pl
 import pytest
 from safetensors.numpy import save_file
 
-from gotd_assets.embedding import embed_documents, open_vectors
+from gotd_assets.embedding.embed import embed_documents
+from gotd_assets.embedding.vectors import open_vectors
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import document_id
-from gotd_assets.settings import EncoderSettings
+from gotd_assets.settings.encoder import EncoderSettings
 
 TEXTS = [f"text {i}" for i in range(7)]
 IDS = [document_id(text) for text in TEXTS]

@@ -7,10 +7,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from gotd_assets.embedding.embed import load_encoder
-from gotd_assets.embedding.model_files import encoder_version
 from gotd_assets.errors import InputError
-from gotd_assets.settings import EncoderSettings
-from gotd_assets_tests.training import tiny
+from gotd_assets.models.encoder import encoder_version
+from gotd_assets.settings.encoder import EncoderSettings
+from gotd_assets_tests.models import tiny
 
 DRAW = np.random.default_rng(0)
 TOKENS = 95

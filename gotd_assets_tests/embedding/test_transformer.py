@@ -1,6 +1,7 @@
 """Transformer encoders against a plain forward pass of one text at a time, and the settings that say which they are."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +12,15 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from gotd_assets.embedding import embed_documents, encoder_version, open_vectors
-from gotd_assets.embedding.embed import load_encoder
+from gotd_assets.embedding.embed import embed_documents, load_encoder
+from gotd_assets.embedding.vectors import open_vectors
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import document_id
-from gotd_assets.settings import EncoderSettings
-from gotd_assets_tests.training import tiny
+from gotd_assets.models import device
+from gotd_assets.models.encoder import encoder_version
+from gotd_assets.settings.encoder import EncoderSettings
+from gotd_assets_tests.models.bfloat16 import computes_in_bfloat16
+from gotd_assets_tests.models import tiny
 
 
 @pytest.fixture
@@ -85,6 +89,16 @@ def test_what_openvino_cannot_do_is_said(encoder: Path, tmp_path: Path, monkeypa
         load_encoder(EncoderSettings(model=str(encoder), backend="openvino", device="cpu"), tmp_path)
 
 
+def test_openvino_reports_to_nobody(encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sender = pytest.importorskip("openvino_telemetry.utils.sender")
+    sent = []
+    monkeypatch.setattr(sender.TelemetrySender, "send", lambda _, backend, message: sent.append(message))
+    monkeypatch.delenv("CI", raising=False)
+    load_encoder(EncoderSettings(model=str(encoder), backend="openvino", device="cpu"), tmp_path)
+    assert sent == []
+    assert "CI" not in os.environ
+
+
 def test_only_what_is_new_passes_through_the_encoder(encoder: Path, tmp_path: Path) -> None:
     texts = list(dict.fromkeys(tiny.texts(40)))
     settings = EncoderSettings(model=str(encoder))
@@ -111,7 +125,7 @@ def test_the_version_follows_content_and_settings_not_place(encoder: Path, tmp_p
 
 
 def test_a_sentence_transformers_folder_says_how_it_pools(encoder: Path, tmp_path: Path) -> None:
-    from gotd_assets.embedding.model_files import pooling_of
+    from gotd_assets.models.encoder import pooling_of
 
     (encoder / "1_Pooling").mkdir()
     config = encoder / "1_Pooling" / "config.json"
@@ -147,6 +161,7 @@ def test_a_model_that_cannot_be_used_is_named(tmp_path: Path, model: str, messag
 
 
 # DeBERTa as transformers has it mixes float32 into its attention scores.
+@computes_in_bfloat16
 @pytest.mark.parametrize("kind", ["distilbert", "roberta", "mpnet"])
 def test_other_architectures_compute_in_bfloat16(tmp_path: Path, kind: str) -> None:
     encoder = tiny.other_encoder(tmp_path / kind, kind)
@@ -174,7 +189,7 @@ def test_openvino_in_the_arithmetic_of_the_processor(tmp_path: Path, kind: str, 
 def test_openvino_gives_texts_of_common_and_rare_lengths_their_vectors(
     encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_copied: int
 ) -> None:
-    monkeypatch.setattr("gotd_assets.embedding.openvino_model._MOST_COPIED", most_copied)
+    monkeypatch.setattr("gotd_assets.embedding.encoders.openvino_model._MOST_COPIED", most_copied)
     words = " ".join(tiny.texts(30, seed=5)).split()
     lengths = [3] * 37 + [20] * 21 + [29] * 9 + [24, 14, 13]
     texts = [" ".join(words[number : number + length]) for number, length in enumerate(lengths)]
@@ -209,7 +224,7 @@ def test_other_architectures_give_the_vectors_of_each_text_alone(tmp_path: Path,
     ticks: list[tuple[int, int]] = []
     loaded = load_encoder(settings, tmp_path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gotd_assets.embedding.transformer.SEGMENT_ROWS", 32)
+        patch.setattr("gotd_assets.embedding.encoders.transformer.SEGMENT_ROWS", 32)
         segments = list(loaded.encode(texts, lambda *tick: ticks.append(tick)))
     vectors = np.concatenate(segments)
     assert [len(segment) for segment in segments] == [32, 32, len(texts) - 64]
@@ -241,11 +256,12 @@ def _counted(forward, note):
     return counting
 
 
+@computes_in_bfloat16
 def test_arithmetic_is_bfloat16_only_where_the_processor_has_it(
     encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for capabilities, dtype in (({}, torch.float32), ({"avx512_bf16": True}, torch.bfloat16)):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
+    for has_it, dtype in ((False, torch.float32), (True, torch.bfloat16)):
+        monkeypatch.setattr(device, "has_bfloat16", lambda _, found=has_it: found)
         loaded = load_encoder(EncoderSettings(model=str(encoder), device="cpu"), tmp_path)
         assert loaded.model.dtype is dtype
         (vectors,) = loaded.encode(["w1 w2 w3", "w4"], lambda *_: None)

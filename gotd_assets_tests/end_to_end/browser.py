@@ -43,7 +43,7 @@ class Servers:
 def servers(folder: Path) -> Iterator[Servers]:
     """`gotd ui` in the project of `folder`, on free ports of the loopback; stopped at the end as Ctrl-C does."""
     dagster, mlflow = _free_ports()
-    command = [sys.executable, "-c", "from gotd_assets.cli import main; main()", "ui"]
+    command = [sys.executable, "-c", "from gotd_assets.cli.main import main; main()", "ui"]
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
             [*command, "--port", str(dagster), "--mlflow-port", str(mlflow)],

@@ -1,24 +1,29 @@
 """A complete small project: topics are made of words of their own, and the encoder knows them."""
 
-import functools
+import contextlib
+import io
 import json
-import multiprocessing
-import multiprocessing.context
 import os
 import random
+import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
-from multiprocessing import forkserver
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from unittest import mock
 
+import dagster as dg
+import huggingface_hub.constants as hub
 import numpy as np
-import pytest
+import torch
 import yaml
 from safetensors.numpy import save_file
 
-from gotd_assets_tests.training.tiny import WORDS, model_folder, tokenizer
+from gotd_assets.settings.project import Settings
+from gotd_assets.stations.all import GRAPH
+from gotd_assets.stations.graph import Stage
+from gotd_assets_tests.once import mlflow_database
+from gotd_assets_tests.models.tiny import WORDS, model_folder, tokenizer
 
 REPOSITORY = Path(__file__).parents[2]
 TOPICS = {"news": WORDS[:30], "sport": WORDS[30:60], "film": WORDS[60:90]}
@@ -48,7 +53,10 @@ def topic_encoder(folder: Path) -> None:
 
 
 def make_project(folder: Path, **changes: object) -> Path:
-    """Write data, models and gotd.yaml below `folder`; `changes` replace whole sections. Returns gotd.yaml."""
+    """Write data, models and gotd.yaml below `folder`; `changes` replace whole sections. Returns gotd.yaml.
+
+    Its home has an MLflow database already, as that of a project has in which something was trained.
+    """
     write_jsonl(folder / "data" / "news.jsonl", sentences("news", 60, 0))
     write_jsonl(folder / "data" / "mixed.jsonl", sentences("sport", 40, 0) + sentences("film", 12, 0))
     write_jsonl(folder / "data" / "target.jsonl", sentences("film", 24, 1))
@@ -67,58 +75,105 @@ def make_project(folder: Path, **changes: object) -> Path:
     path.write_text(yaml.safe_dump(settings), encoding="utf-8")
     for name in ("dagster.yaml", "workspace.yaml"):
         (folder / name).write_text((REPOSITORY / name).read_text(encoding="utf-8"), encoding="utf-8")
+    set_up_mlflow(folder / ".gotd")
     return path
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """Environment in which every command means the project in `folder`."""
+def set_up_mlflow(home: Path) -> None:
+    """Give the home a database of MLflow with nothing in it, unless it has one."""
+    database = home / "mlflow" / "mlflow.db"
+    if not database.exists():
+        database.parent.mkdir(parents=True)
+        shutil.copyfile(mlflow_database(), database)
+
+
+def copied(project: Path, folder: Path) -> Path:
+    """The whole project copied into `folder`, to be changed at will; what is on record names the original's files."""
+    return Path(shutil.copytree(project, folder, dirs_exist_ok=True))
+
+
+def environment(folder: Path, settings: Path | None = None) -> dict[str, str]:
+    """Environment in which every command means the project in `folder`, whose settings are those in its gotd.yaml."""
     return {
         **os.environ,
         "DAGSTER_HOME": str(folder),
-        "GOTD_SETTINGS": str(folder / "gotd.yaml"),
+        "GOTD_SETTINGS": str(settings or folder / "gotd.yaml"),
         "PYTHONPATH": str(REPOSITORY),
         "HF_HUB_OFFLINE": "1",
     }
 
 
-def gotd(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `gotd` in the project of `folder`: a process of its own, forked from one that has loaded the libraries."""
-    with tempfile.TemporaryDirectory(prefix="gotd-said-") as said:
-        process = _libraries_loaded().Process(
-            target=_command, args=(folder, environment(folder), arguments, Path(said))
-        )
-        process.start()
-        process.join(timeout=1200)
-        if process.is_alive():
-            process.kill()
-            process.join()
-            raise TimeoutError(f"gotd {' '.join(arguments)} did not end: {(Path(said) / 'stderr').read_text()[-3000:]}")
-        out, err = ((Path(said) / name).read_text(encoding="utf-8") for name in ("stdout", "stderr"))
-    assert process.exitcode is not None
-    return subprocess.CompletedProcess(["gotd", *arguments], process.exitcode, out, err)
+@contextlib.contextmanager
+def inside(folder: Path, settings: Path | None = None) -> Iterator[None]:
+    """This process as one that was started in the project of `folder`; afterwards it is what it was."""
+    variables = environment(folder, settings)
+    threads, here = torch.get_num_threads(), Path.cwd()
+    with mock.patch.dict(os.environ, variables, clear=True), mock.patch.object(hub, "HF_HUB_OFFLINE", new=True):
+        os.chdir(folder)
+        # PyTorch read it when it was loaded.
+        torch.set_num_threads(int(variables.get("OMP_NUM_THREADS", threads)))
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            os.chdir(here)
 
 
-@functools.cache
-def _libraries_loaded() -> multiprocessing.context.ForkServerContext:
-    """Loading torch, transformers and MLflow takes longer than what most commands of a test do."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "gotd_assets.cli", "gotd_assets.defs.pipeline", "mlflow"])
-    # Read when the hub's library is loaded, so it must be said before that.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        forkserver.ensure_running()
-    return context
+def gotd(folder: Path, *arguments: str, settings: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """What `gotd ARGUMENTS` does and says in the project of `folder`; `settings` if they are not its gotd.yaml.
+
+    It is done in this process, which has loaded the libraries: that takes longer than what most commands do.
+    """
+    from gotd_assets.cli.main import main
+
+    out, err = io.StringIO(), io.StringIO()
+    code = 0
+    with (
+        inside(folder, settings),
+        mock.patch.object(sys, "argv", ["gotd", *arguments]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return subprocess.CompletedProcess(["gotd", *arguments], code, out.getvalue(), err.getvalue())
 
 
-def _command(folder: Path, variables: Mapping[str, str], arguments: Sequence[str], said: Path) -> None:
-    """What `gotd ARGUMENTS` is, with its output in files of the folder `said`."""
-    for descriptor, name in ((1, "stdout"), (2, "stderr")):
-        with (said / name).open("wb") as file:
-            os.dup2(file.fileno(), descriptor)
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(variables)
-    sys.argv = ["gotd", *arguments]
-    from gotd_assets.cli import main
+def run_stages_of(folder: Path, choose: Callable[[Settings], Iterable[Stage]]) -> None:
+    """Those stages of the project in `folder` that `choose` names, as `gotd run` runs all of them."""
+    from gotd_assets.pipeline.graph import pipeline_job
+    from gotd_assets.pipeline.placement import Placement
+    from gotd_assets.pipeline.runs.stage_runs import run_stages
 
-    main()
+    placement = Placement.of_file(folder / "gotd.yaml")
+    stages = list(choose(placement.load().settings))
+    with inside(folder), dg.DagsterInstance.get() as instance:
+        run_stages(placement, pipeline_job(placement), instance, stages, announce=lambda *_: None, warn=print)
+
+
+def until_scores(settings: Settings) -> list[Stage]:
+    """The stages from files to the scores of every target."""
+    names = [target.name for target in settings.targets]
+    return GRAPH.stages(settings, names, lambda station: station.group in ("candidates", "target", "transport"))
+
+
+def until_selection(settings: Settings) -> list[Stage]:
+    """Those and the first selection of the first target."""
+    selecting = [
+        stage for stage in GRAPH.stages(settings, [settings.targets[0].name]) if "selected_subset" in stage.assets
+    ]
+    return [*until_scores(settings), selecting[0]]
+
+
+def started_gotd(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """`gotd ARGUMENTS` in the project of `folder` as a process, both of whose outputs come through one pipe."""
+    return subprocess.Popen(
+        [sys.executable, "-c", "from gotd_assets.cli.main import main; main()", *arguments],
+        cwd=folder,
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )

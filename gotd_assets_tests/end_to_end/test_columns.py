@@ -1,36 +1,26 @@
 """Dagster's catalogue says what every column means and leads from the selected text back to what was read."""
 
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
-from gotd_assets_tests.end_to_end.project import environment, gotd, make_project
+from gotd_assets_tests.end_to_end.project import inside
 
 
 @pytest.fixture(scope="module")
-def metadata(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, dg.MetadataValue]]:
+def metadata(finished: Path) -> dict[str, dict[str, dg.MetadataValue]]:
     """Metadata of the last materialisation by asset, as the instance keeps it."""
-    folder = tmp_path_factory.mktemp("columns")
-    make_project(
-        folder,
-        sources=[{"name": "mixed", "path": "data/mixed.jsonl"}],
-        selection={"budget": 8, "methods": ["gotd", "random"]},
-    )
-    done = gotd(folder, "run")
-    assert done.returncode == 0, done.stdout + done.stderr
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment(folder).items():
-            patch.setenv(name, value)
-        patch.chdir(folder)
-        with dg.DagsterInstance.get() as instance:
-            found = {}
-            for key in instance.all_asset_keys():
-                for event in instance.fetch_materializations(key, limit=10).records:
-                    materialised = event.asset_materialization
-                    assert materialised is not None
-                    name = key.to_user_string()
-                    method = dict(getattr(materialised.partition, "keys_by_dimension", {})).get("method", "gotd")
-                    found.setdefault(name if method == "gotd" else f"{name} {method}", dict(materialised.metadata))
-    return found
+    with inside(finished), dg.DagsterInstance.get() as instance:
+        found = {}
+        for key in instance.all_asset_keys():
+            for event in instance.fetch_materializations(key, limit=10).records:
+                materialised = event.asset_materialization
+                assert materialised is not None
+                name = key.to_user_string()
+                method = dict(getattr(materialised.partition, "keys_by_dimension", {})).get("method", "gotd")
+                found.setdefault(name if method == "gotd" else f"{name} {method}", dict(materialised.metadata))
+        return found
 
 
 def columns(metadata: dict[str, dg.MetadataValue]) -> dict[str, dg.TableColumn]:

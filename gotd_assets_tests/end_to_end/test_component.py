@@ -1,20 +1,25 @@
 """`type: gotd_assets.SelectionPipeline` in somebody else's project: the one in examples/."""
 
+import contextlib
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import polars as pl
 import pytest
+from click.testing import CliRunner, Result
 
-from gotd_assets.storage import ArtifactKey, ArtifactStore
-from gotd_assets_tests.end_to_end.project import REPOSITORY
+from gotd_assets.artifacts.artifact import ArtifactKey
+from gotd_assets.artifacts.store import ArtifactStore
+from gotd_assets_tests.end_to_end.project import REPOSITORY, gotd, set_up_mlflow
 from gotd_assets_tests.end_to_end.test_dagster import GRAPH
 
 EXAMPLE = REPOSITORY / "examples" / "selection_project"
@@ -38,7 +43,8 @@ STAGES = (
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("example") / "selection_project"
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("data", "models", ".gotd", "__pycache__"))
-    subprocess.run([sys.executable, "prepare.py"], cwd=folder, check=True, capture_output=True)
+    runpy.run_path(str(folder / "prepare.py"), run_name="__main__")
+    set_up_mlflow(folder / ".gotd" / "support")
     return folder
 
 
@@ -61,38 +67,53 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run_dg(folder: Path, *arguments: str, installed: Path | None = None) -> subprocess.CompletedProcess[str]:
-    paths = [str(REPOSITORY), *([str(installed)] if installed else [])]
-    return subprocess.run(
-        [Path(sys.executable).with_name("dg"), *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200", "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-    )
+@contextlib.contextmanager
+def without_project_modules() -> Iterator[None]:
+    """Neither what was imported of the example before nor what the block imports of it stays."""
+    before = list(sys.path)
+    _forget_project_modules()
+    try:
+        yield
+    finally:
+        _forget_project_modules()
+        sys.path[:] = before
+
+
+def _forget_project_modules() -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "selection_project"]:
+        del sys.modules[name]
+
+
+def run_dg(folder: Path, *arguments: str, installed: Path | None = None) -> Result:
+    """What `dg ARGUMENTS` does and says in `folder`, in this process, which has loaded what it needs."""
+    from dagster_dg_cli.cli import ENV_PREFIX, cli
+
+    with without_project_modules(), pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        if installed is not None:
+            patch.syspath_prepend(installed)
+        variables = {"COLUMNS": "200", "NO_COLOR": "1"}
+        return CliRunner().invoke(cli, arguments, env=variables, auto_envvar_prefix=ENV_PREFIX)
+
+
+def definitions_listed(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    listed = run_dg(folder, "list", "defs", "--json")
+    assert listed.exit_code == 0, listed.stdout + listed.stderr
+    found: dict[str, list[dict[str, Any]]] = json.loads(listed.stdout)
+    return found
 
 
 def gotd_about(settings: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from gotd_assets.cli import main; main()", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "GOTD_SETTINGS": str(settings)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
+    with without_project_modules():
+        return gotd(folder, *arguments, settings=settings)
 
 
 def definitions(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dg.Definitions:
-    monkeypatch.syspath_prepend(folder)
-    for name in [name for name in sys.modules if name.split(".")[0] == "selection_project"]:
-        monkeypatch.delitem(sys.modules, name)
-    import selection_project.definitions as module
+    with without_project_modules():
+        monkeypatch.syspath_prepend(folder)
+        import selection_project.definitions as module
 
-    loaded: dg.Definitions = module.defs()
+        loaded: dg.Definitions = module.defs()
     return loaded
 
 
@@ -107,7 +128,15 @@ def attributes(folder: Path, *replacements: tuple[str, str]) -> Path:
 
 
 def test_dg_finds_the_component_by_its_entry_point(installed: Path, tmp_path: Path) -> None:
-    listed = run_dg(tmp_path, "list", "components", "--json", installed=installed)
+    listed = subprocess.run(
+        [Path(sys.executable).with_name("dg"), "list", "components", "--json"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(installed)])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
     assert listed.returncode == 0, listed.stderr
     keys = [component["key"] for component in json.loads(listed.stdout)["items"]]
     assert "gotd_assets.SelectionPipeline" in keys
@@ -115,8 +144,8 @@ def test_dg_finds_the_component_by_its_entry_point(installed: Path, tmp_path: Pa
 
 def test_the_example_is_valid_and_its_pipelines_do_not_clash(project: Path) -> None:
     checked = run_dg(project, "check", "defs")
-    assert checked.returncode == 0, checked.stdout + checked.stderr
-    listed = json.loads(run_dg(project, "list", "defs", "--json").stdout)
+    assert checked.exit_code == 0, checked.stdout + checked.stderr
+    listed = definitions_listed(project)
     keys = {asset["asset_key"] for asset in listed["assets"]}
     assert keys == {f"{prefix}/{name}" for prefix in ("support", "kitchen/recipes") for name in GRAPH} | {
         "release_notes"
@@ -173,6 +202,7 @@ def test_both_pipelines_make_their_selections_side_by_side(project: Path, monkey
     with dg.DagsterInstance.ephemeral() as instance:
         run_everything(loaded, instance, ["support"], "tickets", ["gotd", "random"])
         assert not (project / ".gotd" / "recipes").exists()
+        set_up_mlflow(project / ".gotd" / "recipes")
         instance.add_dynamic_partitions("kitchen_recipes_gotd_targets", ["dinner"])
         run_everything(loaded, instance, ["kitchen", "recipes"], "dinner", ["gotd"])
         record = instance.get_latest_materialization_event(dg.AssetKey(["support", "evaluation_report"]))
@@ -193,20 +223,20 @@ def test_both_pipelines_make_their_selections_side_by_side(project: Path, monkey
     assert read.returncode == 0, read.stdout + read.stderr
     assert pl.read_parquet(project / "exported" / "subset.parquet").height == 12
     run = gotd_about(settings, project, "run")
-    assert run.returncode == 1
+    assert run.returncode == 2
     assert "describes a component, which its own Dagster project runs" in " ".join(run.stderr.split())
 
 
 def test_a_scaffolded_pipeline_is_valid_as_written(project: Path, installed: Path) -> None:
     made = run_dg(project, "scaffold", "defs", "gotd_assets.SelectionPipeline", "my_selection", installed=installed)
-    assert made.returncode == 0, made.stdout + made.stderr
+    assert made.exit_code == 0, made.stdout + made.stderr
     written = (project / "selection_project" / "defs" / "my_selection" / "defs.yaml").read_text()
     assert written.startswith("# ")
     assert "type: gotd_assets.SelectionPipeline" in written
     for arguments in (("check", "yaml"), ("check", "defs")):
         checked = run_dg(project, *arguments)
-        assert checked.returncode == 0, checked.stdout + checked.stderr
-    listed = json.loads(run_dg(project, "list", "defs", "--json").stdout)
+        assert checked.exit_code == 0, checked.stdout + checked.stderr
+    listed = definitions_listed(project)
     assert "my_selection/selected_subset" in {asset["asset_key"] for asset in listed["assets"]}
 
 
@@ -242,7 +272,7 @@ def test_dg_shows_the_line_of_a_wrong_attribute(project: Path) -> None:
     lines = path.read_text().splitlines()
     for command in ("yaml", "defs"):
         checked = run_dg(project, "check", command)
-        assert checked.returncode != 0
+        assert checked.exit_code != 0
         for number, line in enumerate(lines, 1):
             if "budgets" in line or "many" in line:
                 assert f"support/defs.yaml:{number}" in checked.stdout + checked.stderr
@@ -255,7 +285,7 @@ def test_text_may_be_a_template_and_numbers_too(project: Path, monkeypatch: pyte
     notify = 'notify: {webhook: "{{ env.GOTD_TEST_HOOK }}"}'
     attributes(project, ("  selection:", f"  {transport}\n  {notify}\n  selection:"))
     checked = run_dg(project, "check", "yaml")
-    assert checked.returncode == 0, checked.stdout
+    assert checked.exit_code == 0, checked.stdout
     loaded = definitions(project, monkeypatch)
     op: Any = loaded.resolve_assets_def(dg.AssetKey(["support", "ot_potentials"])).op
     assert op.config_schema.config_type.fields["epsilon"].default_value == 0.125

@@ -16,10 +16,11 @@ import polars as pl
 import pytest
 import yaml
 
-from gotd_assets.storage import Artifact, ArtifactKey, ArtifactStore
-from gotd_assets.watch.standing import standing
+from gotd_assets.artifacts.artifact import Artifact, ArtifactKey
+from gotd_assets.artifacts.store import ArtifactStore
+from gotd_assets.watch.current import current_artifact
 from gotd_assets_tests.end_to_end.project import environment, gotd, make_project, sentences, write_jsonl
-from gotd_assets_tests.test_notify import Hook, hook  # noqa: F401 - a fixture
+from gotd_assets_tests.watch.test_notify import Hook, hook  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.slow
 # A guard against waiting for ever, for machines with much else to do.
@@ -61,7 +62,7 @@ def wait_for(what: str, folder: Path, condition: Callable[[], object]) -> None:
 
 
 def current(folder: Path, asset: str, partition: str | None = None) -> Artifact | None:
-    return standing(ArtifactStore(folder / ".gotd" / "artifacts"), ArtifactKey(asset, partition))
+    return current_artifact(ArtifactStore(folder / ".gotd" / "artifacts"), ArtifactKey(asset, partition))
 
 
 def runs(folder: Path, job: str, **tags: str) -> list[dg.DagsterRun]:

@@ -7,8 +7,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from gotd_assets.launcher import alone
-from gotd_assets.storage import ArtifactKey, ArtifactStore
+from gotd_assets.artifacts.artifact import ArtifactKey
+from gotd_assets.artifacts.run_lock import alone
+from gotd_assets.artifacts.store import ArtifactStore
+from gotd_assets.settings.home import Home
 from gotd_assets_tests.end_to_end.project import REPOSITORY, environment, make_project
 from gotd_assets_tests.watch.artifacts import publish
 
@@ -229,7 +231,7 @@ def test_automation_leaves_to_a_run_of_everything_what_that_makes(definitions: d
         materialised("raw_candidates", "1")
         instance.report_runless_asset_event(dg.AssetMaterialization("candidate_pool"))
         _, cursor = requested(None)
-        with alone(tmp_path / ".gotd"):
+        with alone(Home(tmp_path / ".gotd")):
             materialised("raw_candidates", "2")
             during, cursor = requested(cursor)
         after, _ = requested(cursor)

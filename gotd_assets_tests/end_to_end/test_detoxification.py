@@ -5,9 +5,10 @@ import json
 import polars as pl
 import pytest
 
-from gotd_assets.storage import ArtifactKey, ArtifactStore
+from gotd_assets.artifacts.artifact import ArtifactKey
+from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets_tests.end_to_end.project import gotd, make_project, sentences, write_jsonl
-from gotd_assets_tests.training.tiny import classifier_folder
+from gotd_assets_tests.models.tiny import classifier_folder
 
 
 @pytest.mark.slow
@@ -48,5 +49,5 @@ def test_a_run_measures_clean_and_contrast_targets_once(tmp_path):
 def test_prompts_without_a_classifier_are_refused(tmp_path):
     make_project(tmp_path, evaluation={"detoxification": [{"target": "film", "path": "prompts.jsonl"}]})
     done = gotd(tmp_path, "run")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "need a classifier" in " ".join(done.stderr.split())

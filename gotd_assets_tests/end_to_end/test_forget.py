@@ -6,7 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from gotd_assets.storage import Artifact, ArtifactKey, ArtifactStore
+from gotd_assets.artifacts.artifact import Artifact, ArtifactKey
+from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets_tests.end_to_end.project import gotd, make_project
 
 ASSETS_BEHIND_A_SELECTION = {"candidate_pool", "ot_potentials[film]", "candidate_scores[film]"}

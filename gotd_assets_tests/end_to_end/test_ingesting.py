@@ -10,14 +10,14 @@ import duckdb
 import polars as pl
 import pytest
 
-from gotd_assets.cli_run import project_job
-from gotd_assets.defs.placement import Placement
-from gotd_assets.defs.stage_runs import run_stages
-from gotd_assets.defs.stages import TARGET_STATIONS, Stage, candidate_stages
+from gotd_assets.artifacts.artifact import Artifact, ArtifactKey
 from gotd_assets.fingerprint import document_id
 from gotd_assets.lineage import LineageStore
-from gotd_assets.storage import Artifact, ArtifactKey
-from gotd_assets_tests.defs.svg import drawn
+from gotd_assets.pipeline.graph import pipeline_job
+from gotd_assets.pipeline.placement import Placement
+from gotd_assets.pipeline.runs.stage_runs import run_stages
+from gotd_assets.stations.all import GRAPH
+from gotd_assets_tests.catalogue.svg import drawn
 from gotd_assets_tests.end_to_end.project import environment, make_project, sentences, write_jsonl
 
 NEWS, SPORT, FILM = sentences("news", 60, 0), sentences("sport", 40, 0), sentences("film", 24, 1)
@@ -48,9 +48,12 @@ class World:
     def run(self) -> None:
         """Everything up to the target's scores, as `gotd run` does it."""
         self.placement = Placement.of_file(self.folder / "gotd.yaml")
-        stages = [*candidate_stages(self.placement.load().settings), Stage("scores", TARGET_STATIONS, "film", "film")]
+        settings = self.placement.load().settings
+        stages = GRAPH.stages(
+            settings, ["film"], lambda station: station.group in ("candidates", "target", "transport")
+        )
         with dg.DagsterInstance.get() as instance:
-            job = project_job(self.placement, None)
+            job = pipeline_job(self.placement, None)
             run_stages(self.placement, job, instance, stages, announce=lambda *_: None, warn=print)
 
     def artifact(self, asset: str, partition: str | None = None) -> Artifact:

@@ -8,10 +8,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from gotd_assets.storage import ArtifactKey, ArtifactStore
-from gotd_assets_tests.defs.svg import drawn
+from gotd_assets.artifacts.artifact import ArtifactKey
+from gotd_assets.artifacts.store import ArtifactStore
+from gotd_assets_tests.catalogue.svg import drawn
 from gotd_assets_tests.end_to_end.project import make_project, sentences, write_jsonl
-from gotd_assets_tests.test_notify import Hook, hook  # noqa: F401 - a fixture
+from gotd_assets_tests.watch.test_notify import Hook, hook  # noqa: F401 - a fixture
 
 PICTURES = {
     "raw_candidates": {"length"},
@@ -29,15 +30,20 @@ TABLES = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def launched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Path, dg.Definitions, dg.DagsterInstance]]:
-    monkeypatch.setenv("GOTD_SETTINGS", str(make_project(tmp_path)))
-    from gotd_assets.definitions import defs
+    """A project after the job `materialise_everything`, of whose progress every line was observed."""
+    folder = tmp_path_factory.mktemp("jobs")
+    with pytest.MonkeyPatch.context() as patch, dg.instance_for_test() as instance:
+        patch.setenv("GOTD_SETTINGS", str(make_project(folder)))
+        patch.setattr("gotd_assets.stations.work.SECONDS_BETWEEN_OBSERVATIONS", 0.0)
+        from gotd_assets.definitions import defs
 
-    with dg.instance_for_test() as instance:
-        yield tmp_path, defs(), instance
+        definitions = defs()
+        launch(definitions, instance, "materialise_everything")
+        yield folder, definitions, instance
 
 
 def launch(definitions: dg.Definitions, instance: dg.DagsterInstance, job: str, **config: object) -> None:
@@ -59,46 +65,10 @@ def picture_width(markdown: object) -> int:
     return int(drawn(str(markdown)).attrib["width"])
 
 
-def test_jobs_run_as_the_launchpad_opens_them(launched: tuple[Path, dg.Definitions, dg.DagsterInstance]) -> None:
-    folder, definitions, instance = launched
-    store = ArtifactStore(folder / ".gotd" / "artifacts")
-    launch(definitions, instance, "materialise_everything")
-    for asset, names in PICTURES.items():
-        shown = metadata(instance, asset)
-        for name in names:
-            assert picture_width(shown[name]) > 300
-    for asset, name in TABLES.items():
-        assert str(metadata(instance, asset)[name]).count("\n") >= 3
-    link = str(metadata(instance, "pre_fine_tuned_model")["mlflow_run"])
-    assert re.fullmatch(r"http://127\.0\.0\.1:5000/#/experiments/\d+/runs/[0-9a-f]{32}", link)
-
-    selected = ArtifactKey("selected_subset", "film/gotd")
-    first = store.current(selected).version
-    runs = instance.get_runs_count()
-    launch(definitions, instance, "compare_methods", target="film")
-    # A run of its own, one for each of two methods, and one for the report; nothing changed.
-    assert instance.get_runs_count() == runs + 4
-    assert store.current(selected).version == first
-    write_jsonl(folder / "data" / "target.jsonl", sentences("film", 30, 2))
-    launch(definitions, instance, "reselect_target")
-    assert store.current(selected).version != first
-    tagged = instance.get_runs(filters=dg.RunsFilter(tags={"gotd/target": "film", "gotd/method": "gotd"}))
-    assert len(tagged) == 3
-    assert store.current(selected).version in {run.tags["gotd/selection_version"] for run in tagged}
-
-
-def test_a_target_that_is_not_there_is_named(launched: tuple[Path, dg.Definitions, dg.DagsterInstance]) -> None:
-    _, definitions, instance = launched
-    with pytest.raises(Exception, match="there is no 'filme'; declared are: film"):
-        launch(definitions, instance, "reselect_target", target="filme")
-
-
 def test_a_long_step_shows_on_its_assets_page_how_far_it_is(
-    launched: tuple[Path, dg.Definitions, dg.DagsterInstance], monkeypatch: pytest.MonkeyPatch
+    launched: tuple[Path, dg.Definitions, dg.DagsterInstance],
 ) -> None:
-    _, definitions, instance = launched
-    monkeypatch.setattr("gotd_assets.defs.station.SECONDS_BETWEEN_OBSERVATIONS", 0.0)
-    launch(definitions, instance, "materialise_everything")
+    _, _, instance = launched
 
     def observed(asset: str) -> list[tuple[str | None, dict[str, object], float]]:
         records = instance.fetch_observations(dg.AssetKey(asset), limit=100).records
@@ -121,6 +91,39 @@ def test_a_long_step_shows_on_its_assets_page_how_far_it_is(
     assert event is not None
     assert time < event.timestamp
     assert {partition for partition, _, _ in observed("candidate_embeddings")} == {"news", "mixed"}
+
+
+def test_a_target_that_is_not_there_is_named(launched: tuple[Path, dg.Definitions, dg.DagsterInstance]) -> None:
+    _, definitions, instance = launched
+    with pytest.raises(Exception, match="there is no 'filme'; declared are: film"):
+        launch(definitions, instance, "reselect_target", target="filme")
+
+
+def test_jobs_run_as_the_launchpad_opens_them(launched: tuple[Path, dg.Definitions, dg.DagsterInstance]) -> None:
+    folder, definitions, instance = launched
+    store = ArtifactStore(folder / ".gotd" / "artifacts")
+    for asset, names in PICTURES.items():
+        shown = metadata(instance, asset)
+        for name in names:
+            assert picture_width(shown[name]) > 300
+    for asset, name in TABLES.items():
+        assert str(metadata(instance, asset)[name]).count("\n") >= 3
+    link = str(metadata(instance, "pre_fine_tuned_model")["mlflow_run"])
+    assert re.fullmatch(r"http://127\.0\.0\.1:5000/#/experiments/\d+/runs/[0-9a-f]{32}", link)
+
+    selected = ArtifactKey("selected_subset", "film/gotd")
+    first = store.current(selected).version
+    runs = instance.get_runs_count()
+    launch(definitions, instance, "compare_methods", target="film")
+    # A run of its own, one for each of two selections, one for each of their models, and one for the report.
+    assert instance.get_runs_count() == runs + 6
+    assert store.current(selected).version == first
+    write_jsonl(folder / "data" / "target.jsonl", sentences("film", 30, 2))
+    launch(definitions, instance, "reselect_target")
+    assert store.current(selected).version != first
+    tagged = instance.get_runs(filters=dg.RunsFilter(tags={"gotd/target": "film", "gotd/method": "gotd"}))
+    assert len(tagged) == 6  # three times a selection, and a model trained on it
+    assert store.current(selected).version in {run.tags["gotd/selection_version"] for run in tagged}
 
 
 def tell_of_failure(definitions: dg.Definitions, instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:

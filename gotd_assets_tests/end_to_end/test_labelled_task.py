@@ -6,9 +6,10 @@ import random
 import dagster as dg
 import pytest
 
-from gotd_assets.storage import ArtifactKey, ArtifactStore
+from gotd_assets.artifacts.artifact import ArtifactKey
+from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets_tests.end_to_end.project import gotd, make_project
-from gotd_assets_tests.training.tiny import WORDS
+from gotd_assets_tests.models.tiny import WORDS
 
 
 def write_labelled(path):

@@ -6,11 +6,12 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from gotd_assets.artifacts.artifact import Artifact, ArtifactKey
+from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.fingerprint import document_id
-from gotd_assets.settings import METHOD_NAMES
-from gotd_assets.storage import Artifact, ArtifactKey, ArtifactStore
-from gotd_assets_tests.end_to_end.project import TOPICS, gotd, make_project, sentences, write_jsonl
-from gotd_assets_tests.training.tiny import classifier_folder
+from gotd_assets.settings.selection import METHOD_NAMES
+from gotd_assets_tests.end_to_end.project import TOPICS, copied, gotd, make_project, sentences, write_jsonl
+from gotd_assets_tests.models.tiny import classifier_folder
 
 PREPARATION = ("raw_candidates", "candidate_embeddings"), ("candidate_pool",)
 TRANSPORT = (
@@ -62,7 +63,9 @@ class Launched:
 
 @pytest.fixture
 def launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def launch(**changes: object) -> Launched:
+    def launch(start: Path | None = None, **changes: object) -> Launched:
+        if start is not None:
+            copied(start, tmp_path)
         path = make_project(tmp_path, **changes)
         monkeypatch.setenv("GOTD_SETTINGS", str(path))
         monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
@@ -123,9 +126,8 @@ def test_every_method_selects_records_and_shows_its_figures(launched, tmp_path: 
     assert relevance["source"].to_list() == ["mixed", "news"]
 
 
-def test_budgets_of_the_launchpad_and_the_nearest_source(launched, tmp_path: Path) -> None:
-    project = launched(selection={"methods": ["gotd"], "budget": "5%", "nearest_sources": 1})
-    project.prepare(("news", "mixed"), ("film",))
+def test_budgets_of_the_launchpad_and_the_nearest_source(launched, solved: Path, tmp_path: Path) -> None:
+    project = launched(solved, selection={"methods": ["gotd"], "budget": "5%", "nearest_sources": 1})
     assert project.select("film", "gotd").success
     assert project.subset("film/gotd").height == 3  # 5% of the 52 documents of the nearest source
     assert set(project.subset("film/gotd")["source"]) == {"mixed"}

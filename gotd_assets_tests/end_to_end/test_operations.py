@@ -6,9 +6,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from gotd_assets.storage import ArtifactKey, ArtifactStore
-from gotd_assets_tests.end_to_end.project import gotd, make_project, sentences, write_jsonl
-from gotd_assets_tests.test_notify import Hook, hook  # noqa: F401 - a fixture
+from gotd_assets.artifacts.artifact import ArtifactKey
+from gotd_assets.artifacts.store import ArtifactStore
+from gotd_assets_tests.end_to_end.project import copied, gotd, make_project, sentences, write_jsonl
+from gotd_assets_tests.watch.test_notify import Hook, hook  # noqa: F401 - a fixture
 
 ONE_METHOD = {"selection": {"budget": 8, "methods": ["gotd"]}}
 
@@ -78,38 +79,38 @@ def test_failures_and_new_models_are_told_and_runs_are_tagged(tmp_path, monkeypa
     assert gotd(tmp_path, "run").returncode == 0
     assert len(hook.told) == 1
     write_jsonl(tmp_path / "data" / "target.jsonl", [])
-    assert gotd(tmp_path, "run").returncode == 1
+    assert gotd(tmp_path, "run").returncode == 2
     failure = hook.told[-1]
     assert (failure["event"], failure["target"]) == ("failure", "film")
     assert "is empty" in str(failure["error"])
 
 
-def test_a_webhook_that_is_down_stops_nothing(tmp_path, monkeypatch) -> None:
+def test_a_webhook_that_is_down_stops_nothing(solved, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("GOTD_NOTIFY__WEBHOOK", "http://127.0.0.1:9/secret")
-    make_project(tmp_path, **ONE_METHOD)
+    make_project(copied(solved, tmp_path), **ONE_METHOD)
     done = gotd(tmp_path, "run")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "notify.webhook cannot be reached" in " ".join(done.stdout.split())
     assert "secret" not in done.stdout + done.stderr
 
 
-def test_a_tracking_server_that_is_down_is_a_sentence(tmp_path, monkeypatch) -> None:
+def test_a_tracking_server_that_is_down_is_a_sentence(solved, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    make_project(tmp_path, tracking={"uri": "http://127.0.0.1:9"}, **ONE_METHOD)
+    make_project(copied(solved, tmp_path), tracking={"uri": "http://127.0.0.1:9"}, **ONE_METHOD)
     done = gotd(tmp_path, "run")
-    assert done.returncode == 1
+    assert done.returncode == 2
     said = " ".join(done.stderr.split())
     assert "tracking.uri 'http://127.0.0.1:9' cannot be used" in said
     assert "TrainingError" in said or "error:" in said
     assert "Traceback" not in said
 
 
-def test_one_target_that_fails_does_not_stop_the_other(tmp_path, monkeypatch) -> None:
+def test_one_target_that_fails_does_not_stop_the_other(solved, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     targets = [{"name": "bad", "path": "data/bad.jsonl"}, {"name": "film", "path": "data/target.jsonl"}]
-    make_project(tmp_path, targets=targets, **ONE_METHOD)
+    make_project(copied(solved, tmp_path), targets=targets, **ONE_METHOD)
     (tmp_path / "data" / "bad.jsonl").write_text(json.dumps({"no text": 1}) + "\n")
     done = gotd(tmp_path, "run")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "targets 'bad'" in " ".join(done.stderr.split())
     ArtifactStore(tmp_path / ".gotd" / "artifacts").current(ArtifactKey("evaluation_report", "film"))

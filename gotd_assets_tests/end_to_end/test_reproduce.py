@@ -8,8 +8,9 @@ import duckdb
 import pytest
 import yaml
 
-from gotd_assets.storage import Artifact, ArtifactKey, ArtifactStore
-from gotd_assets_tests.end_to_end.project import gotd, make_project
+from gotd_assets.artifacts.artifact import Artifact, ArtifactKey
+from gotd_assets.artifacts.store import ArtifactStore
+from gotd_assets_tests.end_to_end.project import copied, gotd
 
 
 def selection_of(folder: Path) -> Artifact:
@@ -21,14 +22,8 @@ def files_below(folder: Path) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("project")
-    make_project(folder, selection={"budget": 8, "methods": ["gotd"]})
-    # Not the number that the tests' other processes have.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "2")
-        done = gotd(folder, "run")
-    assert done.returncode == 0, done.stdout + done.stderr
+def project(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = copied(finished, tmp_path_factory.mktemp("project"))
     # What gotd.yaml says from now on is not what the selection was made with.
     path = folder / "gotd.yaml"
     text = path.read_text().replace("budget: 8", "budget: 5").replace("data/news.jsonl", "data/*.jsonl")
@@ -60,15 +55,16 @@ def test_the_same_bytes_come_out_with_the_settings_and_threads_of_then(
 ) -> None:
     version = selection_of(project).version
     before = files_below(project / ".gotd" / "artifacts")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    # Not the number that it was made with.
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
     done = gotd(project, "reproduce", version[:8], "--keep", str(tmp_path / "kept"), *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"version {version}: 2 files" in " ".join(done.stdout.split())
     assert ("verified and reused" in done.stdout) == (not arguments)
     assert files_below(project / ".gotd" / "artifacts") == before
     assert not list((project / ".gotd" / "tmp").glob("reproduce-*"))
-    assert threads(project / ".gotd" / "lineage.duckdb", 1) == {"2"}
-    assert threads(tmp_path / "kept" / "lineage.duckdb", 1) == {"2"}
+    assert threads(project / ".gotd" / "lineage.duckdb", 1) == {"1"}
+    assert threads(tmp_path / "kept" / "lineage.duckdb", 1) == {"1"}
 
 
 def test_a_source_file_that_changed_is_refused_by_name(project: Path) -> None:
@@ -77,7 +73,7 @@ def test_a_source_file_that_changed_is_refused_by_name(project: Path) -> None:
     path.write_text(text + json.dumps({"text": "one more"}) + "\n")
     try:
         done = gotd(project, "reproduce", selection_of(project).version)
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert "data/mixed.jsonl has changed" in " ".join(done.stderr.split())
     finally:
         path.write_text(text)
@@ -129,7 +125,7 @@ def test_an_altered_embedding_is_not_reused(project: Path) -> None:
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     try:
         done = gotd(project, "reproduce", selection_of(project).version)
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert "is not as recorded, so it cannot be reused: run with --all" in " ".join(done.stderr.split())
     finally:
         path.write_bytes(content)

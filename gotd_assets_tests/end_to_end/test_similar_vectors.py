@@ -4,8 +4,10 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from gotd_assets.defs import metadata
-from gotd_assets.storage import ArtifactKey, ArtifactStore
+from gotd_assets.artifacts.artifact import ArtifactKey
+from gotd_assets.artifacts.store import ArtifactStore
+from gotd_assets.settings.project import load_project
+from gotd_assets.stations.workshop import Workshop
 from gotd_assets_tests.end_to_end.project import gotd, make_project
 
 
@@ -40,7 +42,8 @@ def test_a_run_leaves_them_out_and_can_say_which_document_stayed_instead(tmp_pat
     scored = pl.read_parquet(store.current(ArtifactKey("candidate_scores", "film")).file("scores.parquet"))
     assert not set(scored["doc_id"]) & set(similar["doc_id"])
     assert set(similar["matched_doc_id"]) <= set(scored["doc_id"])
-    kept = [int(row.split("|")[5]) for row in metadata.duplicates(pool)["rates"].value.splitlines()[2:]]
+    rates = Workshop(load_project(tmp_path / "gotd.yaml")).make("candidate_pool").description["rates"]
+    kept = [int(row.split("|")[5]) for row in rates.text.splitlines()[2:]]
     assert sum(kept) == scored.height
     one = similar.row(0, named=True)
     told = gotd(tmp_path, "audit", "why_document", "--document", one["doc_id"])

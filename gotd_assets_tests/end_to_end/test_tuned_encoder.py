@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import yaml
 
-from gotd_assets.embedding import open_vectors
-from gotd_assets.storage import ArtifactKey, ArtifactStore
+from gotd_assets.artifacts.artifact import ArtifactKey
+from gotd_assets.artifacts.store import ArtifactStore
+from gotd_assets.embedding.vectors import open_vectors
 from gotd_assets_tests.end_to_end.project import gotd, make_project
 from gotd_assets_tests.end_to_end.test_labelled_task import TASK, write_labelled
-from gotd_assets_tests.training.tiny import model_folder
+from gotd_assets_tests.models.tiny import model_folder
 
 TUNE = {"target": "film", "learning_rate": 3e-3, "batch_size": 4, "epochs": 2}
 

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from gotd_assets.artifacts.artifact import ArtifactFile
 from gotd_assets.fingerprint import document_id, fingerprint
 from gotd_assets.lineage import LineageStore, Materialisation, SourceFile, Training
-from gotd_assets.storage import ArtifactFile
 
 START = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 BUDGET = 12

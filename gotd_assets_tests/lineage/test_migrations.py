@@ -12,10 +12,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from gotd_assets.artifacts.artifact import ArtifactFile
 from gotd_assets.errors import LineageError
 from gotd_assets.lineage import LineageStore, Materialisation
 from gotd_assets.lineage.statements import migrations, sql_directory
-from gotd_assets.storage import ArtifactFile
 from gotd_assets_tests.lineage.conftest import World
 
 NEXT = len(migrations()) + 1
@@ -24,6 +24,7 @@ RELEASED = {
     1: "db1ad21c6bafaca64b6165c440bc0d9dd6574cc55141a8ec0451db19b5508eaa",
     2: "59f4c1b2a86e27271b911ce4d502dd055cf2fab34500b2dfd467ad1f6075c13e",
     3: "682551b7ac1bbffe070de118a57c7df95dc9ac915768eec957162338056cf59b",
+    4: "d5864e35656ef06b97e308974c3fc55353bfdecbe3de0bd6c243822f8da72313",
 }
 # What the first release recorded: a file that was read, a model made of it, and the model used again.
 FIRST_RELEASE_ROWS = """
@@ -65,7 +66,7 @@ def next_release(tmp_path: Path) -> Path:
     )
     statement = root / "sql" / "statements" / "record_event.sql"
     statement.write_text(
-        statement.read_text().replace("$conditions_id\nFROM comparison", "$conditions_id, 'nobody'\nFROM comparison")
+        statement.read_text().replace("$settings_id\nFROM comparison", "$settings_id, 'nobody'\nFROM comparison")
     )
     return root
 

@@ -18,7 +18,9 @@ from gotd_assets.errors import LineageError
 from gotd_assets.fingerprint import document_id, fingerprint
 from gotd_assets.lineage import LineageStore, Materialisation, recording
 
-SPAWN = multiprocessing.get_context("spawn")
+# Its processes are forked from one that has loaded this module, and done nothing with it.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload([__name__])
 MEMBERS = 500
 
 
@@ -107,11 +109,11 @@ def recorded(path: Path) -> dict[str, int]:
 
 def test_many_writers_and_an_auditor_from_the_first_moment_on(path: Path) -> None:
     writers, each = 5, 4
-    barrier = SPAWN.Barrier(writers)
-    stop = SPAWN.Event()
-    answers, reports = SPAWN.Pipe(duplex=False)
-    processes = [SPAWN.Process(target=write_many, args=(path, writer, each, barrier)) for writer in range(writers)]
-    auditor = SPAWN.Process(target=ask_until_told, args=(path, reports, stop))
+    barrier = PROCESSES.Barrier(writers)
+    stop = PROCESSES.Event()
+    answers, reports = PROCESSES.Pipe(duplex=False)
+    processes = [PROCESSES.Process(target=write_many, args=(path, writer, each, barrier)) for writer in range(writers)]
+    auditor = PROCESSES.Process(target=ask_until_told, args=(path, reports, stop))
     for process in (*processes, auditor):
         process.start()
     for process in processes:
@@ -152,8 +154,8 @@ def test_a_writer_killed_before_its_commit_leaves_nothing_and_no_lock(path: Path
     store = LineageStore(path)
     store.record(made_by(0, 0))
     before = recorded(path)
-    reports, sender = SPAWN.Pipe(duplex=False)
-    writer = SPAWN.Process(target=stop_before_the_commit, args=(path, sender))
+    reports, sender = PROCESSES.Pipe(duplex=False)
+    writer = PROCESSES.Process(target=stop_before_the_commit, args=(path, sender))
     writer.start()
     assert reports.recv() == "written"
     with pytest.raises(LineageError, match="kept busy by another process of this project for more than 0 seconds"):
@@ -169,8 +171,8 @@ def test_what_a_killed_writer_had_been_told_is_recorded_is_there(path: Path) -> 
     generator = random.Random(0)
     acknowledged = set()
     for _ in range(4):
-        reports, sender = SPAWN.Pipe(duplex=False)
-        writer = SPAWN.Process(target=write_until_killed, args=(path, sender))
+        reports, sender = PROCESSES.Pipe(duplex=False)
+        writer = PROCESSES.Process(target=write_until_killed, args=(path, sender))
         writer.start()
         reports.recv()
         acknowledged.add(fingerprint([writer.pid, 0]))
@@ -188,8 +190,8 @@ def test_what_a_killed_writer_had_been_told_is_recorded_is_there(path: Path) -> 
 
 def test_a_database_held_by_a_shell_is_waited_for(path: Path) -> None:
     store = LineageStore(path)
-    reports, sender = SPAWN.Pipe(duplex=False)
-    holder = SPAWN.Process(target=hold_as_a_shell_does, args=(path, sender, 3))
+    reports, sender = PROCESSES.Pipe(duplex=False)
+    holder = PROCESSES.Process(target=hold_as_a_shell_does, args=(path, sender, 3))
     holder.start()
     assert reports.recv() == "held"
     with pytest.raises(LineageError, match=r"kept busy by another program .* close what holds it"):
@@ -202,8 +204,8 @@ def test_a_database_held_by_a_shell_is_waited_for(path: Path) -> None:
 @pytest.mark.slow
 def test_a_minute_of_somebody_elses_work_is_waited_for_by_default(path: Path) -> None:
     store = LineageStore(path)
-    reports, sender = SPAWN.Pipe(duplex=False)
-    holder = SPAWN.Process(target=hold_as_a_shell_does, args=(path, sender, 65))
+    reports, sender = PROCESSES.Pipe(duplex=False)
+    holder = PROCESSES.Process(target=hold_as_a_shell_does, args=(path, sender, 65))
     holder.start()
     assert reports.recv() == "held"
     started = time.monotonic()

@@ -7,10 +7,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from gotd_assets.artifacts.artifact import ArtifactFile, ArtifactKey
+from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.errors import LineageError
 from gotd_assets.fingerprint import document_id
 from gotd_assets.lineage import LineageStore, Materialisation
-from gotd_assets.storage import ArtifactFile, ArtifactKey, ArtifactStore
 
 IDS = [document_id(str(number)) for number in range(6)]
 MEMBERS = pl.DataFrame(
@@ -179,7 +180,7 @@ def test_a_materialisation_is_made_from_an_artifact(store: LineageStore, tmp_pat
     ) as writer:
         (writer.path / "subset.txt").write_text("hello")
     assert writer.artifact is not None
-    store.record(Materialisation.of(writer.artifact, members=MEMBERS, run_id="r"))
+    store.record(dataclasses.replace(Materialisation.of(writer.artifact), members=MEMBERS, run_id="r"))
     (record,) = store.reproduction_record("w" * 8)
     assert record["name"] == "selected_subset[imdb/gotd]"
     assert (record["code_version"], record["inputs"], record["parameters"]) == ("3", {"x": "1"}, {"k": 2})
@@ -190,9 +191,10 @@ def test_a_materialisation_is_made_from_an_artifact(store: LineageStore, tmp_pat
 def test_verify_tells_what_happened_to_each_file(store: LineageStore, tmp_path: Path) -> None:
     artifacts = ArtifactStore(tmp_path / "artifacts")
     names = ("altered", "gone", "kept", "longer")
-    for partition in ("imdb", "law"):
+    made = [("imdb", "w" * 32), ("law", "v" * 32), ("law", "w" * 32), ("tax", "w" * 32)]
+    for partition, version in made:
         with artifacts.write(
-            ArtifactKey("scores", partition), "w" * 32, code_version="1", inputs={}, parameters={}
+            ArtifactKey("scores", partition), version, code_version="1", inputs={}, parameters={}
         ) as writer:
             for name in names:
                 (writer.path / name).write_text("hello")
@@ -202,12 +204,15 @@ def test_verify_tells_what_happened_to_each_file(store: LineageStore, tmp_path: 
     (folder / "altered").write_text("HELLO")
     (folder / "gone").unlink()
     (folder / "longer").write_text("hello!")
-    (tmp_path / "artifacts" / "scores" / "law").rename(tmp_path / "elsewhere")
+    (tmp_path / "artifacts" / "scores" / "law" / ("v" * 32)).rename(tmp_path / "superseded")
+    (tmp_path / "artifacts" / "scores" / "tax").rename(tmp_path / "current")
     found = store.verify()
     states = found.filter(pl.col("artifact") == "scores[imdb]").sort("path")["state"].to_list()
     assert states == ["other content", "missing", "intact", "other size"]
-    assert set(found.filter(pl.col("artifact") == "scores[law]")["state"]) == {"artifact removed"}
-    assert store.verify(damaged_only=True).height == 7
+    law = found.filter(pl.col("artifact") == "scores[law]")
+    assert set(law.select("version", "state").iter_rows()) == {("v" * 32, "artifact removed"), ("w" * 32, "intact")}
+    assert set(found.filter(pl.col("artifact") == "scores[tax]")["state"]) == {"missing"}
+    assert store.verify(damaged_only=True).height == 11
 
 
 def test_verify_finds_artifacts_whose_home_has_moved(store: LineageStore, tmp_path: Path) -> None:
@@ -217,7 +222,7 @@ def test_verify_finds_artifacts_whose_home_has_moved(store: LineageStore, tmp_pa
     assert writer.artifact is not None
     store.record(Materialisation.of(writer.artifact))
     moved = (tmp_path / "artifacts").rename(tmp_path / "moved")
-    assert store.verify()["state"].to_list() == ["artifact removed"]
+    assert store.verify()["state"].to_list() == ["missing"]
     assert store.verify(moved)["state"].to_list() == ["intact"]
 
 

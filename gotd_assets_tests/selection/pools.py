@@ -8,7 +8,7 @@ import polars as pl
 from gotd_assets.corpus.shards import ShardWriter
 from gotd_assets.embedding.store import id_bytes
 from gotd_assets.fingerprint import document_id
-from gotd_assets.selection.pool import Pool
+from gotd_assets.selection.pool.pool import Pool
 
 
 def write_vectors(folder: Path, names: list[str], vectors: np.ndarray) -> Path:

@@ -19,8 +19,8 @@ from gotd_assets.fingerprint import document_id
 from gotd_assets.selection.methods import SelectionProblem, select
 from gotd_assets.selection.methods.resampling import HashedNgrams
 from gotd_assets.selection.methods.tsds import assignment, kernel_density
-from gotd_assets.selection.pool import vectors_of
-from gotd_assets.settings import DsirSettings, SelectionSettings, TsdsSettings
+from gotd_assets.selection.pool.pool import vectors_of
+from gotd_assets.settings.selection import DsirSettings, SelectionSettings, TsdsSettings
 from gotd_assets_tests.selection.pools import make_pool, write_documents
 
 WORDS = ["film", "plot", "actor", "goal", "match", "team", "tax", "vote"]

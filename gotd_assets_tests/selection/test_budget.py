@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gotd_assets.errors import InputError
 from gotd_assets.selection.methods import select
-from gotd_assets.settings import Budget, canonical_budget
+from gotd_assets.settings.selection import Budget, canonical_budget
 from gotd_assets_tests.selection.test_baselines import random_problem
 
 

@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 
 from gotd_assets.errors import InputError
-from gotd_assets.selection.explain import explain, find_document
+from gotd_assets.selection.analysis.explain import explain, find_document
 from gotd_assets.selection.methods import SelectionProblem, select
 from gotd_assets.selection.scoring import write_scores
-from gotd_assets.transport import make_sketch, solve
+from gotd_assets.transport import Problem, make_sketch, solve
 from gotd_assets_tests.selection.pools import make_pool, write_documents
 
 TEXTS = [f"text number {i}" for i in range(80)]
@@ -21,7 +21,7 @@ def case(tmp_path: Path):
     rng = np.random.default_rng(2)
     vectors, target_vectors = rng.standard_normal((80, 5)), rng.standard_normal((12, 5)).astype(np.float32)
     pool = make_pool(tmp_path, {"s": (TEXTS, vectors)})
-    potentials = solve(pool.vectors, make_sketch(target_vectors, method="all"), epsilon=0.2, tolerance=1e-4)
+    potentials = solve(pool.vectors, make_sketch(target_vectors, method="all"), Problem(epsilon=0.2, tolerance=1e-4))
     write_scores(pool, potentials, tmp_path / "scores.parquet")
     scores = pl.read_parquet(tmp_path / "scores.parquet")
     ranking = select("gotd", SelectionProblem(scores, pool, target_vectors, 10, 0))
@@ -71,7 +71,7 @@ def test_the_pulls_are_the_row_of_the_plan(case) -> None:
     for row in (0, 33):
         doc_id = scores["doc_id"][row]
         cost = 0.5 * ((vectors[row].astype(np.float32) - target_vectors) ** 2).sum(1)
-        exponent = (potentials.g.numpy() - cost) / potentials.epsilon + np.log(1 / 12)
+        exponent = (potentials.g.numpy() - cost) / potentials.problem.epsilon + np.log(1 / 12)
         share = np.exp(exponent - exponent.max())
         share /= share.sum()
         order = np.argsort(-share)[:5]

@@ -11,8 +11,8 @@ from scipy.special import logsumexp
 from gotd_assets.errors import InputError
 from gotd_assets.selection.methods import SelectionProblem, select
 from gotd_assets.selection.scoring import write_scores
-from gotd_assets.settings import SelectionSettings
-from gotd_assets.transport import make_sketch, solve
+from gotd_assets.settings.selection import SelectionSettings
+from gotd_assets.transport import Problem, make_sketch, solve
 from gotd_assets_tests.selection.pools import make_pool
 
 EPSILON = 0.3
@@ -42,7 +42,7 @@ def case(tmp_path: Path):
     vectors = rng.standard_normal((70, 3)).astype(np.float32)
     target = (rng.standard_normal((15, 3)) * 0.5 + 1).astype(np.float32)
     pool = make_pool(tmp_path, {"s": ([f"d{i}" for i in range(70)], vectors)})
-    potentials = solve(pool.vectors, make_sketch(target, method="all"), epsilon=EPSILON, tolerance=1e-5)
+    potentials = solve(pool.vectors, make_sketch(target, method="all"), Problem(epsilon=EPSILON, tolerance=1e-5))
     write_scores(pool, potentials, tmp_path / "scores.parquet")
     problem = SelectionProblem(
         pl.read_parquet(tmp_path / "scores.parquet"), pool, target, 70, seed=0, potentials=potentials

@@ -9,12 +9,12 @@ import pytest
 
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import document_id
+from gotd_assets.selection.analysis.worth import worth_of
 from gotd_assets.selection.methods import METHODS, SelectionProblem, select
-from gotd_assets.selection.pool import Pool, vectors_of
+from gotd_assets.selection.pool.pool import Pool, vectors_of
 from gotd_assets.selection.scoring import write_scores
-from gotd_assets.selection.worth import worth_of
-from gotd_assets.settings import METHOD_NAMES, SelectionSettings
-from gotd_assets.transport import make_sketch, solve
+from gotd_assets.settings.selection import METHOD_NAMES, SelectionSettings
+from gotd_assets.transport import Problem, make_sketch, solve
 from gotd_assets_tests.selection.pools import no_duplicates, write_documents, write_vectors
 
 
@@ -35,7 +35,7 @@ def cats_and_dogs(tmp_path: Path) -> tuple[Pool, np.ndarray, set[str]]:
 
 
 def problem_of(pool: Pool, target: np.ndarray, budget: int | str, tmp_path: Path) -> SelectionProblem:
-    potentials = solve(pool.vectors, make_sketch(target, method="all"), epsilon=0.05, tolerance=1e-3)
+    potentials = solve(pool.vectors, make_sketch(target, method="all"), Problem(epsilon=0.05, tolerance=1e-3))
     assert potentials.certificate.converged
     write_scores(pool, potentials, tmp_path / "scores.parquet")
     scores = pl.read_parquet(tmp_path / "scores.parquet")
@@ -69,7 +69,7 @@ def test_figure_3_of_the_paper(cats_and_dogs, tmp_path: Path) -> None:
 
 def test_gotd_lowers_the_transport_cost_more_than_random(cats_and_dogs, tmp_path: Path) -> None:
     pool, target, _ = cats_and_dogs
-    potentials = solve(pool.vectors, make_sketch(target, method="all"), epsilon=0.05, tolerance=1e-3)
+    potentials = solve(pool.vectors, make_sketch(target, method="all"), Problem(epsilon=0.05, tolerance=1e-3))
     problem = problem_of(pool, target, 40, tmp_path)
     worth = {n: worth_of(select(n, problem)["doc_id"], pool, potentials, 0.2) for n in ("gotd", "random")}
     assert worth["gotd"].after < worth["random"].after

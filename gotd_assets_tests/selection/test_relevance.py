@@ -8,8 +8,7 @@ import pytest
 
 from gotd_assets.errors import InputError
 from gotd_assets.selection.relevance import as_frame, relevant_sources, source_distances
-from gotd_assets.settings import TransportSettings
-from gotd_assets.transport import make_sketch
+from gotd_assets.transport import Problem, make_sketch
 from gotd_assets_tests.selection.pools import make_pool
 
 
@@ -25,7 +24,7 @@ def sources(folder: Path, size: int = 120):
 def test_distances_are_those_of_exact_transport(tmp_path: Path) -> None:
     pool, vectors, target = sources(tmp_path)
     found = source_distances(
-        pool, make_sketch(target, method="all"), TransportSettings(epsilon=0.005, tolerance=1e-3), sample=1000
+        pool, make_sketch(target, method="all"), Problem(epsilon=0.005, tolerance=1e-3), sample=1000
     )
     assert [entry.source for entry in found] == ["near", "mid", "far"]
     for entry in found:
@@ -39,9 +38,9 @@ def test_distances_are_those_of_exact_transport(tmp_path: Path) -> None:
 def test_a_sample_is_enough_and_repeats(tmp_path: Path) -> None:
     pool, _, target = sources(tmp_path, 600)
     sketch = make_sketch(target, method="all")
-    whole = source_distances(pool, sketch, TransportSettings(), sample=600)
-    part = source_distances(pool, sketch, TransportSettings(), sample=200)
-    assert part == source_distances(pool, sketch, TransportSettings(), sample=200)
+    whole = source_distances(pool, sketch, Problem(), sample=600)
+    part = source_distances(pool, sketch, Problem(), sample=200)
+    assert part == source_distances(pool, sketch, Problem(), sample=200)
     assert [entry.source for entry in part] == [entry.source for entry in whole]
     assert [entry.sampled for entry in part] == [200] * 3
     for small, large in zip(part, whole, strict=True):

@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 
 from gotd_assets.fingerprint import document_id
+from gotd_assets.selection.analysis.worth import worth_of
 from gotd_assets.selection.methods import SelectionProblem, select
-from gotd_assets.selection.pool import Pool, vectors_of
+from gotd_assets.selection.pool.pool import Pool, vectors_of
 from gotd_assets.selection.scoring import write_scores
-from gotd_assets.selection.worth import worth_of
-from gotd_assets.settings import SelectionSettings
-from gotd_assets.transport import Potentials, make_sketch, solve
+from gotd_assets.settings.selection import SelectionSettings
+from gotd_assets.transport import Potentials, Problem, make_sketch, solve
 from gotd_assets_tests.selection.pools import make_pool, write_documents
 
 LAMBDA = 0.2
@@ -27,7 +27,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 def problem_of(
     pool: Pool, target: np.ndarray, budget: int | str, folder: Path, epsilon: float, **settings
 ) -> tuple[SelectionProblem, Potentials]:
-    potentials = solve(pool.vectors, make_sketch(target, method="all"), epsilon=epsilon)
+    potentials = solve(pool.vectors, make_sketch(target, method="all"), Problem(epsilon=epsilon))
     write_scores(pool, potentials, folder / "scores.parquet")
     problem = SelectionProblem(
         pl.read_parquet(folder / "scores.parquet"),

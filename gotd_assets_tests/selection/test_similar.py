@@ -8,8 +8,9 @@ import pytest
 
 from gotd_assets.embedding.store import id_bytes
 from gotd_assets.fingerprint import document_id
-from gotd_assets.selection.pool import Pool, exclusions
-from gotd_assets.selection.similar import find_similar, leave_out_similar
+from gotd_assets.selection.pool.left_out import exclusions
+from gotd_assets.selection.pool.pool import Pool
+from gotd_assets.selection.pool.similar import find_similar, leave_out_similar
 
 COSINE = 0.95
 

@@ -9,14 +9,14 @@ import polars as pl
 import pytest
 
 from gotd_assets.fingerprint import document_id
-from gotd_assets.selection.diversity import diversity_of
+from gotd_assets.selection.analysis.diversity import diversity_of
+from gotd_assets.selection.analysis.stability import bootstrap_overlaps
+from gotd_assets.selection.analysis.summary import figures_of
+from gotd_assets.selection.analysis.worth import budget_curve, worth_of, worth_over
 from gotd_assets.selection.methods import SelectionProblem, select
 from gotd_assets.selection.scoring import write_scores
-from gotd_assets.selection.stability import bootstrap_overlaps
-from gotd_assets.selection.summary import figures_of
-from gotd_assets.selection.worth import budget_curve, worth_of, worth_over
-from gotd_assets.settings import SketchSettings
-from gotd_assets.transport import make_sketch, solve
+from gotd_assets.settings.transport import SketchSettings
+from gotd_assets.transport import Problem, make_sketch, solve
 from gotd_assets_tests.selection.pools import make_pool
 
 
@@ -25,7 +25,7 @@ def solved_problem(folder: Path, budget: int = 8, seed: int = 0, spread: float =
     vectors = rng.standard_normal((150, 5)).astype(np.float32)
     target = (rng.standard_normal((40, 5)) * spread + 0.8).astype(np.float32)
     pool = make_pool(folder, {"s": ([f"d{i}" for i in range(150)], vectors)})
-    potentials = solve(pool.vectors, make_sketch(target, method="all"), epsilon=0.01, tolerance=1e-3)
+    potentials = solve(pool.vectors, make_sketch(target, method="all"), Problem(epsilon=0.01, tolerance=1e-3))
     write_scores(pool, potentials, folder / "scores.parquet")
     problem = SelectionProblem(
         pl.read_parquet(folder / "scores.parquet"), pool, target, budget, seed=0, potentials=potentials

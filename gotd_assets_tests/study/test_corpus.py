@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gotd_assets.study.corpus import MIN_CHARS, documents_of, side_of
+from benchmarks.study.corpus import MIN_CHARS, documents_of, side_of
 
 TEXTS = [f"text number {number} " + "with some more words to be cut " * (2 + number % 9) for number in range(200)]
 

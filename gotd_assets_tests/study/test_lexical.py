@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from gotd_assets.embedding import VectorShard
+from benchmarks.study.lexical import write_lexical_vectors
 from gotd_assets.embedding.embed import load_encoder
 from gotd_assets.embedding.store import hex_ids, id_bytes
+from gotd_assets.embedding.vectors import VectorShard
 from gotd_assets.fingerprint import document_id
-from gotd_assets.settings import EncoderSettings
-from gotd_assets.study.lexical import write_lexical_vectors
+from gotd_assets.settings.encoder import EncoderSettings
 from gotd_assets_tests.selection.pools import write_documents
 
 DRAW = np.random.default_rng(0)

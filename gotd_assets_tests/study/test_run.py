@@ -1,6 +1,7 @@
 import dataclasses
 import datetime as dt
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,14 +10,15 @@ import textwrap
 import numpy as np
 import pytest
 
+from benchmarks.study.page import write_page
+from benchmarks.study.record import StudyRecord
+from benchmarks.study.results import Results
+from benchmarks.study.run import alone, run_study
+from benchmarks.study.verdicts import losses, tallies, verdicts
 from gotd_assets.errors import InputError
-from gotd_assets.study.page import write_page
-from gotd_assets.study.record import StudyRecord
-from gotd_assets.study.results import Results
-from gotd_assets.study.run import alone, run_study
-from gotd_assets.study.verdicts import losses, tallies, verdicts
+from gotd_assets_tests.once import mlflow_database
 from gotd_assets_tests.study import worlds
-from gotd_assets_tests.training import tiny
+from gotd_assets_tests.models import tiny
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +26,7 @@ def finished(tmp_path_factory):
     """A world, where its results are, and what was said while it ran."""
     folder = tmp_path_factory.mktemp("study")
     world = worlds.make_world(folder / "world")
+    shutil.copyfile(mlflow_database(), folder / "mlflow.db")
     tracking = dataclasses.replace(tiny.tracking(folder), experiment="study")
     said = []
     assert run_study(world, tracking, said.append)
@@ -44,7 +47,7 @@ def test_every_cell_is_measured_once(finished, results):
 
 
 def test_runs_are_nested_study_cell_seed(finished):
-    from gotd_assets.training.tracking import tracking_client
+    from gotd_assets.tracking.server import tracking_client
 
     client = tracking_client(finished[1].uri)
     experiment = client.get_experiment_by_name("study").experiment_id
@@ -97,7 +100,7 @@ def test_the_regimes_start_from_different_models(results):
 
 
 def test_a_training_does_not_depend_on_those_before_it(finished, results, tmp_path):
-    from gotd_assets.study.tuning import Tuner
+    from benchmarks.study.tuning import Tuner
 
     world, _, _ = finished
     target = world.plan.target("both")
@@ -233,7 +236,7 @@ def test_tallies_count_every_target_and_regime_once(results):
 
 
 def test_other_methods_may_be_trained_with_fewer_seeds(finished):
-    from gotd_assets.study.run import _training_cells
+    from benchmarks.study.run import _training_cells
 
     plan = dataclasses.replace(worlds.PLAN, seeds=3, first=("gotd", "random"), other_seeds=1)
     cells = list(_training_cells(plan))
@@ -250,13 +253,14 @@ def test_two_processes_cannot_be_at_the_same_study(tmp_path):
 
 
 def test_a_killed_study_loses_one_cell(tmp_path):
+    shutil.copyfile(mlflow_database(), tmp_path / "mlflow.db")
     script = textwrap.dedent(
         f"""
         import dataclasses, os, signal, sys
         from pathlib import Path
-        from gotd_assets.study.run import run_study
+        from benchmarks.study.run import run_study
         from gotd_assets_tests.study import worlds
-        from gotd_assets_tests.training import tiny
+        from gotd_assets_tests.models import tiny
 
         folder = Path({str(tmp_path)!r})
         world = worlds.make_world(folder / "world")

@@ -1,7 +1,7 @@
 import pytest
 from scipy import stats
 
-from gotd_assets.study.statistics import mean_of, mean_overlap
+from benchmarks.study.statistics import mean_of, mean_overlap
 
 
 def test_interval_of_a_mean_is_scipys():

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from benchmarks.study.plan import Plan, Target
+from benchmarks.study.world import World
 from gotd_assets.embedding.store import id_bytes
 from gotd_assets.fingerprint import document_id
-from gotd_assets.selection.pool import Pool
-from gotd_assets.study.plan import Plan, Target
-from gotd_assets.study.world import World
+from gotd_assets.selection.pool.pool import Pool
 from gotd_assets_tests.selection.pools import no_duplicates, write_documents
-from gotd_assets_tests.training import tiny
+from gotd_assets_tests.models import tiny
 
 DIMENSION = 8
 SIZES = {"common": 120, "other": 60, "rare": 20}

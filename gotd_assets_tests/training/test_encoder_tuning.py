@@ -15,12 +15,14 @@ import pytest
 import torch
 
 from gotd_assets.embedding.embed import load_encoder
-from gotd_assets.embedding.model_files import encoder_version, pooling_of
 from gotd_assets.errors import InputError, TrainingError
 from gotd_assets.fingerprint import document_id
-from gotd_assets.settings import ClassificationSettings, EncoderSettings, Settings
-from gotd_assets.training import tune_encoder
-from gotd_assets_tests.training import tiny
+from gotd_assets.models.encoder import encoder_version, pooling_of
+from gotd_assets.settings.encoder import EncoderSettings
+from gotd_assets.settings.evaluation import ClassificationSettings
+from gotd_assets.settings.project import Settings
+from gotd_assets.training.encoder_tuning import tune_encoder
+from gotd_assets_tests.models import tiny
 
 TASK = ClassificationSettings(target="film", path=Path("unused"), label="stars", labels={"1": "good", "0": "bad"})
 TUNE = {"target": "film", "learning_rate": 3e-3, "batch_size": 8, "epochs": 6}

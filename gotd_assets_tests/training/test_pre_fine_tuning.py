@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,15 +13,22 @@ from safetensors.torch import load_file
 from transformers import get_scheduler
 
 from gotd_assets.errors import InputError, TrainingError
-from gotd_assets.settings import TrainingSettings
-from gotd_assets.training import TrainingReport, evaluate_perplexity, load_language_model, pre_fine_tune
+from gotd_assets.models.heldout import LIKELIHOODS, evaluate_perplexity
+from gotd_assets.models.language import load_language_model
+from gotd_assets.models.perplexity import PerplexityReport
+from gotd_assets.settings.training import TrainingSettings
 from gotd_assets.training.loop import learning_rate, plan_updates
-from gotd_assets_tests.training import tiny
+from gotd_assets.training.pre_fine_tuning import TrainingReport, pre_fine_tune
+from gotd_assets_tests.models.bfloat16 import computes_in_bfloat16
+from gotd_assets_tests.once import mlflow_database
+from gotd_assets_tests.models import tiny
 
 
 @pytest.fixture(scope="module")
 def mlflow_folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("mlflow")
+    folder = tmp_path_factory.mktemp("mlflow")
+    shutil.copyfile(mlflow_database(), folder / "mlflow.db")
+    return folder
 
 
 @pytest.fixture
@@ -109,6 +117,7 @@ def test_every_epoch_sees_every_document_once():
     assert sorted(seen) == sorted([*range(25), *range(25)])
 
 
+@computes_in_bfloat16
 def test_the_run_in_mlflow_tells_the_whole_training(tmp_path, tune, mlflow_folder):
     base = tiny.model_folder(tmp_path / "m", "llama")
     settings = tiny.settings(base, epochs=3.0, precision="bfloat16")
@@ -128,9 +137,37 @@ def test_the_run_in_mlflow_tells_the_whole_training(tmp_path, tune, mlflow_folde
     content = json.loads((out / "training.json").read_text())
     assert content["mlflow_run_id"] == report.mlflow_run_id
     assert content["loss_curve"] == [list(point) for point in report.loss_curve]
-    measured = evaluate_perplexity(settings, {"a": out}, tmp_path / "held", root=tmp_path, cache=tmp_path / "cache")
-    assert measured["a"].perplexity == report.as_summary()["perplexity_after"]
     assert load_language_model(tiny.settings(out / "model"), tmp_path, tmp_path / "cache")
+
+
+def test_likelihoods_are_kept_with_the_model_and_only_further_documents_are_measured(tmp_path, tune):
+    settings = tiny.settings(tiny.model_folder(tmp_path / "m", "llama"), evaluation_documents=4)
+    report, out = tune(settings)
+
+    def measured(documents: int) -> tuple[PerplexityReport, list[str]]:
+        told: list[str] = []
+        found = evaluate_perplexity(
+            settings.model_copy(update={"evaluation_documents": documents}),
+            {"trained": out},
+            tmp_path / "held",
+            root=tmp_path,
+            cache=tmp_path / "cache",
+            progress=lambda progress: told.append(str(progress)),
+        )
+        return found["trained"], told
+
+    kept, told = measured(4)
+    assert report.after is not None
+    assert kept.as_summary() == report.after.as_summary()
+    assert told == []
+    more, told = measured(6)
+    assert told[-1] == "trained: perplexity: 2 of 2 documents"
+    # As the saved model itself says.
+    (out / LIKELIHOODS).unlink()
+    again, told = measured(6)
+    assert told[-1] == "trained: perplexity: 6 of 6 documents"
+    assert more.document_nll == pytest.approx(again.document_nll, rel=1e-6)
+    assert more.document_nll[:4].tolist() == report.after.document_nll.tolist()
 
 
 def test_a_large_epsilon_of_adam_makes_small_steps(tmp_path, tune):
@@ -161,9 +198,9 @@ def test_too_many_layers_are_refused(tmp_path, tune):
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from gotd_assets.training import pre_fine_tune
+from gotd_assets.training.pre_fine_tuning import pre_fine_tune
 from gotd_assets.training.loop import Step
-from gotd_assets_tests.training import tiny
+from gotd_assets_tests.models import tiny
 folder, mlflow = Path(sys.argv[1]), Path(sys.argv[2])
 def kill(progress):
     if isinstance(progress, Step) and progress.step == 5:

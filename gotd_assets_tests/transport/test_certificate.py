@@ -6,10 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gotd_assets.transport import make_sketch, solve
+from gotd_assets.transport import PreparedSource, Problem, make_sketch, solve
 from gotd_assets.transport.kernel import CostName, Kernel
 from gotd_assets.transport.semidual import SemiDual
-from gotd_assets.transport.source import prepare
 from gotd_assets.transport.workers import Workers
 
 CPU = torch.device("cpu")
@@ -19,7 +18,7 @@ def bounds(
     x: torch.Tensor, y: torch.Tensor, a: torch.Tensor, b: torch.Tensor, g: torch.Tensor, cost: CostName, epsilon: float
 ) -> tuple[float, float]:
     """Dual value and upper bound by one pass."""
-    source = prepare(x, dimension=x.shape[1], centre=b @ y, weights=a, device=CPU, dtype=torch.float64)
+    source = PreparedSource.of(x, b @ y, Problem(device="cpu", dtype="float64"), weights=a)
     with Workers(CPU) as workers:
         oracle = SemiDual(
             source, Kernel(cost, y - source.centre), b, epsilon, workers, rho=None, block_rows=16, cache_bytes=0
@@ -84,7 +83,7 @@ def test_the_gap_closes_with_the_marginal_error(cost: CostName) -> None:
     x, y = (torch.randn(n, 8, generator=generator) for n in (6000, 40))
     sketch, gaps = make_sketch(y, method="all"), []
     for tolerance in (1e-1, 1e-2, 1e-3, 1e-4):
-        certificate = solve(x, sketch, cost=cost, epsilon=0.2, tolerance=tolerance).certificate
+        certificate = solve(x, sketch, Problem(cost=cost, epsilon=0.2, tolerance=tolerance)).certificate
         assert certificate.gap <= 10 * certificate.marginal_error
         gaps.append(certificate.gap)
     assert gaps[-1] < 1e-3 * certificate.dual_value
@@ -100,7 +99,7 @@ def textbook_error(x: torch.Tensor, y: torch.Tensor, g: torch.Tensor, epsilon: f
 def test_the_marginal_error_said_is_that_of_exact_couplings(budget: int, tolerance: float) -> None:
     generator = torch.Generator().manual_seed(1)
     x, y = (torch.nn.functional.normalize(torch.randn(n, 16, generator=generator), dim=1) for n in (60_000, 30))
-    solved = solve(x, make_sketch(y, method="all"), epsilon=0.01, tolerance=tolerance, memory_budget_bytes=budget)
+    solved = solve(x, make_sketch(y, method="all"), Problem(epsilon=0.01, tolerance=tolerance, memory_bytes=budget))
     assert solved.certificate.cached == (budget > 0)
     assert solved.certificate.converged
     assert solved.certificate.marginal_error == pytest.approx(textbook_error(x, y, solved.g, 0.01), abs=3e-6)
@@ -111,7 +110,7 @@ def test_giving_up_with_a_rounded_cache_is_certified_exactly_too() -> None:
     x, y = (torch.nn.functional.normalize(torch.randn(n, 16, generator=generator), dim=1) for n in (60_000, 30))
     budget = 2 * 60_000 * 30 + 1000
     solved = solve(
-        x, make_sketch(y, method="all"), epsilon=0.01, tolerance=1e-9, max_passes=2, memory_budget_bytes=budget
+        x, make_sketch(y, method="all"), Problem(epsilon=0.01, tolerance=1e-9, max_passes=2, memory_bytes=budget)
     )
     assert not solved.certificate.converged
     assert solved.certificate.marginal_error == pytest.approx(textbook_error(x, y, solved.g, 0.01), abs=3e-6)
@@ -121,5 +120,5 @@ def test_potentials_that_solve_the_problem_are_certified_by_one_pass() -> None:
     generator = torch.Generator().manual_seed(3)
     x, y = (torch.randn(n, 8, generator=generator) for n in (20_000, 50))
     sketch = make_sketch(y, method="all")
-    tight = solve(x, sketch, epsilon=0.2, tolerance=1e-4)
-    assert solve(x, sketch, epsilon=0.2, tolerance=1e-2, initial=tight).certificate.passes == 1
+    tight = solve(x, sketch, Problem(epsilon=0.2, tolerance=1e-4))
+    assert solve(x, sketch, Problem(epsilon=0.2, tolerance=1e-2), initial=tight).certificate.passes == 1

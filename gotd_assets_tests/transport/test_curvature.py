@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from gotd_assets.transport import PreparedSource, Problem
 from gotd_assets.transport.kernel import Kernel
 from gotd_assets.transport.semidual import SemiDual
-from gotd_assets.transport.source import prepare
 from gotd_assets.transport.workers import Workers
 
 CPU = torch.device("cpu")
@@ -24,7 +24,7 @@ def curvatures(
     x: torch.Tensor, y: torch.Tensor, epsilon: float, g: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, float]:
     """(exact by the dense plan, from large entries, share of the mass kept)."""
-    source = prepare(x, dimension=64, centre=torch.zeros(64), weights=None, device=CPU, dtype=torch.float64)
+    source = PreparedSource.of(x, torch.zeros(64), Problem(device="cpu", dtype="float64"))
     points = y - source.centre
     with Workers(CPU) as workers:
         oracle = SemiDual(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from geomloss import SamplesLoss
 
-from gotd_assets.transport import make_sketch, ot_value, sinkhorn_divergence, solve
+from gotd_assets.transport import Problem, make_sketch, ot_value, sinkhorn_divergence, solve
 
 
 def cloud(n: int, d: int, seed: int = 0, shift: float = 0.0) -> torch.Tensor:
@@ -25,13 +25,15 @@ def test_the_divergence_is_that_of_geomloss(cost: str, p: int) -> None:
     b = torch.full((40,), 1 / 40, dtype=torch.float64)
     left, right = make_sketch(x, method="all", weights=a), make_sketch(y, method="all")
     theirs = geomloss(p, 0.5)(a / a.sum(), x.double(), b, y.double())
-    assert sinkhorn_divergence(left, right, cost=cost, epsilon=0.5) == pytest.approx(float(theirs), rel=1e-3)
+    ours = sinkhorn_divergence(left, right, Problem(cost=cost, epsilon=0.5, tolerance=1e-4))
+    assert ours == pytest.approx(float(theirs), rel=1e-3)
 
 
 def test_the_divergence_of_equal_measures_is_zero_and_it_is_symmetric() -> None:
     left, right = make_sketch(cloud(50, 3), method="all"), make_sketch(cloud(30, 3, seed=1, shift=1.0), method="all")
-    assert sinkhorn_divergence(left, left, epsilon=0.3) == pytest.approx(0.0, abs=1e-4)
-    there, back = sinkhorn_divergence(left, right, epsilon=0.3), sinkhorn_divergence(right, left, epsilon=0.3)
+    problem = Problem(epsilon=0.3, tolerance=1e-4)
+    assert sinkhorn_divergence(left, left, problem) == pytest.approx(0.0, abs=1e-4)
+    there, back = sinkhorn_divergence(left, right, problem), sinkhorn_divergence(right, left, problem)
     assert there == pytest.approx(back, rel=1e-3)
     assert there > 0.5
 
@@ -52,7 +54,7 @@ def test_debiased_scores_are_those_of_pot(weighted: bool) -> None:
         a[60:70] = 5.0
     a /= a.sum()
     ours = solve(
-        x, make_sketch(y, method="all"), source_weights=a, epsilon=0.5, tolerance=1e-9, dtype="float64", debias=True
+        x, make_sketch(y, method="all"), Problem(epsilon=0.5, tolerance=1e-9, dtype="float64"), weights=a, debias=True
     )
     used = a > 0
     theirs = pot_potential(x[used], y, a[used], b, 0.5) - pot_potential(x[used], x[used], a[used], a[used], 0.5)
@@ -65,9 +67,9 @@ def test_debiasing_a_large_source_that_is_mostly_weightless() -> None:
     weights = torch.zeros(6000)
     weights[::20] = 1.0
     target = make_sketch(cloud(30, 3, seed=1, shift=0.5), method="all")
-    arguments = {"epsilon": 0.5, "tolerance": 1e-6, "debias": True}
-    zeroed = solve(x, target, source_weights=weights, **arguments)
-    alone = solve(x[::20], target, **arguments)
+    problem = Problem(epsilon=0.5, tolerance=1e-6)
+    zeroed = solve(x, target, problem, weights=weights, debias=True)
+    alone = solve(x[::20], target, problem, debias=True)
     np.testing.assert_allclose(zeroed.scores(x[:500]), alone.scores(x[:500]), atol=1e-3)
 
 
@@ -77,7 +79,7 @@ def test_mixing_the_target_into_the_source_lowers_the_transport_value() -> None:
     values = []
     for share in (0.0, 0.2, 0.5, 1.0):
         weights = torch.cat([torch.full((4000,), (1 - share) / 4000), torch.full((200,), share / 200)])
-        values.append(ot_value([pool, target], sketch, source_weights=weights, epsilon=0.2, tolerance=1e-4))
+        values.append(ot_value([pool, target], sketch, Problem(epsilon=0.2, tolerance=1e-4), weights=weights))
     assert values == sorted(values, reverse=True)
 
 
@@ -86,10 +88,10 @@ def test_a_few_heavy_rows_among_many_are_served_exactly() -> None:
     pool, chosen = cloud(20_000, 6), cloud(20, 6, seed=3, shift=1.0)
     weights = torch.cat([torch.full((20_000,), 0.8 / 20_000), torch.full((20,), 0.2 / 20)])
     sketch = make_sketch(cloud(80, 6, seed=1, shift=0.5), method="all")
-    mixed = solve([pool, chosen], sketch, source_weights=weights, epsilon=0.1, tolerance=1e-3)
+    mixed = solve([pool, chosen], sketch, Problem(epsilon=0.1, tolerance=1e-3), weights=weights)
     assert mixed.certificate.converged
     assert 0 < mixed.certificate.subsample_rows < 20_020
-    exact = solve([pool, chosen], sketch, source_weights=weights, epsilon=0.1, tolerance=1e-8, dtype="float64")
+    exact = solve([pool, chosen], sketch, Problem(epsilon=0.1, tolerance=1e-8, dtype="float64"), weights=weights)
     assert mixed.certificate.dual_value == pytest.approx(exact.certificate.dual_value, rel=1e-5)
 
 
@@ -99,7 +101,7 @@ def test_the_ranking_does_not_depend_on_the_number_of_threads() -> None:
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            scores = solve(x, target, epsilon=1.0).scores(x)
+            scores = solve(x, target, Problem(epsilon=1.0)).scores(x)
             top.append(set(scores.topk(100, largest=False).indices.tolist()))
     finally:
         torch.set_num_threads(before)

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from gotd_assets.errors import TransportError
-from gotd_assets.transport import Potentials, Sketch, make_sketch, solve
+from gotd_assets.transport import Potentials, Problem, Sketch, make_sketch, solve
 
 EPSILON = 0.01
+PROBLEM = Problem(epsilon=EPSILON)
 
 
 def unit(n: int, d: int, seed: int) -> torch.Tensor:
@@ -33,12 +34,12 @@ def target() -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def earlier(source: torch.Tensor, target: torch.Tensor) -> Potentials:
-    return solve(source, sketch_of(target), epsilon=EPSILON)
+    return solve(source, sketch_of(target), PROBLEM)
 
 
 def test_a_target_of_which_a_twentieth_changed_takes_a_third_of_the_passes(source, target, earlier) -> None:
     changed = sketch_of(torch.cat([unit(20, 64, 2), target[20:]]))
-    cold, warm = solve(source, changed, epsilon=EPSILON), solve(source, changed, epsilon=EPSILON, initial=earlier)
+    cold, warm = solve(source, changed, PROBLEM), solve(source, changed, PROBLEM, initial=earlier)
     assert warm.certificate.converged
     assert warm.certificate.passes * 3 <= cold.certificate.passes
     assert warm.certificate.subsample_passes * 2 <= cold.certificate.subsample_passes
@@ -59,8 +60,8 @@ def test_a_target_of_which_a_twentieth_changed_takes_a_third_of_the_passes(sourc
     ids=["points went", "points came", "nothing changed", "everything changed", "a point doubled"],
 )
 def test_the_potentials_are_those_of_a_cold_solve(source, target, earlier, change) -> None:
-    now, tight = sketch_of(change(target)), {"epsilon": EPSILON, "tolerance": 1e-4}
-    cold, warm = solve(source, now, **tight), solve(source, now, **tight, initial=earlier)
+    now, tight = sketch_of(change(target)), Problem(epsilon=EPSILON, tolerance=1e-4)
+    cold, warm = solve(source, now, tight), solve(source, now, tight, initial=earlier)
     assert warm.certificate.converged
     assert float((warm.scores(source) - cold.scores(source)).abs().max()) < 0.05 * EPSILON
 
@@ -68,10 +69,10 @@ def test_the_potentials_are_those_of_a_cold_solve(source, target, earlier, chang
 def test_potentials_of_other_rows_are_found_out(source, target, earlier) -> None:
     changed = sketch_of(torch.cat([unit(20, 64, 2), target[20:]]))
     other = unit(len(source), 64, 5)
-    cold, warm = (solve(other, changed, epsilon=EPSILON, initial=initial) for initial in (None, earlier))
+    cold, warm = (solve(other, changed, PROBLEM, initial=initial) for initial in (None, earlier))
     assert warm.certificate.converged
     assert warm.certificate.dual_value == pytest.approx(cold.certificate.dual_value, rel=1e-4)
-    fewer = solve(source[:-1], changed, epsilon=EPSILON, initial=earlier)
+    fewer = solve(source[:-1], changed, PROBLEM, initial=earlier)
     assert fewer.certificate.converged
 
 
@@ -79,19 +80,19 @@ def test_what_was_saved_is_as_good_a_start_and_less_is_good_enough(source, targe
     changed = sketch_of(torch.cat([unit(20, 64, 2), target[20:]]))
     earlier.save(tmp_path / "potentials.safetensors")
     loaded = Potentials.load(tmp_path / "potentials.safetensors")
-    warm, again = (solve(source, changed, epsilon=EPSILON, initial=initial) for initial in (earlier, loaded))
+    warm, again = (solve(source, changed, PROBLEM, initial=initial) for initial in (earlier, loaded))
     assert torch.equal(warm.g, again.g)
     without = dataclasses.replace(earlier, f=None, column=None)
-    assert solve(source, changed, epsilon=EPSILON, initial=without).certificate.converged
+    assert solve(source, changed, PROBLEM, initial=without).certificate.converged
 
 
 @pytest.mark.parametrize("changes", [{"reach": 0.7}, {"cost": "euclidean"}, {"dtype": "float64"}], ids=str)
 def test_any_problem_can_be_taken_up_again(changes: dict[str, object]) -> None:
     points, target = unit(20_000, 16, 0), unit(200, 16, 1)
-    asked = {"epsilon": 0.05, "tolerance": 1e-3, **changes}
-    earlier = solve(points, sketch_of(target), **asked)
+    asked = Problem(**{"epsilon": 0.05, "tolerance": 1e-3, **changes})
+    earlier = solve(points, sketch_of(target), asked)
     changed = sketch_of(torch.cat([unit(10, 16, 2), target[10:]]))
-    cold, warm = solve(points, changed, **asked), solve(points, changed, **asked, initial=earlier)
+    cold, warm = solve(points, changed, asked), solve(points, changed, asked, initial=earlier)
     assert warm.certificate.converged
     assert warm.certificate.passes <= cold.certificate.passes
     assert warm.certificate.dual_value == pytest.approx(cold.certificate.dual_value, rel=1e-4)
@@ -101,10 +102,10 @@ def test_weighted_rows_and_another_epsilon(source, target) -> None:
     weights = torch.rand(len(source), generator=torch.Generator().manual_seed(6))
     weights[:1000] = 0
     changed = sketch_of(torch.cat([unit(20, 64, 2), target[20:]]))
-    earlier = solve(source, sketch_of(target), epsilon=EPSILON, source_weights=weights)
+    earlier = solve(source, sketch_of(target), PROBLEM, weights=weights)
     for epsilon in (EPSILON, 2 * EPSILON):
-        asked = {"epsilon": epsilon, "source_weights": weights}
-        cold, warm = solve(source, changed, **asked), solve(source, changed, **asked, initial=earlier)
+        problem = Problem(epsilon=epsilon)
+        cold, warm = (solve(source, changed, problem, weights=weights, initial=initial) for initial in (None, earlier))
         assert warm.certificate.converged
         assert warm.certificate.dual_value == pytest.approx(cold.certificate.dual_value, rel=1e-4)
 
@@ -113,7 +114,7 @@ def test_a_point_without_weight_that_came_changes_nothing(source, target, earlie
     weights = torch.ones(420)
     weights[400:] = 0
     padded = make_sketch(torch.cat([target, unit(20, 64, 7)]), method="all", weights=weights)
-    warm = solve(source, padded, epsilon=EPSILON, initial=earlier)
+    warm = solve(source, padded, PROBLEM, initial=earlier)
     assert warm.certificate.converged
     assert warm.certificate.passes == 1
     assert float((warm.scores(source) - earlier.scores(source)).abs().max()) < 0.2 * EPSILON
@@ -122,13 +123,13 @@ def test_a_point_without_weight_that_came_changes_nothing(source, target, earlie
 def test_other_weights_of_the_same_rows_are_found_out(source, target, earlier) -> None:
     changed = sketch_of(torch.cat([unit(20, 64, 2), target[20:]]))
     weights = torch.rand(len(source), generator=torch.Generator().manual_seed(8)) + source[:, 0].exp()
-    asked = {"epsilon": EPSILON, "source_weights": weights}
-    warm = solve(source, changed, **asked, initial=earlier)
-    unaware = solve(source, changed, **asked, initial=dataclasses.replace(earlier, f=None, column=None))
+    forgotten = dataclasses.replace(earlier, f=None, column=None)
+    warm = solve(source, changed, PROBLEM, weights=weights, initial=earlier)
+    unaware = solve(source, changed, PROBLEM, weights=weights, initial=forgotten)
     assert warm.certificate.converged
     assert torch.equal(warm.g, unaware.g)
 
 
 def test_potentials_of_another_cost_are_refused(earlier: Potentials) -> None:
     with pytest.raises(TransportError, match="another cost or dimension"):
-        solve(unit(100, 64, 0), sketch_of(unit(10, 64, 1)), cost="euclidean", epsilon=0.1, initial=earlier)
+        solve(unit(100, 64, 0), sketch_of(unit(10, 64, 1)), Problem(cost="euclidean", epsilon=0.1), initial=earlier)

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from gotd_assets.artifacts.artifact import Artifact, ArtifactKey
+from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.fingerprint import Json
-from gotd_assets.storage import Artifact, ArtifactKey, ArtifactStore
 
 
 def publish(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gotd_assets.watch.changes import Memory, Sight
+from gotd_assets.watch.memory import Memory, Sight
 
 DEBOUNCE = 10.0
 
@@ -99,6 +99,16 @@ def test_content_that_comes_back_is_a_new_change() -> None:
         world.finish()
         world.look(1)
     assert len(set(world.run_keys)) == 3
+
+
+def test_a_clock_that_was_years_ahead_delays_nothing() -> None:
+    world = World()
+    world.content = "second"
+    world.now = 1e9
+    assert world.look() == "moving"
+    world.now = 100.0
+    assert world.look() == "moving"
+    assert world.look(DEBOUNCE) == "due"
 
 
 def test_other_files_of_the_same_meaning_ask_for_nothing_while_what_they_equal_stands() -> None:

@@ -8,17 +8,20 @@ import pytest
 import torch
 import yaml
 
-from gotd_assets.corpus import content_fingerprint, read_target
+from gotd_assets.artifacts.artifact import ArtifactKey
+from gotd_assets.artifacts.store import ArtifactStore
+from gotd_assets.corpus.files.content import content_fingerprint
+from gotd_assets.corpus.targets import read_target
 from gotd_assets.embedding.store import id_bytes
 from gotd_assets.fingerprint import document_id
-from gotd_assets.settings import Project, load_project
-from gotd_assets.storage import ArtifactKey, ArtifactStore
-from gotd_assets.transport import Potentials, Sketch, solve
-from gotd_assets.watch.arrivals import judge
-from gotd_assets.watch.changes import Memory
+from gotd_assets.selection.warm_start import earlier_potentials
+from gotd_assets.settings.project import Project, load_project
+from gotd_assets.settings.transport import TransportSettings
+from gotd_assets.transport import Potentials, Problem, Sketch, solve
+from gotd_assets.watch.memory import Memory
+from gotd_assets.watch.new_candidates import judge
+from gotd_assets.watch.retraining import worth_training
 from gotd_assets.watch.review import review_sources, review_targets
-from gotd_assets.watch.training import worth_training
-from gotd_assets.watch.warm_start import earlier_potentials
 from gotd_assets_tests.end_to_end.project import write_jsonl
 from gotd_assets_tests.watch.artifacts import publish
 
@@ -41,7 +44,7 @@ class World:
             "watch": {"debounce_seconds": 10},
         }
         (folder / "gotd.yaml").write_text(yaml.safe_dump(settings))
-        self.store = ArtifactStore(self.project.home / "artifacts")
+        self.store = ArtifactStore(self.project.home.artifacts)
         self.memory = Memory()
         self.now = 1000.0
         self.registered = ["film"]
@@ -58,7 +61,7 @@ class World:
     def ingest(self, angles: list[float]) -> None:
         """Read, embed and compare candidates at `angles` (degrees); each angle is a document."""
         entry = self.project.settings.sources[0]
-        files = content_fingerprint(entry, self.folder, cache=self.project.home / "c.json")
+        files = content_fingerprint(entry, self.folder, cache=self.folder / "c.json")
         raw = publish(
             self.store, "raw_candidates", "news", self.version(), inputs={f"file:{k}": v for k, v in files.items()}
         )
@@ -84,7 +87,7 @@ class World:
     def select(self, target: str, angles: list[float]) -> None:
         """Do what the run for `target` does."""
         entry = self.project.settings.target(target)
-        files = content_fingerprint(entry, self.folder, cache=self.project.home / "c.json")
+        files = content_fingerprint(entry, self.folder, cache=self.folder / "c.json")
         with self.store.write(
             ArtifactKey("target_documents", target),
             self.version(),
@@ -253,11 +256,20 @@ def test_candidates_ask_only_if_they_can_change_the_selection(world: World, angl
 
 def test_the_verdict_counts(world: World) -> None:
     world.ingest([*FAR, *NEAR, 5.0, 35.0, 160.0])
-    verdict = judge(world.store, "film", ["news"], ["gotd"])
+    verdict = judge(world.store, "film", ["news"], ["gotd"], transport=TransportSettings())
     assert verdict.changes
     assert "2 of 3 new candidates score better than the last one selected by gotd" in verdict.reason
-    away = judge(world.store, "film", ["news"], ["random"])
+    away = judge(world.store, "film", ["news"], ["random"], transport=TransportSettings())
     assert "no method ranks by gradient" in away.reason
+
+
+def test_new_candidates_are_judged_on_the_device_of_the_settings(world: World) -> None:
+    path = world.folder / "gotd.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "transport": {"device": "cuda:97"}}))
+    world.ingest([*FAR, *NEAR, 5.0])
+    assert world.look() == []
+    (note,) = [note for note in world.notes if "could not be judged" in note]
+    assert "transport.device 'cuda:97' cannot be used on this machine" in note
 
 
 def test_a_busy_target_waits(world: World) -> None:
@@ -309,12 +321,11 @@ def test_worth_training(world: World) -> None:
 def test_a_warm_start_needs_the_same_cost_and_dimension(world: World) -> None:
     artifact = world.store.current(ArtifactKey("ot_potentials", "film"))
     sketch = Sketch(torch.tensor([[0.0, 1.0]]), torch.ones(1).double(), "all", None)
-    assert isinstance(earlier_potentials(artifact, sketch, "sqeuclidean"), Potentials)
-    assert earlier_potentials(artifact, sketch, "euclidean") is None
+    assert isinstance(earlier_potentials(artifact, sketch, Problem()), Potentials)
+    assert earlier_potentials(artifact, sketch, Problem(cost="euclidean")) is None
     assert (
-        earlier_potentials(artifact, Sketch(torch.ones(1, 3), torch.ones(1).double(), "all", None), "sqeuclidean")
-        is None
+        earlier_potentials(artifact, Sketch(torch.ones(1, 3), torch.ones(1).double(), "all", None), Problem()) is None
     )
-    assert earlier_potentials(None, sketch, "sqeuclidean") is None
+    assert earlier_potentials(None, sketch, Problem()) is None
     artifact.file("potentials.safetensors").write_bytes(b"damaged")
-    assert earlier_potentials(artifact, sketch, "sqeuclidean") is None
+    assert earlier_potentials(artifact, sketch, Problem()) is None

@@ -28,9 +28,13 @@ SELECT $conditions_id, i.condition, i.value
 FROM incoming_conditions AS i
 WHERE NOT EXISTS (FROM conditions WHERE conditions_id = $conditions_id);
 
+INSERT INTO settings
+SELECT $settings_id, $settings
+WHERE $settings_id IS NOT NULL AND NOT EXISTS (FROM settings WHERE settings_id = $settings_id);
+
 INSERT INTO events
 SELECT $event_key, $artifact_key, $created_at, $now, $run_id, $step, $reused, $environment_id, recorded AND other,
-       $conditions_id
+       $conditions_id, $settings_id
 FROM comparison;
 
 DROP TABLE comparison;

@@ -38,7 +38,15 @@ SELECT
          SELECT e.conditions_id FROM events AS e
          WHERE e.artifact_key = a.artifact_key AND NOT e.reused AND NOT e.files_differ AND e.conditions_id IS NOT NULL
          ORDER BY e.created_at LIMIT 1
-     )) AS conditions
+     )) AS conditions,
+    -- Those that it was made with.
+    (SELECT s.content
+     FROM settings AS s
+     WHERE s.settings_id = (
+         SELECT e.settings_id FROM events AS e
+         WHERE e.artifact_key = a.artifact_key AND e.settings_id IS NOT NULL
+         ORDER BY e.reused, e.created_at LIMIT 1
+     )) AS settings
 FROM reached
 JOIN artifacts AS a ON a.artifact_key = reached.artifact_key
 ORDER BY reached.distance DESC, a.name, a.version;

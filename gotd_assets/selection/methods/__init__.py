@@ -12,6 +12,7 @@ from typing import Literal, Protocol, TypeAlias
 
 import polars as pl
 
+from gotd_assets.catalogue.columns import Origin
 from gotd_assets.errors import InputError
 from gotd_assets.selection.budget import Allowance
 from gotd_assets.selection.methods.draws import all_domains, dapt, random
@@ -23,7 +24,7 @@ from gotd_assets.selection.methods.rounds import gotd_rounds
 from gotd_assets.selection.methods.toxicity import rtp
 from gotd_assets.selection.methods.tsds import tsds
 from gotd_assets.selection.problem import SelectionProblem
-from gotd_assets.settings import Budget
+from gotd_assets.settings.selection import Budget
 
 __all__ = ["METHODS", "Method", "Rank", "SelectionProblem", "method_named", "select"]
 
@@ -43,8 +44,11 @@ class Method:
 
     Attributes:
         rank: the work.
+        made_of: columns of assets that its ranks and scores come from.
         needs: parts of the problem it reads beyond scores, vectors, budget and seed.
         settings: fields of `selection` in gotd.yaml that shape its result.
+        gradient: 'ranks' if its order is that of the gradient of the transport cost, 'begins' if it begins with it; for
+            others a gradient does not tell who would be selected.
         calibrated: whether a score below zero says that the document helps, so that 'until-zero' goes by it; for the
             others 'until-zero' takes as many documents as for 'gotd'.
         resampled: whether its stability under bootstrap samples of the target is measured: it goes by the target's
@@ -53,35 +57,51 @@ class Method:
     """
 
     rank: Rank
+    made_of: tuple[Origin, ...] = ()
     needs: frozenset[Need] = frozenset()
     settings: tuple[str, ...] = ()
+    gradient: Literal["ranks", "begins"] | None = None
     calibrated: bool = False
     resampled: bool = False
     nested: bool = True
 
 
+_SCORE = ("candidate_scores", "score")
+_POTENTIAL = ("ot_potentials", "g")
+_VECTOR = ("candidate_embeddings", "vector")
+_TARGET_VECTOR = ("target_embeddings", "vector")
+_TEXT = ("raw_candidates", "text")
+
 METHODS: Mapping[str, Method] = {
-    "gotd": Method(gotd, calibrated=True, resampled=True),
-    "gotd-away": Method(gotd_away, calibrated=True, resampled=True),
-    "gotd-debiased": Method(gotd_debiased, frozenset({"potentials"}), calibrated=True, resampled=True),
+    "gotd": Method(gotd, (_SCORE,), gradient="ranks", calibrated=True, resampled=True),
+    "gotd-away": Method(gotd_away, (_SCORE,), gradient="ranks", calibrated=True, resampled=True),
+    "gotd-debiased": Method(
+        gotd_debiased, (_VECTOR, _POTENTIAL), frozenset({"potentials"}), calibrated=True, resampled=True
+    ),
     "gotd-toward-and-away": Method(
         gotd_toward_and_away,
+        (_SCORE,),
         frozenset({"away_scores"}),
         ("away_target", "away_weight"),
         calibrated=True,
         resampled=True,
     ),
     "gotd-rounds": Method(
-        gotd_rounds, frozenset({"potentials"}), ("rounds", "mixing", "rounds_similarity"), nested=False
+        gotd_rounds,
+        (_VECTOR, _POTENTIAL),
+        frozenset({"potentials"}),
+        ("rounds", "mixing", "rounds_similarity"),
+        gradient="begins",
+        nested=False,
     ),
-    "gotd-round-robin": Method(gotd_round_robin, frozenset({"shared"}), ("round_robin",)),
+    "gotd-round-robin": Method(gotd_round_robin, (_SCORE,), frozenset({"shared"}), ("round_robin",)),
     "random": Method(random),
     "all-domains": Method(all_domains),
-    "dapt": Method(dapt, frozenset({"relevance"})),
-    "tapt-c": Method(nearest_neighbours, resampled=True),
-    "dsir": Method(dsir, frozenset({"texts"}), ("dsir",)),
-    "tsds": Method(tsds, settings=("tsds",)),
-    "rtp": Method(rtp, frozenset({"toxicity"})),
+    "dapt": Method(dapt, (("domain_relevance", "distance"),), frozenset({"relevance"})),
+    "tapt-c": Method(nearest_neighbours, (_VECTOR, _TARGET_VECTOR), resampled=True),
+    "dsir": Method(dsir, (_TEXT, ("target_documents", "text")), frozenset({"texts"}), ("dsir",)),
+    "tsds": Method(tsds, (_VECTOR, _TARGET_VECTOR), settings=("tsds",)),
+    "rtp": Method(rtp, (_TEXT,), frozenset({"toxicity"})),
 }
 
 

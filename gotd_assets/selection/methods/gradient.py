@@ -3,7 +3,7 @@
 import polars as pl
 
 from gotd_assets.errors import InputError
-from gotd_assets.selection.pool import scores_of
+from gotd_assets.selection.pool.pool import scores_of
 from gotd_assets.selection.problem import SelectionProblem
 
 
@@ -23,25 +23,11 @@ def gotd_debiased(problem: SelectionProblem) -> pl.DataFrame:
     Entropic transport alone draws mass towards the middle of the target; the self-term takes that out (Feydy et al.
     2019). It costs a self-transport problem on a random sketch of the pool.
     """
-    import dataclasses
-
-    from gotd_assets.transport.divergence import debiased
-    from gotd_assets.transport.source import prepare, resolve_device
-
     potentials = problem.potentials
     if potentials is None:
         raise InputError("method 'gotd-debiased' needs the solved potentials")
     if potentials.self_sketch is None:
-        import torch
-
-        source = prepare(
-            problem.pool.vectors,
-            dimension=potentials.sketch.points.shape[1],
-            centre=potentials.sketch.centre,
-            device=resolve_device("auto"),
-            dtype=torch.float32,
-        )
-        potentials = debiased(dataclasses.replace(potentials, self_g=None), source, seed=problem.seed)
+        potentials = potentials.debiased(problem.pool.vectors, seed=problem.seed)
     scores = scores_of(problem.pool, potentials).select("doc_id", pl.col("score") * problem.sign)
     return scores.join(problem.scores.select("doc_id"), on="doc_id", how="semi")
 

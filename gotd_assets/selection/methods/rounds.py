@@ -69,43 +69,22 @@ class _Measure:
     """The effective distribution as the source of transport problems, and the candidates by gradient there."""
 
     def __init__(self, problem: SelectionProblem, potentials: Potentials) -> None:
-        import torch
-
-        from gotd_assets.transport.source import prepare, resolve_device
+        from gotd_assets.transport import PreparedSource
 
         self._problem = problem
-        sketch = potentials.sketch
-        self._source = prepare(
-            problem.pool.vectors,
-            dimension=sketch.points.shape[1],
-            centre=sketch.centre,
-            device=resolve_device("auto"),
-            dtype=torch.float32,
-        )
+        self._source = PreparedSource.of(problem.pool.vectors, potentials.sketch.centre, potentials.problem)
         self._candidates = problem.pool.doc_ids().with_row_index("row").join(problem.scores, on="doc_id", how="semi")
 
     def solve(self, chosen: pl.DataFrame, mass: float, initial: Potentials) -> Potentials:
         """Potentials of mass·chosen + (1 − mass)·pool, from `initial`."""
-        import torch
-
-        from gotd_assets.transport import solve
-
         n = self._source.n_rows
         weights = np.full(n, (1 - mass) / n)
         weights[chosen["row"].to_numpy()] += mass / max(1, chosen.height)
-        return solve(
-            dataclasses.replace(self._source, weights=torch.from_numpy(weights)),
-            initial.sketch,
-            cost=initial.cost,
-            epsilon=initial.epsilon,
-            reach=initial.reach,
-            tolerance=initial.certificate.tolerance,
-            initial=initial,
-        )
+        return initial.again(self._source.weighted(weights))
 
     def ranking(self, potentials: Potentials, step: int) -> pl.DataFrame:
         """Every candidate by its gradient, best first: row in the pool, doc_id, score, step."""
-        gradient = np.concatenate([potentials.scores(shard.vectors).numpy() for shard in self._problem.pool])
+        gradient = np.concatenate([potentials.scores(vectors).numpy() for vectors in self._problem.pool.vectors])
         scores = pl.Series(gradient).gather(self._candidates["row"]) * self._problem.sign
         return (
             self._candidates.with_columns(score=scores, step=pl.lit(step, dtype=pl.Int32))

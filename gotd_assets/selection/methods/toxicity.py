@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from gotd_assets.corpus import iter_documents
+from gotd_assets.corpus.shards import iter_documents
 from gotd_assets.errors import InputError
 from gotd_assets.selection.problem import SelectionProblem
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from gotd_assets.selection.pool import vectors_of
+from gotd_assets.selection.pool.pool import vectors_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt

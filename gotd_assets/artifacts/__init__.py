@@ -1,0 +1,1 @@
+"""What one station leaves for the next: versioned, immutable, written whole or not at all."""

@@ -1,0 +1,46 @@
+"""Tables in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import polars as pl
+
+from gotd_assets.catalogue.foreign import markdown, one_line
+from gotd_assets.catalogue.shown import Markdown
+
+# Dagster shows Markdown of fewer characters in place, and longer behind a link.
+_IN_PLACE = 1000
+_TEXT_WIDTHS = (160, 120, 80, 60, 40)
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of a table, and an empty one behind it; cells are Markdown already."""
+    return [
+        "| " + " | ".join(header) + " |",
+        "|" + "---|" * len(header),
+        *("| " + " | ".join(row) + " |" for row in rows),
+        "",
+    ]
+
+
+def frame_table(frame: pl.DataFrame) -> Markdown:
+    """A frame as a table; long texts are shortened, more so if the table can then be seen in place."""
+    tables = [
+        "\n".join(
+            markdown_table(frame.columns, ([cell(value, width) for value in row] for row in frame.iter_rows()))[:-1]
+        )
+        for width in _TEXT_WIDTHS
+    ]
+    return Markdown(next((shown for shown in tables if len(shown) < _IN_PLACE), tables[0]))
+
+
+def pair_table(key: str, value: str, pairs: Mapping[str, object]) -> Markdown:
+    """A mapping as a table of two columns."""
+    return frame_table(pl.DataFrame({key: list(pairs), value: [str(entry) for entry in pairs.values()]}))
+
+
+def cell(value: object, width: int) -> str:
+    """A value as Markdown for one cell: on one line, at most `width` characters before what is escaped."""
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return markdown(one_line(text, width))

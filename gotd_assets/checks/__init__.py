@@ -1,0 +1,1 @@
+"""What each station's artifact must be before anything reads it."""

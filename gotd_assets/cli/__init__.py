@@ -1,0 +1,1 @@
+"""`gotd`, a file per command or kind of commands."""

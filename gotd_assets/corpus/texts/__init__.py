@@ -1,0 +1,1 @@
+"""From a record to clean text of the right length."""

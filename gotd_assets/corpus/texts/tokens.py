@@ -1,0 +1,72 @@
+"""Cutting texts by the tokens of an encoder, at word boundaries."""
+
+from __future__ import annotations
+
+import bisect
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gotd_assets.errors import InputError
+from gotd_assets.models.location import find_model, hub_options, pinned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gotd_assets.settings.encoder import EncoderSettings
+
+
+def token_cutter(encoder: EncoderSettings, root: Path) -> tuple[Callable[[str, int], list[str]], Callable[[str], int]]:
+    """(cut, length): cut a text into pieces of at most so many tokens of `encoder`; count its tokens.
+
+    Special tokens are not counted. Only a word of more tokens than a chunk holds is cut inside.
+
+    Raises:
+        InputError: the encoder has no tokenizer.json.
+    """
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(_tokenizer_file(encoder, root)))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+
+    def length(text: str) -> int:
+        return len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def cut(text: str, size: int) -> list[str]:
+        offsets = tokenizer.encode(text, add_special_tokens=False).offsets
+        starts, ends = [start for start, _ in offsets], [end for _, end in offsets]
+        pieces = []
+        first, begin = 0, 0
+        while len(offsets) - first > size:
+            limit = ends[first + size - 1]
+            stop = limit
+            if limit < len(text) and not text[limit].isspace():
+                space = max(text.rfind(" ", begin, limit), text.rfind("\n", begin, limit))
+                stop = space if space > begin else limit
+            pieces.append(text[begin:stop].strip())
+            begin = stop
+            following = bisect.bisect_left(starts, stop, lo=first)
+            # A tokenizer may count the space before a word to the word's token, which then begins before the cut.
+            while following > first and ends[following - 1] > stop:
+                following -= 1
+            first = max(following, first + 1)
+        pieces.append(text[begin:].strip())
+        return [piece for piece in pieces if piece]
+
+    return cut, length
+
+
+def _tokenizer_file(encoder: EncoderSettings, root: Path) -> Path:
+    path = find_model(encoder.model, root, "encoder.model")
+    if path is None:
+        from huggingface_hub import hf_hub_download
+
+        pinned(encoder.model, encoder.revision, "encoder.model")
+        where = hub_options(encoder.model, encoder.revision, "encoder.model")
+        return Path(hf_hub_download(encoder.model, "tokenizer.json", **where))
+    for tokenizer in sorted(path.rglob("tokenizer.json")):
+        return tokenizer
+    raise InputError(
+        f"encoder.model {encoder.model!r} has no tokenizer.json to count tokens with (looked in {path}): set "
+        "preparation.chunk_by to 'characters', or give a folder with a tokenizer"
+    )

@@ -1,1 +1,0 @@
-"""Asset checks: what each station's artifact must be before anything reads it."""

@@ -1,0 +1,1 @@
+"""What turns texts into vectors: transformers, static embeddings, vectors that exist already."""

@@ -1,0 +1,1 @@
+"""What a selection did for a model: perplexity, labelled tasks, toxicity, and the report."""

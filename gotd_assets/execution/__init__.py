@@ -1,0 +1,1 @@
+"""How heavy work is spread over threads and processes."""

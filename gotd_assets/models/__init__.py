@@ -1,0 +1,1 @@
+"""What all that computes with models has in common."""

@@ -1,0 +1,1 @@
+"""What the graph is built of: assets, checks, jobs, sensors and automation, wherever the pipeline stands."""

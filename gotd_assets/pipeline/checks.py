@@ -1,0 +1,58 @@
+"""Checks as Dagster declares them, and the one that is a step of its own."""
+
+import dagster as dg
+
+from gotd_assets.artifacts.artifact import ArtifactKey
+from gotd_assets.checks.check import Check
+from gotd_assets.checks.training import records_agree, training_report
+from gotd_assets.pipeline.partitions import parse
+from gotd_assets.pipeline.placement import Placement
+from gotd_assets.stations.station import Station
+from gotd_assets.tracking.context import TrackingContext
+
+
+def check_specs(station: Station, placement: Placement) -> list[dg.AssetCheckSpec]:
+    """The checks of `station`, as its asset declares them; the step that makes it evaluates them."""
+    return [
+        dg.AssetCheckSpec(
+            check.name, asset=placement.key(station.name), description=check.description, blocking=check.blocking
+        )
+        for check in station.checks
+    ]
+
+
+def severity_of(check: Check) -> dg.AssetCheckSeverity:
+    """How bad a failure is: one that blocks is an error, any other a warning."""
+    return dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN
+
+
+def records_of_training_agree(placement: Placement) -> dg.AssetChecksDefinition:
+    """Build the check; a step of its own, as lineage knows of a model only when its station is done."""
+
+    @dg.asset_check(
+        asset=placement.key("pre_fine_tuned_model"),
+        description="The model's own record, the lineage store and MLflow name the same run and the same selection.",
+    )
+    def records_of_training_agree(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        """Compare the three records of a partition's model."""
+        from gotd_assets.tracking.run import recorded_run
+
+        key = ArtifactKey("pre_fine_tuned_model", parse(str(context.partition_key), "selection").name)
+        artifact = placement.artifacts().current(key, context.run.run_id)
+        report = training_report(artifact)
+        facts = placement.lineage().audit("model_origin", model=artifact.version).rows_by_key("kind", named=True)
+        items = {row["item"]: row["detail"] for row in facts.get("training", []) if row["version"] == artifact.version}
+        lineage = {"mlflow_run_id": items.get("MLflow run", ""), "selection_version": items.get("selection", "")}
+        found = records_agree(
+            {name: report[name] for name in ("mlflow_run_id", "selection_version")},
+            lineage if items else {},
+            recorded_run(TrackingContext.uri_now(placement.declared, report["tracking_uri"]), report["mlflow_run_id"]),
+        )
+        return dg.AssetCheckResult(
+            passed=found.passed,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=found.sentence,
+            metadata={"partition": str(context.partition_key), **found.figures},
+        )
+
+    return records_of_training_agree

@@ -1,0 +1,82 @@
+"""Where a pipeline stands in a code location: its project, and what its parts are called there."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+import dagster as dg
+
+from gotd_assets.artifacts.store import ArtifactStore
+from gotd_assets.lineage import LineageStore
+from gotd_assets.pipeline.partitions import Partitions
+from gotd_assets.settings.project import Project, load_project
+from gotd_assets.stations.all import GRAPH
+from gotd_assets.stations.graph import Graph
+from gotd_assets.stations.station import GROUPS, Group
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """One pipeline among possibly several in a code location.
+
+    Attributes:
+        declared: the project when the code location was loaded; it decides what assets and partitions there are.
+        load: the project as it is now, with settings and targets that came since.
+        key_prefix: of asset keys; with underscores between its parts also of jobs, sensors, groups and the pool.
+        shared_pool: concurrency pool of the steps that use all cores or a GPU; one of its own if None.
+        graph: its stations.
+    """
+
+    declared: Project
+    load: Callable[[], Project]
+    key_prefix: tuple[str, ...] = ()
+    shared_pool: str | None = None
+    graph: Graph = GRAPH
+
+    @classmethod
+    def of_file(cls, path: Path) -> Self:
+        """The only pipeline of a code location, as the settings file `path` describes it."""
+        return cls(load_project(path), functools.partial(load_project, path))
+
+    @functools.cached_property
+    def partitions(self) -> Partitions:
+        """How its assets are divided."""
+        return Partitions.declared_by(self.declared.settings, self.name("gotd_targets"))
+
+    @property
+    def pool(self) -> str:
+        """The concurrency pool of heavy steps."""
+        return self.shared_pool or self.name("compute")
+
+    def key(self, asset: str) -> dg.AssetKey:
+        """The key of one of the pipeline's assets."""
+        return dg.AssetKey([*self.key_prefix, asset])
+
+    def keys(self, *assets: str) -> list[dg.AssetKey]:
+        """The keys of several of them."""
+        return [self.key(asset) for asset in assets]
+
+    def name(self, name: str) -> str:
+        """What a job, sensor, pool or set of partitions is called, unlike those of other pipelines."""
+        return "_".join([*self.key_prefix, name])
+
+    def group(self, group: Group) -> str:
+        """The group of assets, numbered, as the UI sorts groups by name."""
+        return self.name(f"{GROUPS.index(group) + 1}_{group}")
+
+    def artifacts(self) -> ArtifactStore:
+        """The artifact store in the project's home."""
+        return ArtifactStore(self.declared.home.artifacts)
+
+    def lineage(self) -> LineageStore:
+        """The lineage store in the project's home."""
+        return self._lineage
+
+    @functools.cached_property
+    def _lineage(self) -> LineageStore:
+        # It looks at the database's schema when it is made, which takes as long as a question.
+        return LineageStore(self.declared.home.lineage)

@@ -1,0 +1,92 @@
+"""Jobs over several partitions: they start a run for each, one after the other, as `gotd run` does."""
+
+from collections.abc import Callable, Sequence
+
+import dagster as dg
+from pydantic import Field
+
+from gotd_assets.artifacts.run_lock import alone
+from gotd_assets.errors import GotdError
+from gotd_assets.pipeline import tags
+from gotd_assets.pipeline.placement import Placement
+from gotd_assets.pipeline.runs.stage_runs import end_killed_runs, run_stages
+from gotd_assets.pipeline.runs.stopping import StoppedError
+from gotd_assets.stations.graph import Stage
+
+
+def build_stage_jobs(placement: Placement, all_assets: Callable[[], dg.JobDefinition]) -> list[dg.JobDefinition]:
+    """The jobs; with what the launchpad shows as it opens, each can be launched. `all_assets` builds the job of them all."""
+    declared = [target.name for target in placement.declared.settings.targets]
+    first = declared[0] if declared else ""
+
+    class Targets(dg.Config):
+        targets: list[str] = Field(default=[], description="Only these targets; all if empty.")
+
+    class OneTarget(dg.Config):
+        target: str = Field(default=first, description=f"Which target: {', '.join(declared) or 'one of the folder'}.")
+
+    @dg.op(name=placement.name("everything"))
+    def everything(context: dg.OpExecutionContext, config: Targets) -> None:
+        settings = placement.load().settings
+        names = [settings.target(name).name for name in config.targets or [target.name for target in settings.targets]]
+        _run(context, placement, all_assets(), placement.graph.stages(settings, names))
+
+    @dg.op(name=placement.name("one_target"))
+    def one_target(context: dg.OpExecutionContext, config: OneTarget) -> None:
+        settings = placement.load().settings
+        names = [settings.target(config.target).name]
+        stages = placement.graph.stages(settings, names, lambda station: station.division in ("target", "selection"))
+        _run(context, placement, all_assets(), stages)
+
+    @dg.op(name=placement.name("every_method"))
+    def every_method(context: dg.OpExecutionContext, config: OneTarget) -> None:
+        settings = placement.load().settings
+        names = [settings.target(config.target).name]
+        stages = placement.graph.stages(
+            settings, names, lambda station: station.is_late or station.group == "selection"
+        )
+        _run(context, placement, all_assets(), stages)
+
+    @dg.job(
+        name=placement.name("materialise_everything"),
+        description="Make everything that is missing or stale, from files to reports, as `gotd run` does.",
+    )
+    def materialise_everything() -> None:
+        everything()
+
+    @dg.job(
+        name=placement.name("reselect_target"),
+        description="Read one target again, solve, score, select by every method, train and evaluate.",
+    )
+    def reselect_target() -> None:
+        one_target()
+
+    @dg.job(
+        name=placement.name("compare_methods"),
+        description="For one target as it is scored now: select and train by every method, then the report that compares "
+        "them.",
+    )
+    def compare_methods() -> None:
+        every_method()
+
+    return [materialise_everything, reselect_target, compare_methods]
+
+
+def _run(context: dg.OpExecutionContext, placement: Placement, job: dg.JobDefinition, stages: Sequence[Stage]) -> None:
+    with alone(placement.declared.home):
+        end_killed_runs(placement, context.instance)
+        try:
+            run_stages(
+                placement,
+                job,
+                context.instance,
+                stages,
+                announce=lambda number, stage: context.log.info(f"{number}/{len(stages)} {stage.title}"),
+                warn=context.log.warning,
+            )
+        except StoppedError as stopped:
+            # So Dagster calls this run what it is: canceled.
+            raise dg.DagsterExecutionInterruptedError from stopped
+        except GotdError:
+            context.instance.add_run_tags(context.run_id, {tags.TOLD: "of the stage that failed"})
+            raise

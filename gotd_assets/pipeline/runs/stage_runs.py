@@ -1,0 +1,136 @@
+"""Runs stages one after the other in this process, tells who is to be told, and ends what a kill left open."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Sequence
+
+import dagster as dg
+
+from gotd_assets.errors import GotdError
+from gotd_assets.pipeline import tags
+from gotd_assets.pipeline.launchpad import config_of
+from gotd_assets.pipeline.partitions import key_of
+from gotd_assets.pipeline.placement import Placement
+from gotd_assets.pipeline.runs.stopping import StoppedError, stops_noted
+from gotd_assets.pipeline.runs.telling import notification, worth_telling
+from gotd_assets.stations.graph import Stage
+from gotd_assets.watch.notify import send
+
+
+def run_stages(
+    placement: Placement,
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    stages: Sequence[Stage],
+    *,
+    announce: Callable[[int, Stage], None],
+    warn: Callable[[str], None],
+) -> None:
+    """Run one stage after the other in this process; a target's failure does not stop other targets.
+
+    Args:
+        placement: the pipeline.
+        job: all of its assets.
+        instance: where the runs are recorded.
+        stages: what to run.
+        announce: told the number, from 1, and the stage before it starts.
+        warn: told what went wrong without stopping anything.
+
+    Raises:
+        GotdError: a stage failed; its message says what to do.
+        StoppedError: a signal to stop arrived; the stage at work was ended, and the next run goes on from there.
+    """
+    placement.partitions.register(instance, placement.load().settings)
+    failures: dict[str | None, GotdError] = {}
+    with stops_noted() as stopped:
+        for number, stage in enumerate(stages, 1):
+            if stage.target in failures:
+                continue
+            announce(number, stage)
+            error = _execute(placement, job, instance, stage, warn=warn, stopped=stopped)
+            # Every target needs the candidates; no target needs another.
+            if error is not None and stage.target is None:
+                raise error
+            if error is not None:
+                failures[stage.target] = error
+                warn(f"target {stage.target} failed")
+    if failures:
+        raise GotdError("\n".join(str(error) for error in failures.values()))
+
+
+def end_killed_runs(placement: Placement, instance: dg.DagsterInstance) -> None:
+    """Mark runs started by `run_stages` that are still open as failed, and free the pool slots that their steps hold.
+
+    Called while nobody else can run stages of the pipeline, so whatever is open was killed.
+    """
+    running = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    ours = dg.RunsFilter(statuses=running, tags=_launched_by(placement))
+    for run in instance.get_runs(filters=ours):
+        instance.report_run_failed(run, "the process of this run was killed")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def _launched_by(placement: Placement) -> dict[str, str]:
+    return {tags.LAUNCHER: placement.name("gotd run")}
+
+
+def _execute(
+    placement: Placement,
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    stage: Stage,
+    *,
+    warn: Callable[[str], None],
+    stopped: Callable[[], int | None],
+) -> GotdError | None:
+    """Run one stage and tell who is to be told; returns why it failed, if it did.
+
+    Raises:
+        StoppedError: a signal to stop arrived.
+    """
+    result = job.execute_in_process(
+        instance=instance,
+        partition_key=key_of(stage.partition),
+        asset_selection=placement.keys(*stage.assets),
+        run_config={"loggers": {"console": {}}, "ops": _ops(placement, stage)},
+        tags=_launched_by(placement) | tags.of_partition(stage.partition),
+        raise_on_error=False,
+    )
+    run = instance.get_run_by_id(result.run_id)
+    number = stopped()
+    if number is not None:
+        if run is not None and not result.success:
+            # To Dagster a step that is interrupted in its own process has failed.
+            instance.report_run_canceled(run, f"stopped by {signal.Signals(number).name}")
+        raise StoppedError(number)
+    error = None if result.success else _error_of(result)
+    if run is not None:
+        _tell(placement, run, error, warn)
+    return None if error is None else GotdError(error)
+
+
+def _ops(placement: Placement, stage: Stage) -> dict[str, object]:
+    settings = placement.declared.settings
+    return {
+        "__".join(placement.key(asset).path): {"config": config_of(placement.graph.named(asset), overrides, settings)}
+        for asset, overrides in stage.overrides.items()
+    }
+
+
+def _error_of(result: dg.ExecuteInProcessResult) -> str:
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            cause = error.cause if error is not None and error.cause is not None else error
+            message = cause.message.strip() if cause is not None else "unknown error"
+            return f"{event.step_key} failed in run {result.run_id}:\n{message}"
+    return f"run {result.run_id} failed before any step; see it in the Dagster UI"
+
+
+def _tell(placement: Placement, run: dg.DagsterRun, error: str | None, warn: Callable[[str], None]) -> None:
+    notify = placement.declared.settings.notify
+    if error is not None or worth_telling(run, notify):
+        problem = send(notify, notification(run, notify, error))
+        if problem is not None:
+            warn(problem)

@@ -1,0 +1,1 @@
+"""Making a recorded selection again, and comparing it byte for byte."""

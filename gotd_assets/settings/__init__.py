@@ -1,0 +1,1 @@
+"""Typed project settings: gotd.yaml, overridden by GOTD_* environment variables."""

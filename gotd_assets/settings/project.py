@@ -1,0 +1,312 @@
+"""Typed project settings: gotd.yaml, overridden by GOTD_* environment variables.
+
+Nested fields are reached with two underscores: `GOTD_TRANSPORT__EPSILON=0.05` overrides `transport.epsilon`. Relative
+paths are relative to the folder that holds gotd.yaml. `docs/settings.md` is generated from the descriptions here.
+"""
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import yaml
+from pydantic import (
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableVariableError
+
+from gotd_assets.errors import SettingsError, masked
+from gotd_assets.fingerprint import Json
+from gotd_assets.settings.encoder import EncoderSettings
+from gotd_assets.settings.evaluation import EvaluationSettings, ToxicitySettings
+from gotd_assets.settings.home import Home
+from gotd_assets.settings.operation import CheckSettings, NotifySettings, WatchSettings
+from gotd_assets.settings.secrets import holds_secret
+from gotd_assets.settings.section import Section, field_path, shortened
+from gotd_assets.settings.selection import SelectionSettings
+from gotd_assets.settings.targets_folder import look_into
+from gotd_assets.settings.texts import (
+    DuplicateSettings,
+    PreparationSettings,
+    SourceSettings,
+    TargetSettings,
+    TargetsFolderSettings,
+    TextInputSettings,
+)
+from gotd_assets.settings.training import EstimateSettings, TrackingSettings, TrainingSettings
+from gotd_assets.settings.transport import TransportSettings
+
+SETTINGS_FILE_VARIABLE = "GOTD_SETTINGS"
+
+
+class Settings(Section):
+    """Everything a project says about itself."""
+
+    home: Path = Field(Path(".gotd"), description="Folder for everything this project writes.")
+    sources: list[SourceSettings] = Field(min_length=1, description="Where candidates come from.")
+    targets: list[TargetSettings] = Field(
+        default_factory=list, description="What models are to be prepared for; needed unless there is a targets_folder."
+    )
+    targets_folder: TargetsFolderSettings = Field(
+        default=TargetsFolderSettings(), description="A folder of targets; its path alone will do."
+    )
+    preparation: PreparationSettings = Field(default=PreparationSettings(), description="From records to documents.")
+    duplicates: DuplicateSettings = Field(default=DuplicateSettings(), description="Which documents count as the same.")
+    encoder: EncoderSettings = Field(description="The model that turns text into vectors.")
+    transport: TransportSettings = Field(default=TransportSettings(), description="The optimal transport problem.")
+    selection: SelectionSettings = Field(default=SelectionSettings(), description="What is chosen.")
+    training: TrainingSettings = Field(description="Pre-fine-tuning.")
+    toxicity: ToxicitySettings = Field(
+        default=ToxicitySettings(), description="A classifier that tells how toxic a text is."
+    )
+    evaluation: EvaluationSettings = Field(
+        default=EvaluationSettings(), description="What models are measured on, beside perplexity."
+    )
+    tracking: TrackingSettings = Field(default=TrackingSettings(), description="Where runs are recorded.")
+    watch: WatchSettings = Field(default=WatchSettings(), description="What the sensors look for.")
+    checks: CheckSettings = Field(default=CheckSettings(), description="Limits of the asset checks.")
+    notify: NotifySettings = Field(default=NotifySettings(), description="Who is told of failures and new models.")
+    estimates: EstimateSettings = Field(
+        default=EstimateSettings(), description="When a step says beforehand how long it will take."
+    )
+
+    @model_validator(mode="after")
+    def _has_targets(self) -> Self:
+        if not self.targets and self.targets_folder.path is None:
+            raise ValueError("targets: name at least one target, or a targets_folder in which they appear")
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> Self:
+        for section, names in (
+            ("sources", [s.name for s in self.sources]),
+            ("targets", [t.name for t in self.targets]),
+        ):
+            for position, name in enumerate(names):
+                if name in names[:position]:
+                    raise ValueError(f"{section}[{position}].name {name!r} is used twice: give each its own name")
+        return self
+
+    @model_validator(mode="after")
+    def _targets_suit_the_methods(self) -> Self:
+        names = [target.name for target in self.targets]
+        away = self.selection.away_target
+        if away is not None and away not in names:
+            raise ValueError(f"selection.away_target: there is no target {away!r}; declared are: {', '.join(names)}")
+        tune = self.encoder.tune
+        if tune.objective == "classification" and tune.target is not None and not self.evaluation.task(tune.target):
+            raise ValueError(
+                f"encoder.tune.objective is 'classification', but target {tune.target!r} has no labelled texts: add them to "
+                "evaluation.classification, or set it to 'contrastive'"
+            )
+        named = {
+            "encoder.tune.target": [] if tune.target is None else [tune.target],
+            "evaluation.classification": [task.target for task in self.evaluation.classification],
+            "evaluation.detoxification": [prompts.target for prompts in self.evaluation.detoxification],
+            "selection.round_robin": self.selection.round_robin,
+        }
+        for field, wanted in named.items():
+            for name in wanted if self.targets_folder.path is None else ():
+                if name not in names:
+                    raise ValueError(f"{field}: there is no target {name!r}; declared are: {', '.join(names)}")
+        if self.toxicity.model is None and ("rtp" in self.selection.methods or self.evaluation.detoxification):
+            raise ValueError(
+                "toxicity.model: method 'rtp' and evaluation.detoxification need a classifier; name its folder"
+            )
+        nearest = self.selection.nearest_sources
+        if nearest is not None and nearest > len(self.sources):
+            raise ValueError(
+                f"selection.nearest_sources is {nearest}, but there are only {len(self.sources)} sources: lower it, or leave "
+                "it out to keep all"
+            )
+        for target in self.targets:
+            if target.direction == "away" and "tsds" in self.selection.methods:
+                raise ValueError(
+                    f"selection.methods: 'tsds' aligns with a target and cannot stay away from one, but target "
+                    f"{target.name!r} has direction 'away': drop 'tsds', or declare {target.name!r} in a project of its own"
+                )
+        return self
+
+    @property
+    def tuned_on_labels(self) -> bool:
+        """Whether the encoder is fine-tuned on labelled texts."""
+        tune = self.encoder.tune
+        return (
+            tune.target is not None
+            and tune.objective in {"auto", "classification"}
+            and self.evaluation.task(tune.target) is not None
+        )
+
+    def without_secrets(self) -> dict[str, Json]:
+        """All of it as JSON, to be recorded: without the webhook, and without passwords in URLs."""
+        content: dict[str, Json] = self.model_dump(mode="json", exclude={"notify": {"webhook"}})
+        return {name: _recordable(value) for name, value in content.items()}
+
+    def source(self, name: str) -> SourceSettings:
+        """The source called `name`.
+
+        Raises:
+            SettingsError: there is none.
+        """
+        return _by_name(self.sources, name, "sources")
+
+    def target(self, name: str) -> TargetSettings:
+        """The target called `name`.
+
+        Raises:
+            SettingsError: there is none.
+        """
+        return _by_name(self.targets, name, "targets")
+
+
+class _SettingsOfFile(BaseSettings, Settings):
+    """Settings in which GOTD_* environment variables win over the file."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="GOTD_", env_nested_delimiter="__", validate_default=True
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file, whose content comes as keyword arguments."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+
+class Project(Section):
+    """Settings together with the folder they are relative to.
+
+    Attributes:
+        root: the folder of gotd.yaml, or of a component's defs.yaml.
+        settings: what the file says; its targets include those that stand in the targets folder now.
+        problems: what in the targets folder cannot be a target, and why.
+    """
+
+    root: Path
+    settings: Settings
+    problems: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, settings: Settings, root: Path) -> Self:
+        """The project in `root`, with the targets that stand in its targets folder now."""
+        return _with_folder_targets(cls(root=root, settings=settings))
+
+    @property
+    def home(self) -> Home:
+        """Where everything is that the project writes."""
+        return Home(self.resolve(self.settings.home))
+
+    def overridden(self, overrides: Mapping[str, object]) -> Self:
+        """The project with other values of some settings, by path ('transport.epsilon').
+
+        Raises:
+            SettingsError: a value is wrong.
+        """
+        sections = {path.partition(".")[0] for path in overrides}
+        changed = {}
+        for name in sections:
+            section: Section = getattr(self.settings, name)
+            values = {path.partition(".")[2]: value for path, value in overrides.items() if path.startswith(f"{name}.")}
+            try:
+                changed[name] = type(section).model_validate({**section.model_dump(), **values})
+            except ValidationError as error:
+                raise SettingsError(_wrong_settings(error, prefix=(name,))) from error
+        return self.model_copy(update={"settings": self.settings.model_copy(update=changed)})
+
+    def resolve(self, path: Path) -> Path:
+        """`path`, made absolute relative to the folder of gotd.yaml."""
+        return Path(os.path.normpath(self.root / path.expanduser()))
+
+
+_Entry = TypeVar("_Entry", bound=TextInputSettings)
+_AnyProject = TypeVar("_AnyProject", bound=Project)
+
+
+def _by_name(entries: list[_Entry], name: str, section: str) -> _Entry:
+    for entry in entries:
+        if entry.name == name:
+            return entry
+    raise SettingsError(f"{section}: there is no {name!r}; declared are: {', '.join(entry.name for entry in entries)}")
+
+
+def _recordable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _recordable(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_recordable(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no infinity; settings read this as one
+    return masked(value) if isinstance(value, str) else value
+
+
+def settings_path(start: Path | None = None) -> Path:
+    """The settings file: what GOTD_SETTINGS names, else gotd.yaml in `start` (default: the working directory).
+
+    Raises:
+        SettingsError: there is no such file.
+    """
+    named = os.environ.get(SETTINGS_FILE_VARIABLE)
+    path = Path(named).expanduser() if named else (start or Path.cwd()) / "gotd.yaml"
+    if not path.is_file():
+        origin = f"named by the environment variable {SETTINGS_FILE_VARIABLE}" if named else "looked for by default"
+        raise SettingsError(
+            f"{path} ({origin}) does not exist: run in the project's folder, or set {SETTINGS_FILE_VARIABLE} to your gotd.yaml"
+        )
+    return path.resolve()
+
+
+def load_project(path: Path | None = None) -> Project:
+    """Read and validate the settings file (see `settings_path` for the default).
+
+    Raises:
+        SettingsError: the file is missing, is not YAML, or a field is wrong; every wrong field is named by its path.
+    """
+    path = settings_path() if path is None else path
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path}: cannot be read as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path}: expected a mapping with home, sources, targets …, found {type(content).__name__}")
+    try:
+        settings = _SettingsOfFile(**content)
+    except ValidationError as error:
+        # Without the cause: it quotes every value, and Dagster shows causes.
+        raise SettingsError(f"{path.name}: {_wrong_settings(error)}") from None
+    except UnreadableVariableError as error:
+        raise SettingsError(f"environment: {error}: a whole section is written as JSON") from None
+    return Project.of(settings, path.parent.resolve())
+
+
+def _with_folder_targets(project: _AnyProject) -> _AnyProject:
+    folder = project.settings.targets_folder
+    if folder.path is None:
+        return project
+    found, problems = look_into(project.resolve(folder.path), {target.name for target in project.settings.targets})
+    shared = {name: getattr(folder, name) for name in type(folder).model_fields if name != "path"}
+    targets = [TargetSettings(name=name, path=path, **shared) for name, path in found.items()]
+    settings = project.settings.model_copy(update={"targets": [*project.settings.targets, *targets]})
+    return project.model_copy(update={"settings": settings, "problems": tuple(problems)})
+
+
+def _wrong_settings(error: ValidationError, prefix: tuple[str, ...] = ()) -> str:
+    lines = []
+    for item in error.errors():
+        path = (*prefix, *item["loc"])
+        # What stands under a name that is none may be a secret as well.
+        is_shown = item["type"] != "extra_forbidden" and not holds_secret(Settings, path)
+        lines.append(
+            f"  {field_path(path)}: {item['msg']}" + (f" (got {shortened(item['input'])})" if is_shown else "")
+        )
+    return f"{len(lines)} wrong setting(s)\n" + "\n".join(lines)

@@ -1,0 +1,118 @@
+"""The solved transport problem: optimal dual potentials with their certificate."""
+
+from __future__ import annotations
+
+from gotd_assets.artifacts.artifact import Artifact
+from gotd_assets.artifacts.store import ArtifactWriter
+from gotd_assets.catalogue.columns import Table
+from gotd_assets.catalogue.shown import Description, Markdown, figures
+from gotd_assets.checks import solve as checks
+from gotd_assets.stations.reads import Each, One
+from gotd_assets.stations.station import Recipe, Station
+from gotd_assets.stations.work import Work
+
+_EMBEDDINGS = Each("candidate_embeddings")
+_POOL = One("candidate_pool")
+_SKETCH = One("target_sketch")
+_VECTOR = ("candidate_embeddings", "vector")
+_PULL = ("ot_potentials", "g")
+
+
+def ot_potentials(work: Work) -> Recipe:
+    """Dual potentials of the entropic transport problem between pool and target.
+
+    One number per sketch point. The certificate says how far the plan is from optimal: the dual value bounds the
+    transport cost from below, a rounded plan from above.
+    """
+    transport = work.settings.transport
+    pool = work.open(_POOL)
+    embeddings = work.open(_EMBEDDINGS)
+    sketch = work.open(_SKETCH)
+    # Where the solve starts is no input: the version, and so reuse, does not depend on it.
+    previous = work.current()
+    warm = work.settings.watch.warm_start and transport.solver == "semidual"
+
+    def write(writer: ArtifactWriter) -> None:
+        from gotd_assets.selection.pool.pool import Pool
+        from gotd_assets.selection.transport_problem import problem_of
+        from gotd_assets.selection.warm_start import earlier_potentials
+        from gotd_assets.transport import Sketch, solve
+
+        problem = problem_of(transport)
+        points = Sketch.load(sketch.file("sketch.safetensors"))
+        earlier = earlier_potentials(previous, points, problem) if warm else None
+        if earlier is not None and previous is not None:
+            work.log(f"starting from the potentials of version {previous.version}", always=True)
+            writer.summary["started_from"] = previous.version
+        potentials = solve(
+            Pool.of(embeddings, pool).vectors,
+            points,
+            problem,
+            initial=earlier,
+            debias=transport.debias,
+            progress=work.show,
+        )
+        potentials.save(writer.path / "potentials.safetensors")
+        writer.summary.update(potentials.certificate.as_dict())
+        if not potentials.certificate.converged:
+            work.warn(
+                f"the solve did not converge: marginal error {potentials.certificate.marginal_error:.3g} after "
+                f"{potentials.certificate.passes} passes, asked for {transport.tolerance:g}. Scores are usable but "
+                "less exact; raise transport.max_passes or transport.epsilon"
+            )
+
+    return Recipe(transport.shaping(), write, _described)
+
+
+def _described(artifact: Artifact) -> Description:
+    """The proof of quality of a solve."""
+    summary = artifact.manifest.summary
+    verdict = "converged" if summary["converged"] else "**DID NOT CONVERGE**: scores are less exact than asked for"
+    gap = float(str(summary["gap"]))
+    sentence = (
+        f"{verdict}. The transport cost lies between **{summary['dual_value']:.6g}** (dual) and "
+        f"**{summary['primal_upper_bound']:.6g}** (rounded plan), a gap of {gap:.2g}; marginal error "
+        f"{summary['marginal_error']:.2g} (asked for {summary['tolerance']:g}) after {summary['passes']} passes."
+    )
+    if summary.get("products") == "reduced":
+        sentence += (
+            f" All passes but the last had reduced matrix products, off by at most {summary['product_error']:.2g} ε "
+            "where looked at."
+        )
+    return {"certificate": Markdown(sentence), **figures(artifact)}
+
+
+STATION = Station(
+    prepare=ot_potentials,
+    verb="solve",
+    division="target",
+    group="transport",
+    kinds=frozenset({"pytorch"}),
+    code_version="2",
+    reads=(_EMBEDDINGS, _POOL, _SKETCH),
+    checks=checks.POTENTIALS,
+    table=Table(
+        "potentials.safetensors",
+        {
+            "g": "Optimal dual potential, one number per point of the sketch.",
+            "points": "Points of the sketch.",
+            "weights": "Their weights.",
+            "f": "Dual potential of every candidate that was solved for, in the pool's order.",
+            "column": "What each point of the sketch is served of the pool's mass.",
+            "self_g": "Potential of the pool against itself, for debiased scores.",
+            "self_points": "Sample of the pool that it belongs to.",
+            "self_weights": "Their weights.",
+        },
+        {
+            "g": [_VECTOR, ("target_sketch", "points"), ("target_sketch", "weights"), ("candidate_pool", "doc_id")],
+            "f": [_VECTOR, _PULL],
+            "column": [_VECTOR, _PULL],
+            "points": [("target_sketch", "points")],
+            "weights": [("target_sketch", "weights")],
+            "self_g": [_VECTOR],
+            "self_points": [_VECTOR],
+        },
+    ),
+    is_heavy=True,
+    launchpad=("transport.epsilon", "transport.tolerance"),
+)

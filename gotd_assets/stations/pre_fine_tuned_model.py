@@ -1,0 +1,123 @@
+"""The language model after light training on a selection."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from gotd_assets.artifacts.artifact import Artifact
+from gotd_assets.artifacts.store import ArtifactStore, ArtifactWriter
+from gotd_assets.catalogue.shown import Description, Link, Markdown, Shown, figures
+from gotd_assets.checks import training as checks
+from gotd_assets.lineage import Materialisation, Training
+from gotd_assets.settings.project import Project
+from gotd_assets.stations.partition import Partition
+from gotd_assets.stations.reads import One
+from gotd_assets.stations.station import MODEL_VERSION, Condition, Follows, Recipe, Station
+from gotd_assets.stations.work import Work
+
+_SELECTION = One("selected_subset")
+_TARGET = One("target_documents")
+
+
+def pre_fine_tuned_model(work: Work) -> Recipe:
+    """Stage I of the paper: unsupervised, light training of the base model on the selected documents.
+
+    Recorded as a run in MLflow, with the selection as its dataset. Starts by itself when a selection changes.
+    """
+    from gotd_assets.models.language import model_version
+    from gotd_assets.tracking.context import TrackingContext
+
+    training = work.settings.training
+    subset = work.open(_SELECTION)
+    target = work.open(_TARGET)
+    work.depend_on({"base_model": model_version(training, work.root)})
+    tracking = TrackingContext.of(
+        work.project,
+        run_name=f"{work.partition.target} · {work.partition.method} · {subset.version[:8]}",
+        selection_version=subset.version,
+        tags={**work.tracking_tags, "gotd.selection_version": subset.version},
+    )
+
+    def write(writer: ArtifactWriter) -> None:
+        from gotd_assets.training.forecast import Forecast
+        from gotd_assets.training.pre_fine_tuning import pre_fine_tune
+
+        forecast = Forecast()
+
+        def show(progress: object) -> None:
+            work.announce(forecast.take(progress), writer)
+            work.show(progress)
+
+        documents = subset.manifest.summary["documents"]
+        work.log(f"{documents} documents, {training.epochs:g} epoch(s)", always=True)
+        report = pre_fine_tune(
+            subset.file("subset.parquet"),
+            training,
+            root=work.root,
+            cache=work.project.home.models,
+            out=writer.path,
+            scratch=writer.scratch,
+            tracking=dataclasses.replace(tracking, model_location=str(writer.final_path / "model")),
+            heldout=target.path / "heldout",
+            progress=show,
+        )
+        writer.summary.update(report.as_summary())
+
+    def record(artifact: Artifact, materialisation: Materialisation) -> Materialisation:
+        facts = artifact.json("training.json")
+        trained = Training(
+            mlflow_run_id=facts["mlflow_run_id"],
+            tracking_uri=facts["tracking_uri"],
+            selection_version=subset.version,
+            base_model=training.model,
+            seed=training.seed,
+        )
+        return dataclasses.replace(materialisation, training=trained)
+
+    ui_url = work.settings.tracking.ui_url
+    return Recipe(training.shaping(), write, lambda artifact: _described(artifact, ui_url), record)
+
+
+def _described(artifact: Artifact, ui_url: str) -> Description:
+    """The MLflow run and the loss curve."""
+    from gotd_assets.catalogue import plots
+
+    report: dict[str, Any] = artifact.json("training.json")
+    run = f"{ui_url}/#/experiments/{report['experiment_id']}/runs/{report['mlflow_run_id']}"
+    shown: dict[str, Shown] = {"mlflow_run": Link(run)}
+    if report.get("loss_curve"):
+        shown["loss"] = Markdown(plots.curve(report["loss_curve"], "step", "loss"))
+    return shown | {"model": artifact.path / "model"} | figures(artifact)
+
+
+def _worth_training(project: Project, store: ArtifactStore, partition: Partition) -> bool:
+    from gotd_assets.watch.retraining import worth_training
+
+    return worth_training(store, str(partition.name), project.settings.watch.retrain_below_overlap).train
+
+
+STATION = Station(
+    prepare=pre_fine_tuned_model,
+    verb="pre-fine-tune",
+    division="selection",
+    group="training",
+    kinds=frozenset({"pytorch", "huggingface", "mlflow"}),
+    code_version="4",
+    reads=(_SELECTION, _TARGET),
+    checks=checks.MODEL,
+    is_heavy=True,
+    launchpad=("training.seed", "training.epochs", "training.learning_rate"),
+    follows=Follows(
+        lambda _: "selected_subset",
+        "new selection that differs enough",
+        only_if=Condition(
+            "selection_worth_training",
+            "fewer documents in common with the selection last trained on than watch.retrain_below_overlap",
+            _worth_training,
+        ),
+    ),
+    version_tag=MODEL_VERSION,
+    # MLflow refers to trained models where they stand.
+    is_kept=True,
+)

@@ -1,0 +1,84 @@
+"""The target's documents, with some held out for evaluation."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import polars as pl
+
+from gotd_assets.artifacts.artifact import Artifact
+from gotd_assets.artifacts.store import ArtifactWriter
+from gotd_assets.catalogue.columns import DOCUMENT_COLUMNS, Table
+from gotd_assets.catalogue.shown import Description
+from gotd_assets.catalogue.tables import frame_table
+from gotd_assets.checks import documents as checks
+from gotd_assets.lineage import Materialisation
+from gotd_assets.stations.documents import described_reading
+from gotd_assets.stations.station import Recipe, Station
+from gotd_assets.stations.work import Work
+
+
+def target_documents(work: Work) -> Recipe:
+    """A small sample of the task that models are to be prepared for.
+
+    The held-out part is split off here, whole documents at a time, before anything is selected, so that no
+    evaluation sees text that guided the selection.
+    """
+    settings = work.settings
+    target = settings.target(work.partition.own_target)
+    files = work.checksums(target)
+    # By content, not by name: a renamed file is no new target.
+    work.depend_on({f"content:{position}": sha for position, sha in enumerate(sorted(files.values()))})
+    forgotten = work.forgotten()
+
+    def write(writer: ArtifactWriter) -> None:
+        from gotd_assets.corpus.targets import read_target
+
+        counts = read_target(
+            target,
+            settings.preparation,
+            work.root,
+            writer.path,
+            encoder=settings.encoder,
+            progress=work.show,
+            remote=work.remote,
+            forgotten=forgotten,
+        )
+        writer.summary.update(counts)
+
+    def record(artifact: Artifact, materialisation: Materialisation) -> Materialisation:
+        return dataclasses.replace(
+            materialisation,
+            source_files=work.source_files(files),
+            examples=sorted(artifact.path.glob("*/documents-*.parquet")),
+        )
+
+    return Recipe(
+        {
+            "reading": target.shaping(),
+            "preparation": settings.preparation.shaping(),
+            **({"forgotten": forgotten} if forgotten else {}),
+        },
+        write,
+        _described,
+        record,
+    )
+
+
+def _described(artifact: Artifact) -> Description:
+    """Counts and a sample of the part that guides the selection."""
+    shards = pl.scan_parquet(artifact.path / "train" / "documents-*.parquet")
+    sample = shards.select("doc_id", "text", "n_chars").head(5).collect()
+    return {"sample": frame_table(sample), **described_reading(artifact)}
+
+
+STATION = Station(
+    prepare=target_documents,
+    verb="read",
+    division="target",
+    group="target",
+    kinds=frozenset({"polars", "parquet"}),
+    code_version="1",
+    checks=checks.TARGET,
+    table=Table("train/documents-*.parquet", DOCUMENT_COLUMNS),
+)

@@ -1,0 +1,54 @@
+"""The self-potential of a measure, which debiases scores and values."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gotd_assets.errors import TransportError
+from gotd_assets.transport.problem import Problem
+from gotd_assets.transport.sketch import Sketch, make_sketch
+from gotd_assets.transport.source import PreparedSource, draw_rows
+from gotd_assets.transport.transform import soft_c_transform
+
+_LARGEST_SKETCH = 2000
+_MOST_STEPS = 200
+
+
+def self_potential(sketch: Sketch, problem: Problem) -> tuple[Tensor, float]:
+    """The symmetric potential of a measure with itself, (K,) float64, and OT_ε of the measure with itself.
+
+    The averaged fixed point f ← ½(f + T f) of the soft c-transform T converges for every ε (Feydy et al. 2019,
+    "Interpolating between optimal transport and MMD", §3.1).
+
+    Args:
+        sketch: the measure, K weighted points.
+        problem: cost, absolute epsilon, and the device.
+
+    Raises:
+        TransportError: epsilon is relative: one measure has no cost to another.
+    """
+    if problem.epsilon_scale != "absolute":
+        raise TransportError(
+            f"epsilon_scale {problem.epsilon_scale!r} is of the costs between a source and a target, and a self-potential "
+            "has one measure only: take the `problem` of solved potentials, whose epsilon is absolute"
+        )
+    f = torch.zeros(len(sketch.weights), dtype=torch.float64)
+    for _ in range(_MOST_STEPS):
+        transformed = soft_c_transform(sketch.points, f, sketch, problem)
+        change = float((transformed - f).abs().max())
+        f = 0.5 * (f + transformed)
+        if change < 1e-4 * problem.epsilon:
+            break
+    return f, 2 * float(sketch.weights @ f)
+
+
+def sketch_of_source(source: PreparedSource, problem: Problem, seed: int) -> Sketch:
+    """The rows of `source` that have weight, or 2000 drawn by it if there are more."""
+    generator = torch.Generator().manual_seed(seed)
+    chosen = source.weights.nonzero()[:, 0]
+    weights: Tensor | None = source.weights[chosen]
+    if len(chosen) > _LARGEST_SKETCH:
+        chosen, weights = draw_rows(source.weights, _LARGEST_SKETCH, generator), None
+    points = (source.take(chosen).double() + source.centre.to(source.device)).float().cpu()
+    return make_sketch(points, method="all", cost=problem.cost, weights=weights)

@@ -1,0 +1,75 @@
+"""A problem with its source and target: what is the same in every pass of a solve."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from gotd_assets.transport.kernel import Kernel
+from gotd_assets.transport.products import Products
+from gotd_assets.transport.semidual import SemiDual
+from gotd_assets.transport.source import PreparedSource
+from gotd_assets.transport.workers import Workers
+
+_BLOCK_BYTES = 8 * 2**20
+_CUDA_BLOCK_SHARE = 1 / 16
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Instance:
+    """A source, a target and how they are coupled.
+
+    Attributes:
+        source: all of it.
+        sample: random rows of it, in memory; the source itself if it is small.
+        rows: (n,) where in the source the sample's rows stand, ascending.
+        kernel: cost against the target's points.
+        weights: (M,) float64 of the target.
+        epsilon: absolute.
+        rho: weight of the relaxed target marginal's divergence, or None.
+        mean_cost: between source and target, estimated.
+        workers: who makes the passes.
+    """
+
+    source: PreparedSource
+    sample: PreparedSource
+    rows: Tensor
+    kernel: Kernel
+    weights: Tensor
+    epsilon: float
+    rho: float | None
+    mean_cost: float
+    workers: Workers
+
+    def oracle(
+        self,
+        measure: PreparedSource,
+        cache_bytes: int,
+        marginal: Tensor | None = None,
+        products: Products = "float32",
+    ) -> SemiDual:
+        """The semi-dual of `measure`; the column marginal to reach is `marginal` if not the target's weights."""
+        rows = _block_rows(len(self.weights), measure.dtype, measure.device)
+        return SemiDual(
+            measure,
+            self.kernel,
+            self.weights,
+            self.epsilon,
+            self.workers,
+            rho=self.rho,
+            block_rows=rows,
+            cache_bytes=cache_bytes,
+            marginal=marginal,
+            products=products,
+        )
+
+
+def _block_rows(targets: int, dtype: torch.dtype, device: torch.device) -> int:
+    size = 8 if dtype == torch.float64 else 4
+    budget = _BLOCK_BYTES
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        budget = int(free * _CUDA_BLOCK_SHARE)
+    return max(64, budget // (targets * size))
