@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import polars as pl
 
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.embedding.store import VectorStore, id_bytes
 from gotd_assets.embedding.vectors import unit_rows
 from gotd_assets.errors import InputError
@@ -112,7 +113,7 @@ def embed_documents(
 
         encoder = load_encoder(settings, root) if missing else None
         for shard in shards:
-            frame = pl.read_parquet(shard, columns=["doc_id", "text"])
+            frame = read_parquet(shard, columns=["doc_id", "text"])
             frame = frame.filter(vectors.missing(frame.get_column("doc_id"))).unique("doc_id", maintain_order=True)
             if frame.is_empty():
                 continue
@@ -161,7 +162,7 @@ def load_encoder(settings: EncoderSettings, root: Path) -> Encoder:
 
 
 def _doc_ids(shard: Path) -> pl.Series:
-    return pl.read_parquet(shard, columns=["doc_id"]).get_column("doc_id")
+    return read_parquet(shard, columns=["doc_id"]).get_column("doc_id")
 
 
 def _stored(vectors: npt.NDArray[np.float32], settings: EncoderSettings) -> npt.NDArray[Any]:

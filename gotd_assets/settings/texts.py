@@ -22,6 +22,11 @@ Location = Annotated[Url | Path, Field(union_mode="left_to_right")]
 Paths = Annotated[Location | list[Location], BeforeValidator(refuse_secrets)]
 TextFormat = Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow", "text", "text-lines", "hf-dataset"]
 
+_FOLLOW_LINKS = (
+    "Read also what links in a folder (or below a glob's fixed part) lead to outside it; else such links are left out, "
+    "counted and named."
+)
+
 
 class FieldSettings(Section):
     """Where the parts of a document stand in a record."""
@@ -39,6 +44,7 @@ class TextInputSettings(Section):
         "s3, gs, hf, http, https), fetched again when it changes, with credentials from the environment."
     )
     format: TextFormat = Field("auto", description="File format; 'auto' goes by the file name's ending.")
+    follow_links: Annotated[bool, UNVERSIONED] = Field(False, description=_FOLLOW_LINKS)
     fields: FieldSettings = Field(default=FieldSettings(), description="Which fields to read.")
     filter: str | None = Field(
         None,
@@ -86,6 +92,7 @@ class TargetsFolderSettings(Section):
         description="Folder in which every subfolder and every file is a target; new ones are taken up while it runs.",
     )
     format: TextFormat = Field("auto", description="File format of all of them.")
+    follow_links: Annotated[bool, UNVERSIONED] = Field(False, description=_FOLLOW_LINKS)
     fields: FieldSettings = Field(default=FieldSettings(), description="Which fields to read.")
     filter: str | None = Field(None, description="SQL condition on a record's fields.")
     direction: Literal["toward", "away"] = Field("toward", description="As for a declared target.")
