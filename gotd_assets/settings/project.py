@@ -21,6 +21,7 @@ from pydantic_settings import SettingsError as UnreadableVariableError
 
 from gotd_assets.errors import SettingsError, masked
 from gotd_assets.fingerprint import Json
+from gotd_assets.settings.compute import ComputeSettings
 from gotd_assets.settings.encoder import EncoderSettings
 from gotd_assets.settings.evaluation import EvaluationSettings, ToxicitySettings
 from gotd_assets.settings.home import Home, require_addressable
@@ -70,6 +71,7 @@ class Settings(Section):
     watch: WatchSettings = Field(default=WatchSettings(), description="What the sensors look for.")
     checks: CheckSettings = Field(default=CheckSettings(), description="Limits of the asset checks.")
     notify: NotifySettings = Field(default=NotifySettings(), description="Who is told of failures and new models.")
+    compute: ComputeSettings = Field(default=ComputeSettings(), description="Where heavy stations work.")
     estimates: EstimateSettings = Field(
         default=EstimateSettings(), description="When a step says beforehand how long it will take."
     )
