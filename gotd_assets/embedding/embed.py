@@ -15,7 +15,8 @@ import polars as pl
 from gotd_assets.embedding.store import VectorStore, id_bytes
 from gotd_assets.embedding.vectors import unit_rows
 from gotd_assets.errors import InputError
-from gotd_assets.models.encoder import SETTING, encoder_version, is_static
+from gotd_assets.models.encoder import encoder_version, is_static
+from gotd_assets.models.encoder_folder import SETTING
 from gotd_assets.models.location import find_model
 
 if TYPE_CHECKING:
