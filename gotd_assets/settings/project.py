@@ -23,7 +23,7 @@ from gotd_assets.errors import SettingsError, masked
 from gotd_assets.fingerprint import Json
 from gotd_assets.settings.encoder import EncoderSettings
 from gotd_assets.settings.evaluation import EvaluationSettings, ToxicitySettings
-from gotd_assets.settings.home import Home
+from gotd_assets.settings.home import Home, require_addressable
 from gotd_assets.settings.operation import CheckSettings, NotifySettings, WatchSettings
 from gotd_assets.settings.secrets import holds_secret
 from gotd_assets.settings.section import Section, field_path, shortened
@@ -199,8 +199,15 @@ class Project(Section):
 
     @classmethod
     def of(cls, settings: Settings, root: Path) -> Self:
-        """The project in `root`, with the targets that stand in its targets folder now."""
-        return _with_folder_targets(cls(root=root, settings=settings))
+        """The project in `root`, with the targets that stand in its targets folder now.
+
+        Raises:
+            SettingsError: what Dagster and MLflow write could not be found again in the project's folder or home.
+        """
+        project = cls(root=root, settings=settings)
+        require_addressable(root, "the project's folder")
+        require_addressable(project.home.path, "home")
+        return _with_folder_targets(project)
 
     @property
     def home(self) -> Home:
