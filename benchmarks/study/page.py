@@ -10,10 +10,10 @@ from statistics import median
 
 from benchmarks.study import plots
 from benchmarks.study.results import Results
-from gotd_assets.statistics import Mean
 from benchmarks.study.verdicts import GOTD, losses, tallies, verdicts
 from gotd_assets.artifacts.atomic import write_atomically
 from gotd_assets.catalogue.tables import markdown_table
+from gotd_assets.statistics import Mean
 
 _HEAD = """# Study: the methods side by side on real text
 
