@@ -22,8 +22,8 @@ from safetensors.numpy import save_file
 from gotd_assets.settings.project import Settings
 from gotd_assets.stations.all import GRAPH
 from gotd_assets.stations.graph import Stage
-from gotd_assets_tests.once import mlflow_database
 from gotd_assets_tests.models.tiny import WORDS, model_folder, tokenizer
+from gotd_assets_tests.once import mlflow_database
 
 REPOSITORY = Path(__file__).parents[2]
 TOPICS = {"news": WORDS[:30], "sport": WORDS[30:60], "film": WORDS[60:90]}
