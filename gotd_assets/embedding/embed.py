@@ -121,7 +121,7 @@ def embed_documents(
                 raise RuntimeError("documents appeared while the store was locked")
             start = 0
             for raw in encoder.encode(frame.get_column("text").to_list(), tick):
-                vectors.add(frame.get_column("doc_id").slice(start, len(raw)), _stored(raw, settings))
+                vectors.add(frame.get_column("doc_id").slice(start, len(raw)), as_stored(raw, settings))
                 start += len(raw)
     seconds = time.monotonic() - started
     total, quarantined, dimension = _write_artifact(shards, vectors, out)
@@ -165,7 +165,12 @@ def _doc_ids(shard: Path) -> pl.Series:
     return pl.read_parquet(shard, columns=["doc_id"]).get_column("doc_id")
 
 
-def _stored(vectors: npt.NDArray[np.float32], settings: EncoderSettings) -> npt.NDArray[Any]:
+def as_stored(vectors: npt.NDArray[np.float32], settings: EncoderSettings) -> npt.NDArray[Any]:
+    """`vectors` (n, D) as they are kept: of length 1 and in the number format that `settings` ask for.
+
+    Raises:
+        InputError: they are too large for that format.
+    """
     if settings.normalize:
         vectors = unit_rows(vectors)
     if settings.storage_dtype == "float16" and len(vectors) and np.nanmax(np.abs(vectors)) > np.finfo(np.float16).max:
