@@ -17,7 +17,8 @@ from gotd_assets.embedding.vectors import unit_rows
 from gotd_assets.errors import InputError
 from gotd_assets.execution.engine import Engine, mapped
 from gotd_assets.execution.processes import LocalEngine
-from gotd_assets.models.encoder import SETTING, encoder_version, is_static
+from gotd_assets.models.encoder import encoder_version, is_static
+from gotd_assets.models.encoder_folder import SETTING
 from gotd_assets.models.location import find_model
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ class SegmentEmbedder:
         doc_ids, texts = frame.get_column("doc_id"), frame.get_column("text").to_list()
         start = 0
         for raw in self._encoder.encode(texts, tick):
-            self._store.add(doc_ids.slice(start, len(raw)), _stored(raw, settings))
+            self._store.add(doc_ids.slice(start, len(raw)), as_stored(raw, settings))
             start += len(raw)
         return passed[0], passed[1]
 
@@ -230,7 +231,12 @@ def _doc_ids(shard: Path) -> pl.Series:
     return pl.read_parquet(shard, columns=["doc_id"]).get_column("doc_id")
 
 
-def _stored(vectors: npt.NDArray[np.float32], settings: EncoderSettings) -> npt.NDArray[Any]:
+def as_stored(vectors: npt.NDArray[np.float32], settings: EncoderSettings) -> npt.NDArray[Any]:
+    """`vectors` (n, D) as they are kept: of length 1 and in the number format that `settings` ask for.
+
+    Raises:
+        InputError: they are too large for that format.
+    """
     if settings.normalize:
         vectors = unit_rows(vectors)
     if settings.storage_dtype == "float16" and len(vectors) and np.nanmax(np.abs(vectors)) > np.finfo(np.float16).max:

@@ -39,7 +39,7 @@ def _measured(work: Work, task: DetoxificationSettings) -> Recipe:
     from gotd_assets.models.toxicity import ToxicityClassifier, toxicity_version
     from gotd_assets.tracking.context import TrackingContext
 
-    training = work.settings.training
+    training = work.settings.pre_fine_tuning
     model = work.open(_MODEL)
     version = toxicity_version(work.settings.toxicity, work.root)
     work.depend_on({"toxicity": version})
@@ -103,7 +103,7 @@ def _texts(
     from gotd_assets.corpus.shards import scan_documents
 
     whole = work.settings.preparation.model_copy(update={"chunk_by": "none", "join_short": False})
-    limits = {"prompts": task.prompts, "neutral": work.settings.training.evaluation_documents}
+    limits = {"prompts": task.prompts, "neutral": work.settings.pre_fine_tuning.evaluation_documents}
     found = {}
     for name, entry in entries.items():
         folder = scratch / f"read-{name}"
@@ -135,7 +135,7 @@ STATION = Station(
     division="selection",
     group="evaluation",
     kinds=frozenset({"pytorch", "mlflow"}),
-    code_version="1",
+    code_version="2",
     reads=(_MODEL,),
     is_heavy=True,
     exists=lambda settings: bool(settings.evaluation.detoxification),

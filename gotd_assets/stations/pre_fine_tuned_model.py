@@ -28,7 +28,7 @@ def pre_fine_tuned_model(work: Work) -> Recipe:
     from gotd_assets.models.language import model_version
     from gotd_assets.tracking.context import TrackingContext
 
-    training = work.settings.training
+    training = work.settings.pre_fine_tuning
     subset = work.open(_SELECTION)
     target = work.open(_TARGET)
     work.depend_on({"base_model": model_version(training, work.root)})
@@ -107,6 +107,7 @@ STATION = Station(
     reads=(_SELECTION, _TARGET),
     checks=checks.MODEL,
     is_heavy=True,
+    exists=lambda settings: settings.training is not None,
     launchpad=("training.seed", "training.epochs", "training.learning_rate"),
     follows=Follows(
         lambda _: "selected_subset",

@@ -30,7 +30,7 @@ def tuned_encoder(work: Work) -> Recipe:
     """
     from gotd_assets.models.encoder import encoder_version
 
-    encoder = work.settings.encoder
+    encoder = work.settings.encoder.of_targets()
     on_labels = work.settings.tuned_on_labels
     task = work.settings.evaluation.task(str(encoder.tune.target)) if on_labels else None
     documents = work.open(_LABELLED if on_labels else _TEXTS)

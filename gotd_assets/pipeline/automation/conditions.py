@@ -98,7 +98,11 @@ def build_automation(placement: Placement) -> dg.AutomationConditionSensorDefini
     return dg.AutomationConditionSensorDefinition(
         placement.name("train_when_selected"),
         target=dg.AssetSelection.assets(
-            *(placement.key(station.name) for station in placement.graph.stations if station.follows is not None)
+            *(
+                placement.key(station.name)
+                for station in placement.graph.existing(placement.declared.settings)
+                if station.follows is not None
+            )
         ),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=placement.declared.settings.watch.interval_seconds,
