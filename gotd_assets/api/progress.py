@@ -49,6 +49,10 @@ class Bar:
         if self._bar is not None:
             self._bar.set_postfix_str(line[:60])
 
+    def progress(self, line: str) -> None:
+        """How far it is."""
+        self.log(line)
+
     def warn(self, line: str) -> None:
         """A line that people should not miss: a Python warning, whether or not there is a bar."""
         warnings.warn(line, SelectionWarning, stacklevel=2)

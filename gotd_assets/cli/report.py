@@ -74,8 +74,8 @@ def show(project: Project, target: str, console: Console) -> None:
         f"load the selection:  polars.read_parquet('{subset}')",
         f"take it away:        {gotd} export {target} my-selection",
         f"ask why:             {gotd} audit why_document --document {methods[0]['best'][0]['doc_id'][:12]}",
-        "see it all:          make ui",
-        f"your own text:       change `sources` and `targets` in gotd.yaml, then `{gotd} run`",
+        f"see it all:          {gotd} ui",
+        f"your own text:       `{gotd} init` in a new folder, or change gotd.yaml here, then `{gotd} run`",
     ):
         console.print(f"  {line}", soft_wrap=True)
 

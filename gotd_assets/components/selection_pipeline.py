@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import Any, Self
 
 import dagster as dg
@@ -55,11 +54,6 @@ class SelectionPipeline(dg.Component):
         folder = context.path if context.path.is_dir() else context.path.parent
         load = functools.partial(Project.of, given.settings(), folder.resolve())
         return cls(Placement(load(), load, given.prefix, given.pool))
-
-    @classmethod
-    def of_file(cls, path: Path) -> Self:
-        """The only pipeline of a code location, described by the gotd.yaml at `path`."""
-        return cls(Placement.of_file(path))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Assets, checks, jobs, sensors and automation."""

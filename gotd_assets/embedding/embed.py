@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import polars as pl
 
+from gotd_assets.catalogue.durations import in_words
 from gotd_assets.embedding.store import SEGMENT_ROWS, VectorStore, id_bytes
 from gotd_assets.embedding.vectors import unit_rows
 from gotd_assets.errors import InputError
@@ -54,7 +55,7 @@ class EmbeddingProgress:
     def __str__(self) -> str:
         rate = self.done / max(self.seconds, 1e-9)
         left = (self.missing - self.done) / max(rate, 1e-9)
-        return f"embedded {self.done:,} of {self.missing:,} new documents, {rate:,.0f}/s, about {left:.0f} s left"
+        return f"embedded {self.done:,} of {self.missing:,} new documents, {rate:,.0f}/s, about {in_words(left)} left"
 
 
 @dataclasses.dataclass(frozen=True)
