@@ -46,7 +46,7 @@ def run(targets: list[str] | None, console: Console, *, dry_run: bool = False) -
     from gotd_assets.pipeline.graph import pipeline_job
     from gotd_assets.pipeline.instance import dagster_instance
     from gotd_assets.pipeline.placement import Placement
-    from gotd_assets.pipeline.runs.stage_runs import end_killed_runs, run_stages
+    from gotd_assets.pipeline.runs.stage_runs import command, end_killed_runs, run_stages
     from gotd_assets.pipeline.runs.stopping import StoppedError
 
     placement = Placement.of_file(path)
@@ -58,6 +58,7 @@ def run(targets: list[str] | None, console: Console, *, dry_run: bool = False) -
                 pipeline_job(placement, console),
                 instance,
                 stages,
+                starter=command(placement),
                 announce=lambda number, stage: console.rule(
                     Text.assemble((f"{number}/{len(stages)}", "bold"), f" {stage.title}"), align="left"
                 ),

@@ -23,6 +23,7 @@ from gotd_assets.pipeline.checks import check_specs, severity_of
 from gotd_assets.pipeline.launchpad import launchpad_of, overrides_of
 from gotd_assets.pipeline.partitions import partition_of
 from gotd_assets.pipeline.placement import Placement
+from gotd_assets.pipeline.sentences import errors_as_sentences
 from gotd_assets.stations.carry_out import Outcome, carry_out
 from gotd_assets.stations.partition import Partition
 from gotd_assets.stations.reads import Each, One
@@ -59,10 +60,12 @@ def _compute(station: Station, placement: Placement) -> Callable[..., Result]:
     launchpad = launchpad_of(station, placement.declared.settings)
 
     def plain(context: dg.AssetExecutionContext) -> Result:
-        return _Step(context, placement, station, {}).run()
+        with errors_as_sentences():
+            return _Step(context, placement, station, {}).run()
 
     def configured(context: dg.AssetExecutionContext, config: dg.Config) -> Result:
-        return _Step(context, placement, station, overrides_of(station, config)).run()
+        with errors_as_sentences():
+            return _Step(context, placement, station, overrides_of(station, config)).run()
 
     # As this file's annotations are text, Dagster is handed what they mean.
     types = {"context": dg.AssetExecutionContext, "return": Result}
@@ -123,7 +126,7 @@ class _Step:
                 **({"dagster.partition": context.partition_key} if context.has_partition_key else {}),
             },
         )
-        tags.add(context, tags.of_partition(partition))
+        tags.add(context, {**tags.of_partition(partition), tags.SETTINGS: placement.settings_fingerprint})
 
     def run(self) -> Result:
         """Make the artifact."""

@@ -115,6 +115,10 @@ def test_jobs_run_as_the_launchpad_opens_them(launched: tuple[Path, dg.Definitio
     first = store.current(selected).version
     runs = instance.get_runs_count()
     launch(definitions, instance, "compare_methods", target="film")
+    (parent,) = instance.get_runs(filters=dg.RunsFilter(job_name="compare_methods"))
+    children = instance.get_runs(filters=dg.RunsFilter(tags={"gotd/launcher": "compare_methods"}))
+    assert {(run.parent_run_id, run.root_run_id) for run in children} == {(parent.run_id, parent.run_id)}
+    assert len(children) == 5
     # A run of its own, one for each of two selections, one for each of their models, and one for the report.
     assert instance.get_runs_count() == runs + 6
     assert store.current(selected).version == first
