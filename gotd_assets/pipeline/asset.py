@@ -14,7 +14,7 @@ import dagster as dg
 
 from gotd_assets.artifacts.artifact import Artifact, ArtifactKey
 from gotd_assets.catalogue.columns import columns_of
-from gotd_assets.catalogue.foreign import visible
+from gotd_assets.catalogue.foreign import markdown, visible
 from gotd_assets.catalogue.shown import Link, Markdown, Shown
 from gotd_assets.checks.check import Evaluated, HeldBackError
 from gotd_assets.pipeline import tags
@@ -205,6 +205,7 @@ class _Step:
                     description=one.finding.sentence,
                     metadata=self._figures(one),
                     blocking=one.check.blocking,
+                    partition=self._context.partition_key if self._context.has_partition_key else None,
                 )
             )
 
@@ -218,8 +219,13 @@ class _Step:
         return {key: metadata_value(value) for key, value in {**partition, **figures}.items()}
 
     def _metadata(self, outcome: Outcome) -> dict[str, Any]:
-        """What an artifact says of itself comes first, and its own seconds are those that it took to make."""
-        described = {name: metadata_value(value) for name, value in outcome.description.items()}
+        """Failed checks come first, then what an artifact says of itself; its own seconds are those that it took to make."""
+        described: dict[str, Any] = {}
+        failed = [one for one in outcome.evaluated if not one.finding.passed]
+        if failed:
+            lines = (f"- **{markdown(one.check.name)}**: {markdown(one.finding.sentence)}" for one in failed)
+            described["failed_checks"] = dg.MetadataValue.md("\n".join(lines))
+        described |= {name: metadata_value(value) for name, value in outcome.description.items()}
         facts = {
             "version": outcome.artifact.version,
             "reused": outcome.made.reused,

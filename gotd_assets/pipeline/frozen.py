@@ -11,28 +11,35 @@ from gotd_assets.errors import SettingsError
 from gotd_assets.settings.project import Settings
 
 
-def frozen(name: str, read: Callable[[], Settings]) -> Settings:
+def frozen(place: str, read: Callable[[], Settings]) -> Settings:
     """What `read` gives where a code location is loaded, and the same again in the processes of its runs.
 
     Dagster hands these processes what was noted with the code location that launched the run; there it has neither
     the webhook nor passwords, so the webhook comes from the settings as they are, if they can be read.
 
     Args:
-        name: under which it is noted; each pipeline of a code location has its own.
+        place: of the pipeline, unlike that of any other.
         read: reads the settings anew.
 
     Raises:
         SettingsError: they are wrong.
     """
     context = DefinitionsLoadContext.get()
-    if context.load_type == DefinitionsLoadType.RECONSTRUCTION:
-        noted = context.reconstruction_metadata.get(f"gotd/{name}")
-        if noted is not None:
-            settings = Settings.model_validate(json.loads(noted))
-            try:
-                return settings.model_copy(update={"notify": read().notify})
-            except SettingsError:
-                return settings
-    settings = read()
-    context.add_to_pending_reconstruction_metadata(f"gotd/{name}", json.dumps(settings.without_secrets()))
+    key = f"gotd/settings/{place}"
+    noted = (
+        context.reconstruction_metadata.get(key) if context.load_type == DefinitionsLoadType.RECONSTRUCTION else None
+    )
+    if noted is None:
+        settings = read()
+        noted = json.dumps(settings.without_secrets())
+    else:
+        settings = _with_webhook(Settings.model_validate(json.loads(noted)), read)
+    context.add_to_pending_reconstruction_metadata(key, noted)
     return settings
+
+
+def _with_webhook(settings: Settings, read: Callable[[], Settings]) -> Settings:
+    try:
+        return settings.model_copy(update={"notify": read().notify})
+    except SettingsError:
+        return settings

@@ -48,7 +48,7 @@ class Placement:
         Raises:
             SettingsError: they are wrong.
         """
-        settings = frozen("_".join((*key_prefix, "settings")), read)
+        settings = frozen(f"{root}/{'_'.join(key_prefix)}", read)
         load = functools.partial(Project.of, settings, root)
         return cls(load(), load, key_prefix, shared_pool)
 

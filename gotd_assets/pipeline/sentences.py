@@ -22,7 +22,7 @@ class SentenceError(DagsterUserCodeProcessError, dg.Failure):
     def __init__(self, sentence: str) -> None:
         # Dagster writes class and message in one line.
         told = SerializableErrorInfo(message=sentence, stack=[], cls_name=None)
-        super().__init__(sentence, user_code_process_error_infos=[told])
+        super().__init__(sentence, user_code_process_error_infos=[told])  # type: ignore[no-untyped-call]
         self.allow_retries = False
 
 

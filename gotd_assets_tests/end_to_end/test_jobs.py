@@ -109,7 +109,9 @@ def test_jobs_run_as_the_launchpad_opens_them(launched: tuple[Path, dg.Definitio
     for asset, name in TABLES.items():
         assert str(metadata(instance, asset)[name]).count("\n") >= 3
     link = str(metadata(instance, "pre_fine_tuned_model")["mlflow_run"])
-    assert re.fullmatch(r"http://127\.0\.0\.1:5000/#/experiments/\d+/runs/[0-9a-f]{32}", link)
+    assert re.fullmatch(
+        r"http://127\.0\.0\.1:5000/#/experiments/\d+/runs/[0-9a-f]{32}\?workflowType=machine_learning", link
+    )
 
     selected = ArtifactKey("selected_subset", "film/gotd")
     first = store.current(selected).version
@@ -162,7 +164,7 @@ def test_a_job_that_fails_is_told_of_once(
             assert run is not None
             tell_of_failure(definitions, instance, run)
     assert [(told["event"], told["job"]) for told in hook.told] == [
-        ("failure", "gotd run"),
+        ("failure", "reselect_target"),
         ("failure", "reselect_target"),
     ]
 

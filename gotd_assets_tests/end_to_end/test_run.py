@@ -100,7 +100,6 @@ def test_its_runs_stand_on_the_timeline_of_the_code_location(finished: Path) -> 
         runs = instance.get_runs()
     assert len(runs) > 5
     assert {run.tags["gotd/launcher"] for run in runs} == {"gotd run"}
-    assert {run.tags[".dagster/repository"] for run in runs} == {"__repository__@gotd_assets"}
     origins = [run.remote_job_origin for run in runs]
     assert {origin.location_name for origin in origins if origin is not None} == {"gotd_assets"}
     assert all(origins)

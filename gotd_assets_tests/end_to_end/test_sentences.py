@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import dagster as dg
 import pytest
 import yaml
+from dagster_graphql import DagsterGraphQLClient
 
+from gotd_assets_tests.end_to_end.browser import servers
 from gotd_assets_tests.end_to_end.project import copied, environment, inside, make_project, write_jsonl
 
 
@@ -128,3 +131,18 @@ def test_a_new_target_whose_run_never_began_is_asked_for_again(
         (again,) = look().run_requests or []
         assert again.run_key != request.run_key
         assert again.tags["gotd/reason"] == f"run {run.run_id[:8]} for it never began"
+
+
+@pytest.mark.slow
+def test_a_launched_run_does_not_read_a_file_that_is_being_edited(tmp_path: Path) -> None:
+    make_project(tmp_path)
+    with servers(tmp_path) as at:
+        client = DagsterGraphQLClient("127.0.0.1", port_number=int(at.dagster.rpartition(":")[2]))
+        with (tmp_path / "gotd.yaml").open("a", encoding="utf-8") as file:
+            file.write("selektion: half")
+        run_id = client.submit_job_execution("ingest_source", tags={"dagster/partition": "news"})
+        deadline = time.monotonic() + 300
+        while client.get_run_status(run_id) not in (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE):
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        assert client.get_run_status(run_id) == dg.DagsterRunStatus.SUCCESS
