@@ -314,6 +314,15 @@ def load_project(path: Path | None = None) -> Project:
         SettingsError: the file is missing, is not YAML, or a field is wrong; every wrong field is named by its path.
     """
     path = settings_path() if path is None else path
+    return Project.of(read_settings(path), path.parent.resolve())
+
+
+def read_settings(path: Path) -> Settings:
+    """What the settings file `path` says, without what stands in the targets folder.
+
+    Raises:
+        SettingsError: as for `load_project`.
+    """
     try:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -321,13 +330,12 @@ def load_project(path: Path | None = None) -> Project:
     if not isinstance(content, dict):
         raise SettingsError(f"{path}: expected a mapping with home, sources, targets …, found {type(content).__name__}")
     try:
-        settings = _SettingsOfFile(**content)
+        return _SettingsOfFile(**content)
     except ValidationError as error:
         # Without the cause: it quotes every value, and Dagster shows causes.
         raise SettingsError(f"{path.name}: {_wrong_settings(error)}") from None
     except UnreadableVariableError as error:
         raise SettingsError(f"environment: {error}: a whole section is written as JSON") from None
-    return Project.of(settings, path.parent.resolve())
 
 
 def settings_of(content: Mapping[str, Any]) -> Settings:
