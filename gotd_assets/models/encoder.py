@@ -72,15 +72,12 @@ def is_static(settings: EncoderSettings, path: Path | None) -> bool:
         return settings.kind == "static"
     if (path / "modules.json").is_file():
         return read_encoder_folder(path, settings).is_static
-    config = path / "config.json"
-    kind = json_object(config, SETTING).get("model_type") if config.is_file() else "model2vec"
+    kind = json_object(path / "config.json", SETTING).get("model_type")
+    if kind is not None:
+        return bool(kind == "model2vec")
     # Neither older releases of model2vec nor of transformers wrote what a folder holds.
     weights = path / "model.safetensors"
-    return (
-        kind == "model2vec"
-        if kind is not None
-        else weights.is_file() and not STATIC_EMBEDDINGS.isdisjoint(tensors_of(weights, SETTING))
-    )
+    return weights.is_file() and not STATIC_EMBEDDINGS.isdisjoint(tensors_of(weights, SETTING))
 
 
 def counts_unknown(folder: EncoderFolder, path: Path) -> bool:

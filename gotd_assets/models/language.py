@@ -27,7 +27,7 @@ _PICKLED_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgp
 
 
 @dataclasses.dataclass(frozen=True)
-class _Source:
+class BaseModel:
     """Where `training.model` points: a file or folder (`path`), or a hub id at a revision."""
 
     path: Path | None
@@ -46,7 +46,7 @@ def model_version(settings: TrainingSettings, root: Path) -> str:
         InputError: the path does not exist, the folder has no safetensors weights (pickled weights are refused), or a
             hub id comes without revision.
     """
-    source = _locate(settings, root)
+    source = located(settings, root)
     if source.path is None:
         return f"{source.hub_id}@{source.revision}"
     return _content_version(source.path)
@@ -69,7 +69,7 @@ def load_language_model(
         InputError: as `model_version`; or the files are not a model of the objective, such as an encoder whose
             masked-language-modelling head is missing.
     """
-    source = _locate(settings, root)
+    source = located(settings, root)
     if source.path is None:
         where = hub_options(source.hub_id, source.revision, _SETTING)
         return _from_pretrained(settings.model, source.hub_id, settings, **where)
@@ -91,18 +91,23 @@ def load_trained_model(folder: Path, settings: TrainingSettings) -> tuple[PreTra
     return _from_pretrained(str(path), path, settings)
 
 
-def _locate(settings: TrainingSettings, root: Path) -> _Source:
+def located(settings: TrainingSettings, root: Path) -> BaseModel:
+    """Where the base model is.
+
+    Raises:
+        InputError: as `model_version`.
+    """
     name = settings.model
     path = find_model(name, root, _SETTING)
     if path is None:
-        return _Source(None, name, pinned(name, settings.revision, _SETTING))
+        return BaseModel(None, name, pinned(name, settings.revision, _SETTING))
     if path.is_dir():
         _check_folder(path, name)
     elif path.suffix == ".safetensors":
         raise InputError(f"training.model {name!r} is a single weights file: name the folder {path.parent} instead")
     elif path.suffix != ".gguf":
         raise InputError(f"training.model {name!r}: {path} is neither a folder nor a .gguf file")
-    return _Source(path)
+    return BaseModel(path)
 
 
 def _check_folder(folder: Path, name: str) -> None:

@@ -63,10 +63,10 @@ def tensors_of(file: Path, setting: str) -> dict[str, dict[str, Any]]:
         with file.open("rb") as opened:
             first = opened.read(8)
             length = struct.unpack("<Q", first)[0] if len(first) == 8 else 0
-            header = opened.read(length) if length <= min(_MOST_HEADER, size) else b""
+            header = opened.read(length) if length <= _MOST_HEADER else b""
     except OSError as error:
         raise _unreadable(file, setting, error) from error
-    _refuse_pointer(file, setting)
+    refuse_pointer(file, setting)
     if len(first) < 8 or (len(header) < length and header[:1] == b"{"):
         raise InputError(f"{setting}: {file} is cut off: {size:,} bytes are there; copy or download it again")
     try:
@@ -179,14 +179,19 @@ def _content(file: Path, setting: str) -> str:
         content = file.read_bytes()
     except OSError as error:
         raise _unreadable(file, setting, error) from error
-    _refuse_pointer(file, setting)
+    refuse_pointer(file, setting)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{setting}: {file} is not UTF-8 ({error}): it is damaged; copy it again") from error
 
 
-def _refuse_pointer(file: Path, setting: str) -> None:
+def refuse_pointer(file: Path, setting: str) -> None:
+    """Look whether a file is one, and not the pointer to one that Git LFS leaves where it is not installed.
+
+    Raises:
+        InputError: it is a pointer.
+    """
     with file.open("rb") as opened:
         start = opened.read(512)
     if start.startswith(_POINTER):

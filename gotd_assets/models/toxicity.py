@@ -32,7 +32,7 @@ def toxicity_version(settings: ToxicitySettings, root: Path) -> str:
     Raises:
         InputError: no classifier is named, it is not on this machine, or it has no safetensors weights.
     """
-    folder = _folder(settings, root)
+    folder = classifier_folder(settings, root)
     files = sorted(file for file in folder.iterdir() if file.suffix in _CONTENT)
     if not any(file.suffix == ".safetensors" for file in files):
         raise InputError(
@@ -64,7 +64,7 @@ class ToxicityClassifier:
         import torch
         from transformers import AutoModelForSequenceClassification
 
-        folder = _folder(settings, root)
+        folder = classifier_folder(settings, root)
         subject = f"toxicity.model {settings.model!r}"
         self._tokenizer = load_tokenizer(folder, subject, local_files_only=True)
         model = load_weights(
@@ -131,7 +131,12 @@ class KeptToxicity:
         return kept
 
 
-def _folder(settings: ToxicitySettings, root: Path) -> Path:
+def classifier_folder(settings: ToxicitySettings, root: Path) -> Path:
+    """The classifier's folder.
+
+    Raises:
+        InputError: none is named, or it is not on this machine.
+    """
     if settings.model is None:
         raise InputError("toxicity.model: no classifier is named; name the folder of a sequence classification model")
     folder = find_model(settings.model, root, "toxicity.model")

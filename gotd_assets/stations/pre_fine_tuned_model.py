@@ -11,6 +11,7 @@ from gotd_assets.catalogue.shown import Description, Link, Markdown, Shown, figu
 from gotd_assets.checks import training as checks
 from gotd_assets.lineage import Materialisation, Training
 from gotd_assets.settings.project import Project
+from gotd_assets.stations import first_look
 from gotd_assets.stations.partition import Partition
 from gotd_assets.stations.reads import One
 from gotd_assets.stations.station import MODEL_VERSION, Condition, Follows, Recipe, Station
@@ -140,6 +141,7 @@ STATION = Station(
     kinds=frozenset({"pytorch", "huggingface", "mlflow"}),
     code_version="4",
     reads=(_SELECTION, _TARGET),
+    looks=(first_look.base_model,),
     checks=checks.MODEL,
     is_heavy=True,
     exists=lambda settings: settings.training is not None,
