@@ -24,7 +24,7 @@ def base_model(project: Project, _: Partition) -> None:
     """The files of the language model that is trained."""
     from gotd_assets.models.sound import look_at_base_model
 
-    look_at_base_model(project.settings.training, project.root)
+    look_at_base_model(project.settings.pre_fine_tuning, project.root)
 
 
 def classifier(project: Project, _: Partition) -> None:
