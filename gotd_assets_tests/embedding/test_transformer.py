@@ -19,8 +19,8 @@ from gotd_assets.fingerprint import document_id
 from gotd_assets.models import device
 from gotd_assets.models.encoder import encoder_version
 from gotd_assets.settings.encoder import EncoderSettings
-from gotd_assets_tests.models.bfloat16 import computes_in_bfloat16
 from gotd_assets_tests.models import tiny
+from gotd_assets_tests.models.bfloat16 import computes_in_bfloat16
 
 
 @pytest.fixture
@@ -122,27 +122,6 @@ def test_the_version_follows_content_and_settings_not_place(encoder: Path, tmp_p
     assert encoder_version(EncoderSettings(model=str(moved), backend="openvino"), tmp_path) != base
     (moved / "tokenizer_config.json").write_text("{}")
     assert encoder_version(EncoderSettings(model=str(moved)), tmp_path) != base
-
-
-def test_a_sentence_transformers_folder_says_how_it_pools(encoder: Path, tmp_path: Path) -> None:
-    from gotd_assets.models.encoder import pooling_of
-
-    (encoder / "1_Pooling").mkdir()
-    config = encoder / "1_Pooling" / "config.json"
-    settings = EncoderSettings(model=str(encoder))
-    config.write_text(json.dumps({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}))
-    assert pooling_of(settings, encoder) == "cls"
-    config.write_text(json.dumps({"embedding_dimension": 16, "pooling_mode": "cls", "include_prompt": True}))
-    assert pooling_of(settings, encoder) == "cls"
-    config.write_text(json.dumps({"pooling_mode": ["cls", "mean"]}))
-    with pytest.raises(InputError, match="supported are mean and cls"):
-        pooling_of(settings, encoder)
-    config.write_text(json.dumps({"pooling_mode_max_tokens": True}))
-    with pytest.raises(InputError, match="supported are mean and cls"):
-        pooling_of(settings, encoder)
-    (encoder / "modules.json").write_text(json.dumps([{"type": "sentence_transformers.models.Dense"}]))
-    with pytest.raises(InputError, match="asks for Dense"):
-        pooling_of(settings, encoder)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from gotd_assets.settings.text_files import FORMATS, ending_of, why_left_out
 
 if TYPE_CHECKING:
     from gotd_assets.corpus.files.copies import RemoteFiles
-    from gotd_assets.settings.texts import Paths, SourceSettings, TargetSettings
+    from gotd_assets.settings.texts import Paths
 
 _DATASET_STATE = "state.json"
 _DATASET_SPLITS = "dataset_dict.json"
@@ -42,16 +42,18 @@ class _Matches:
 
 
 def find_files(
-    entry: SourceSettings | TargetSettings,
     paths: Paths,
+    declared_format: str,
     root: Path,
     label: str,
     remote: RemoteFiles | None = None,
+    *,
+    follow_links: bool = False,
 ) -> Found:
     """The files that `paths` (files, folders, globs; relative to `root`) mean, sorted by name within each path.
 
-    `entry` says of which format they are and whether links are followed; `label` names it in messages, e.g. "sources
-    'news'". A file that several paths match is taken once. URLs need `remote`, which fetches what they mean.
+    `label` names the entry in messages, e.g. "sources 'news'". A file that several paths match is taken once. URLs need
+    `remote`, which fetches what they mean. Links lead out of a folder only with `follow_links`.
 
     Raises:
         InputError: a path matches nothing, a file is empty, its format cannot be told, or a URL cannot be read.
@@ -60,16 +62,16 @@ def find_files(
     left_out: dict[LeftOut, None] = {}
     for pattern in paths if isinstance(paths, list) else [paths]:
         if isinstance(pattern, str):
-            matches = _behind(pattern, entry.format, label, remote)
+            matches = _behind(pattern, declared_format, label, remote)
         else:
-            matches = _expand(pattern, entry, root)
+            matches = _expand(pattern, declared_format, root, follow_links=follow_links)
         if not matches.files:
             raise InputError(f"{label}.path '{pattern}' matches no file{_why(pattern, matches, root, label)}")
         for path, name in matches.files:
             # What is not fetched yet is not there to be looked into.
             if (not isinstance(pattern, str) or path.is_file()) and path.stat().st_size == 0:
                 raise InputError(f"{label}.path '{pattern}': the file {name} is empty: fill it or take it out")
-            file = InputFile(path, name, _format(name, entry.format, label))
+            file = InputFile(path, name, _format(name, declared_format, label))
             if file.compression and file.format in ("parquet", "arrow"):
                 raise InputError(
                     f"{label}.path '{pattern}': {name} is a compressed {file.format} file, which cannot be read in "
@@ -90,17 +92,17 @@ def _why(pattern: Path | str, matches: _Matches, root: Path, label: str) -> str:
     return f"{folder}: correct the path in gotd.yaml, or put the file there"
 
 
-def _expand(pattern: Path, entry: SourceSettings | TargetSettings, root: Path) -> _Matches:
+def _expand(pattern: Path, declared_format: str, root: Path, *, follow_links: bool) -> _Matches:
     path = path_of(str(pattern.expanduser()), root)
     if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where a folder may not be looked into
         return _Matches([(path, name_of(path, root))])
     if os.path.isdir(path):  # noqa: PTH112 - likewise
-        listed = _saved_dataset(path, entry.format)
+        listed = _saved_dataset(path, declared_format)
         if listed is not None:
             return _Matches([(file, name_of(file, root)) for file in listed])
-        walk = Walk.folder(path, entry.format, follow_links=entry.follow_links)
+        walk = Walk.folder(path, declared_format, follow_links=follow_links)
     else:
-        walk = Walk.pattern(path, entry.format, follow_links=entry.follow_links)
+        walk = Walk.pattern(path, declared_format, follow_links=follow_links)
     return _Matches(
         [(file, name_of(file, root)) for file in sorted(walk.files)],
         [LeftOut(name_of(place, root), reason) for place, reason in sorted(walk.left_out.items())],

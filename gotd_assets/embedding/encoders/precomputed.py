@@ -13,7 +13,7 @@ from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.embedding.store import ID_BYTES, SEGMENT_ROWS, hex_ids
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import document_id
-from gotd_assets.models.encoder import SETTING
+from gotd_assets.models.encoder_folder import SETTING
 from gotd_assets.models.location import find_model
 
 if TYPE_CHECKING:
