@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -74,9 +75,8 @@ class TrackingContext:
 
 def _source(root: Path) -> dict[str, str]:
     """What MLflow shows in its column Source: this package, and the commit of the project's folder if it has one."""
-    from gotd_assets import __version__
-
-    found = {"mlflow.source.name": f"gotd-assets {__version__}", "mlflow.source.type": "PROJECT"}
+    version = importlib.metadata.version("gotd-assets")
+    found = {"mlflow.source.name": f"gotd-assets {version}", "mlflow.source.type": "PROJECT"}
     try:
         git = subprocess.run(
             ["git", "-C", str(root), "rev-parse", "--verify", "HEAD"],
