@@ -15,7 +15,7 @@ import dagster as dg
 from gotd_assets.artifacts.artifact import Artifact, ArtifactKey
 from gotd_assets.catalogue.columns import columns_of
 from gotd_assets.catalogue.foreign import markdown, visible
-from gotd_assets.catalogue.shown import Link, Markdown, Shown
+from gotd_assets.catalogue.shown import Details, Link, Markdown, Shown
 from gotd_assets.checks.check import Evaluated, HeldBackError
 from gotd_assets.pipeline import tags
 from gotd_assets.pipeline.automation.conditions import condition_of
@@ -75,15 +75,23 @@ def _compute(station: Station, placement: Placement) -> Callable[..., Result]:
 
 
 def _dependencies(station: Station, placement: Placement) -> list[dg.AssetDep]:
-    """What the station reads, as edges of the graph: one for each asset, whatever the partitions."""
+    """What the station reads, as edges of the graph: one for each asset, whatever the partitions.
+
+    What it reads and what else it reads was made of has no edge, which would cross the others; lineage has them all. An
+    asset whose change makes the station due keeps its own.
+    """
     settings = placement.declared.settings
-    found: dict[str, dg.AssetDep] = {}
-    for read in station.reads:
-        if read.when(settings) and read.asset not in found:
-            found[read.asset] = dg.AssetDep(
-                placement.key(read.asset), partition_mapping=_mapping(station, read, placement)
-            )
-    return list(found.values())
+    read: dict[str, One | Each] = {}
+    for one in station.reads:
+        if one.when(settings):
+            read.setdefault(one.asset, one)
+    kept = {station.follows.asset(settings)} if station.follows is not None else set()
+    behind = {asset for name in read for asset in placement.graph.made_of(name, settings)}
+    return [
+        dg.AssetDep(placement.key(asset), partition_mapping=_mapping(station, one, placement))
+        for asset, one in read.items()
+        if asset in kept or asset not in behind
+    ]
 
 
 def _mapping(station: Station, read: One | Each, placement: Placement) -> dg.PartitionMapping | None:
@@ -228,7 +236,7 @@ class _Step:
         described |= {name: metadata_value(value) for name, value in outcome.description.items()}
         facts = {
             "version": outcome.artifact.version,
-            "reused": outcome.made.reused,
+            "already_there": outcome.made.reused,
             "folder": dg.MetadataValue.path(outcome.artifact.path),
             "seconds": round(time.monotonic() - self._started, 2),
             **self._columns(outcome.artifact),
@@ -258,6 +266,8 @@ def metadata_value(value: Shown) -> dg.MetadataValue[Any]:
             shown = dg.MetadataValue.md(text)
         case Link(url):
             shown = dg.MetadataValue.url(url)
+        case Details(figures):
+            shown = dg.MetadataValue.json(dict(figures))
         case Path():
             shown = dg.MetadataValue.path(value)
         case bool():

@@ -22,4 +22,14 @@ def described_reading(artifact: Artifact) -> dict[str, Shown]:
     if isinstance(reasons, Mapping) and reasons:
         shown["quarantine"] = pair_table("reason", "records", reasons)
         shown["quarantine_file"] = artifact.path / "quarantine.jsonl"
-    return shown | figures(artifact) | {ROW_COUNT: count(artifact, "kept")}
+    first = (
+        "train_documents",
+        "heldout_documents",
+        "read",
+        "kept",
+        "quarantined",
+        "too_short",
+        "duplicates",
+        "filtered",
+    )
+    return shown | figures(artifact, *first) | {ROW_COUNT: count(artifact, "kept")}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import polars as pl
+
 from gotd_assets.artifacts.artifact import Artifact
 from gotd_assets.artifacts.store import ArtifactWriter
 from gotd_assets.catalogue.columns import DOCUMENT_COLUMNS, Table
@@ -60,7 +62,8 @@ def raw_candidates(work: Work) -> Recipe:
 def _described(artifact: Artifact) -> Description:
     from gotd_assets.corpus.shards import sample_documents
 
-    return {"sample": frame_table(sample_documents(artifact.path, 5)), **described_reading(artifact)}
+    sample = sample_documents(artifact.path, 5).with_columns(pl.col("origin").str.split("/").list.last())
+    return {"sample": frame_table(sample.select("text", "n_chars", "doc_id", "origin")), **described_reading(artifact)}
 
 
 STATION = Station(

@@ -68,7 +68,7 @@ def target_documents(work: Work) -> Recipe:
 def _described(artifact: Artifact) -> Description:
     """Counts and a sample of the part that guides the selection."""
     shards = pl.scan_parquet(artifact.path / "train" / "documents-*.parquet")
-    sample = shards.select("doc_id", "text", "n_chars").head(5).collect()
+    sample = shards.select("text", "n_chars", "doc_id").head(5).collect()
     return {"sample": frame_table(sample), **described_reading(artifact)}
 
 

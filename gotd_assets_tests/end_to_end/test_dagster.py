@@ -23,35 +23,10 @@ GRAPH = {
     "target_sketch": ("2_target", ["target_embeddings"]),
     "domain_relevance": ("3_transport", ["candidate_embeddings", "candidate_pool", "target_sketch"]),
     "ot_potentials": ("3_transport", ["candidate_embeddings", "candidate_pool", "target_sketch"]),
-    "candidate_scores": (
-        "3_transport",
-        ["candidate_embeddings", "candidate_pool", "ot_potentials", "raw_candidates", "target_documents"],
-    ),
-    "selected_subset": (
-        "4_selection",
-        [
-            "candidate_embeddings",
-            "candidate_pool",
-            "candidate_scores",
-            "domain_relevance",
-            "ot_potentials",
-            "raw_candidates",
-            "target_documents",
-            "target_embeddings",
-        ],
-    ),
-    "pre_fine_tuned_model": ("5_training", ["selected_subset", "target_documents"]),
-    "evaluation_report": (
-        "6_evaluation",
-        [
-            "candidate_embeddings",
-            "candidate_pool",
-            "ot_potentials",
-            "pre_fine_tuned_model",
-            "selected_subset",
-            "target_documents",
-        ],
-    ),
+    "candidate_scores": ("3_transport", ["ot_potentials"]),
+    "selected_subset": ("4_selection", ["candidate_scores", "domain_relevance"]),
+    "pre_fine_tuned_model": ("5_training", ["selected_subset"]),
+    "evaluation_report": ("6_evaluation", ["pre_fine_tuned_model"]),
 }
 
 

@@ -43,7 +43,7 @@ class NobodyRunsEverything(dg.AutomationCondition[dg.AssetKey]):
     def description(self) -> str:
         """As the UI explains it."""
         return (
-            "no gotd run and none of the jobs materialise_everything, reselect_target and compare_methods is going on"
+            "no gotd run and none of the jobs materialize_everything, reselect_target and compare_methods is going on"
         )
 
     def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
