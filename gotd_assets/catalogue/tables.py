@@ -13,7 +13,7 @@ from gotd_assets.catalogue.shown import Markdown
 # Dagster shows Markdown of fewer characters in place, and longer behind a link.
 _IN_PLACE = 1000
 # A wider row runs out of its page at 1440 pixels.
-_ROW_WIDTH = 130
+_ROW_WIDTH = 110
 _TEXT_WIDTHS = (100, 80, 60, 50, 40, 30)
 # Enough to tell documents apart, and to ask for one.
 _ID_DIGITS = 12

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import inspect
 import math
 import time
@@ -23,7 +24,7 @@ from gotd_assets.pipeline.checks import check_specs, severity_of
 from gotd_assets.pipeline.launchpad import launchpad_of, overrides_of
 from gotd_assets.pipeline.partitions import partition_of
 from gotd_assets.pipeline.placement import Placement
-from gotd_assets.pipeline.sentences import errors_as_sentences
+from gotd_assets.pipeline.sentences import step_errors_as_sentences
 from gotd_assets.stations.carry_out import Outcome, carry_out
 from gotd_assets.stations.partition import Partition
 from gotd_assets.stations.reads import Each, One
@@ -40,6 +41,7 @@ OWNERS = ["team:data-selection"]
 
 def build_asset(station: Station, placement: Placement) -> dg.AssetsDefinition:
     """The asset of `station` in the pipeline at `placement`."""
+    orchestration = placement.declared.settings.orchestration
     return dg.asset(
         key=placement.key(station.name),
         description=inspect.cleandoc(station.description),
@@ -52,20 +54,32 @@ def build_asset(station: Station, placement: Placement) -> dg.AssetsDefinition:
         code_version=station.code_version,
         pool=placement.pool if station.is_heavy else None,
         automation_condition=condition_of(station, placement),
+        op_tags=orchestration.op_tags.get(station.name),
+        freshness_policy=_freshness(orchestration.freshness_hours.get(station.name)),
     )(_compute(station, placement))
+
+
+def _freshness(hours: float | None) -> dg.FreshnessPolicy | None:
+    return None if hours is None else dg.FreshnessPolicy.time_window(fail_window=dt.timedelta(hours=hours))
 
 
 def _compute(station: Station, placement: Placement) -> Callable[..., Result]:
     """The step, with a form in the launchpad where something can be set."""
-    launchpad = launchpad_of(station, placement.declared.settings)
+    settings = placement.declared.settings
+    launchpad = launchpad_of(station, settings)
+
+    def run(context: dg.AssetExecutionContext, overrides: Mapping[str, object]) -> Result:
+        def warn(line: str) -> None:
+            context.log.warning(visible(line, keep="\n"))
+
+        with step_errors_as_sentences(context, settings.orchestration, warn):
+            return _Step(context, placement, station, overrides).run()
 
     def plain(context: dg.AssetExecutionContext) -> Result:
-        with errors_as_sentences():
-            return _Step(context, placement, station, {}).run()
+        return run(context, {})
 
     def configured(context: dg.AssetExecutionContext, config: dg.Config) -> Result:
-        with errors_as_sentences():
-            return _Step(context, placement, station, overrides_of(station, config)).run()
+        return run(context, overrides_of(station, config))
 
     # As this file's annotations are text, Dagster is handed what they mean.
     types = {"context": dg.AssetExecutionContext, "return": Result}

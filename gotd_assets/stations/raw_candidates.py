@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import polars as pl
-
 from gotd_assets.artifacts.artifact import Artifact
 from gotd_assets.artifacts.store import ArtifactWriter
 from gotd_assets.catalogue.columns import DOCUMENT_COLUMNS, Table
@@ -62,8 +60,8 @@ def raw_candidates(work: Work) -> Recipe:
 def _described(artifact: Artifact) -> Description:
     from gotd_assets.corpus.shards import sample_documents
 
-    sample = sample_documents(artifact.path, 5).with_columns(pl.col("origin").str.split("/").list.last())
-    return {"sample": frame_table(sample.select("text", "n_chars", "doc_id", "origin")), **described_reading(artifact)}
+    sample = sample_documents(artifact.path, 5).select("text", "n_chars", "doc_id")
+    return {"sample": frame_table(sample), **described_reading(artifact)}
 
 
 STATION = Station(

@@ -197,7 +197,7 @@ def _described(artifact: Artifact, scored: Artifact) -> Description:
     selected = scores.filter(pl.col("doc_id").is_in(frame.get_column("doc_id").implode()))
     best = frame.head(5)
     shown: dict[str, Shown] = {
-        "best": frame_table(best.select("text", "nearest_target_text", "rank", "score", "source")),
+        "best": frame_table(best.select("text", "nearest_target_text", "score")),
     }
     if selected.height:
         cut = plots.scores_with_cut(scores.get_column("score"), selected.get_column("score"))
