@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gotd_assets.components.selection_pipeline import SelectionPipeline
+    from gotd_assets.pipeline.downstream import latest_model, latest_selection
 
-__all__ = ["SelectionPipeline"]
+__all__ = ["SelectionPipeline", "latest_model", "latest_selection"]
 __version__ = "0.2.0"
 
 
@@ -15,8 +16,12 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> object:
     # Dagster finds the component here; rooms that need no Dagster do not pay for it.
-    if name in __all__:
+    if name == "SelectionPipeline":
         from gotd_assets.components.selection_pipeline import SelectionPipeline
 
         return SelectionPipeline
+    if name in ("latest_model", "latest_selection"):
+        from gotd_assets.pipeline import downstream
+
+        return getattr(downstream, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

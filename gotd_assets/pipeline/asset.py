@@ -22,6 +22,7 @@ from gotd_assets.pipeline import tags
 from gotd_assets.pipeline.automation.conditions import condition_of
 from gotd_assets.pipeline.checks import check_specs, severity_of
 from gotd_assets.pipeline.launchpad import launchpad_of, overrides_of
+from gotd_assets.pipeline.own_assets import dependencies, with_rows
 from gotd_assets.pipeline.partitions import partition_of
 from gotd_assets.pipeline.placement import Placement
 from gotd_assets.pipeline.sentences import step_errors_as_sentences
@@ -105,7 +106,7 @@ def _dependencies(station: Station, placement: Placement) -> list[dg.AssetDep]:
         dg.AssetDep(placement.key(asset), partition_mapping=_mapping(station, one, placement))
         for asset, one in read.items()
         if asset in kept or asset not in behind
-    ]
+    ] + dependencies(placement, station)
 
 
 def _mapping(station: Station, read: One | Each, placement: Placement) -> dg.PartitionMapping | None:
@@ -134,6 +135,8 @@ class _Step:
         self._partition = partition
         run_id = context.run.run_id
         project = placement.load().overridden(overrides)
+        if partition.source is not None:
+            project = with_rows(project, partition.source, context)
         self._work = Work(
             project,
             station.name,

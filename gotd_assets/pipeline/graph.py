@@ -10,6 +10,7 @@ from gotd_assets.pipeline.automation.notifications import build_notifiers
 from gotd_assets.pipeline.automation.schedules import build_schedules
 from gotd_assets.pipeline.automation.sensors import build_sensors
 from gotd_assets.pipeline.checks import records_of_training_agree
+from gotd_assets.pipeline.own_assets import external_assets
 from gotd_assets.pipeline.placement import Placement
 from gotd_assets.pipeline.runs.console import terminal_logger
 from gotd_assets.pipeline.runs.jobs import build_jobs
@@ -33,7 +34,7 @@ def build_pipeline(placement: Placement) -> dg.Definitions:
                 f"{', '.join(station.name for station in stations)}"
             )
     return dg.Definitions(
-        assets=[build_asset(station, placement) for station in stations],
+        assets=[*external_assets(placement), *(build_asset(station, placement) for station in stations)],
         asset_checks=[records_of_training_agree(placement)],
         jobs=[*build_jobs(placement), *build_stage_jobs(placement, lambda: pipeline_job(placement))],
         schedules=build_schedules(placement),

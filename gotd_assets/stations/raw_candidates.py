@@ -10,6 +10,7 @@ from gotd_assets.catalogue.columns import DOCUMENT_COLUMNS, Table
 from gotd_assets.catalogue.shown import Description
 from gotd_assets.catalogue.tables import frame_table
 from gotd_assets.checks import documents as checks
+from gotd_assets.errors import InputError
 from gotd_assets.lineage import Materialisation
 from gotd_assets.stations.documents import described_reading
 from gotd_assets.stations.station import Recipe, Station
@@ -24,6 +25,11 @@ def raw_candidates(work: Work) -> Recipe:
     """
     settings = work.settings
     source = settings.source(str(work.partition.source))
+    if not source.path:
+        raise InputError(
+            f"source {source.name}: its rows are those of the asset {source.asset}, which only a run in Dagster knows: "
+            "materialize raw_candidates there"
+        )
     files = work.checksums(source)
     work.depend_on({f"file:{name}": checksum for name, checksum in files.items()})
 

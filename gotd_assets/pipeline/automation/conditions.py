@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 
 from gotd_assets.artifacts.run_lock import is_working
+from gotd_assets.pipeline.own_assets import source_key
 from gotd_assets.pipeline.partitions import parse
 from gotd_assets.pipeline.placement import Placement
 from gotd_assets.stations.partition import Division
@@ -79,11 +80,52 @@ class Holds(dg.AutomationCondition[dg.AssetKey]):
         return dg.AutomationResult(context, context.candidate_subset.compute_intersection_with_partition_keys(held))
 
 
+class OfAnAsset(dg.AutomationCondition[dg.AssetKey]):
+    """The partition is a source whose rows are those of an asset of the user's own."""
+
+    def __init__(self, sources: frozenset[str]) -> None:
+        self._sources = sources
+
+    @property
+    def name(self) -> str:
+        """As the UI shows it."""
+        return "source_of_an_asset"
+
+    @property
+    def description(self) -> str:
+        """As the UI explains it."""
+        return f"the source is an asset of your own: {', '.join(sorted(self._sources))}"
+
+    def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
+        """Keep these partitions."""
+        return dg.AutomationResult(
+            context, context.candidate_subset.compute_intersection_with_partition_keys(set(self._sources))
+        )
+
+
+def _condition_of_source(station: Station, placement: Placement) -> Any:
+    """What the user's own assets make due: their source is read when they are made, and embedded when it was read."""
+    sources = placement.declared.settings.sources
+    of_assets = frozenset(source.name for source in sources if source.asset is not None)
+    if not of_assets or station.division != "source":
+        return None
+    if station.name == "raw_candidates":
+        keys = [source_key(placement, source) for source in sources]
+        own = dg.AssetSelection.assets(*(key for key, source in zip(keys, sources, strict=True) if source.asset))
+        files = [key for key, source in zip(keys, sources, strict=True) if source.asset is None]
+        due = _on(_CONDITION.any_deps_match(_CONDITION.newly_updated()).allow(own))
+        # Of files Dagster knows no materialization, and would wait for one.
+        due = due.ignore(dg.AssetSelection.assets(*files)) if files else due
+    else:
+        due = _on(_new_data(placement, "raw_candidates"))
+    return (due & NobodyRunsEverything(placement) & OfAnAsset(of_assets)).with_label("new rows of an asset")
+
+
 def condition_of(station: Station, placement: Placement) -> Any:
     """When `station` is due by itself; None if it never is."""
     follows = station.follows
     if follows is None:
-        return None
+        return _condition_of_source(station, placement)
     trigger = _new_data(placement, follows.asset(placement.declared.settings))
     if follows.also is not None:
         trigger |= Holds(follows.also, placement, station.division).newly_true()
@@ -95,10 +137,11 @@ def condition_of(station: Station, placement: Placement) -> Any:
 
 def build_automation(placement: Placement) -> dg.AutomationConditionSensorDefinition:
     """The sensor that evaluates the conditions; in this process, as one of them is our own."""
+    existing = placement.graph.existing(placement.declared.settings)
     return dg.AutomationConditionSensorDefinition(
         placement.name("train_when_selected"),
         target=dg.AssetSelection.assets(
-            *(placement.key(station.name) for station in placement.graph.stations if station.follows is not None)
+            *(placement.key(station.name) for station in existing if condition_of(station, placement) is not None)
         ),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=placement.declared.settings.watch.interval_seconds,
