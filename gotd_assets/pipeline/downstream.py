@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
@@ -70,11 +71,8 @@ def latest_selection(
     Raises:
         ArtifactError: nothing was; the message says what was.
     """
-    found, version = _latest(context, "selected_subset", target, method, pipeline)
-    metadata = found.metadata
-    return LatestSelection(
-        version, found.run_id, Path(str(metadata["parquet"].value)), Path(str(metadata["jsonl"].value))
-    )
+    version, run_id, shown = _latest(context, "selected_subset", target, method, pipeline)
+    return LatestSelection(version, run_id, Path(shown["parquet"]), Path(shown["jsonl"]))
 
 
 def latest_model(context: Context, target: str, method: str = "gotd", *, pipeline: str | None = None) -> LatestModel:
@@ -83,18 +81,14 @@ def latest_model(context: Context, target: str, method: str = "gotd", *, pipelin
     Raises:
         ArtifactError: nothing was; the message says what was.
     """
-    found, version = _latest(context, "pre_fine_tuned_model", target, method, pipeline)
-    metadata = found.metadata
-    return LatestModel(version, found.run_id, Path(str(metadata["model"].value)), str(metadata["mlflow_run"].value))
+    version, run_id, shown = _latest(context, "pre_fine_tuned_model", target, method, pipeline)
+    return LatestModel(version, run_id, Path(shown["model"]), str(shown["mlflow_run"]))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Found:
-    run_id: str
-    metadata: dict[str, dg.MetadataValue[object]]
-
-
-def _latest(context: Context, asset: str, target: str, method: str, pipeline: str | None) -> tuple[_Found, str]:
+def _latest(
+    context: Context, asset: str, target: str, method: str, pipeline: str | None
+) -> tuple[str, str, Mapping[str, Any]]:
+    """Version, run and metadata of the newest materialization."""
     key = dg.AssetKey([*(pipeline.split("/") if pipeline else []), asset])
     partition = dg.MultiPartitionKey({"target": target, "method": method})
     wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition])
@@ -106,5 +100,5 @@ def _latest(context: Context, asset: str, target: str, method: str, pipeline: st
         raise ArtifactError(
             f"{key.to_user_string()} has no partition {partition}; {there}. Materialize it, or correct target, method or pipeline"
         )
-    tags = materialization.tags or {}
-    return _Found(records[0].run_id, dict(materialization.metadata)), tags[DATA_VERSION_TAG]
+    shown = {name: value.value for name, value in materialization.metadata.items()}
+    return (materialization.tags or {})[DATA_VERSION_TAG], records[0].run_id, shown
