@@ -2,15 +2,11 @@
 
 import dagster as dg
 
+from gotd_assets.pipeline.executor import EXECUTOR
 from gotd_assets.pipeline.graph import build_pipeline
 from gotd_assets.pipeline.placement import Placement
 from gotd_assets.pipeline.sentences import errors_as_sentences
 from gotd_assets.settings.project import settings_path
-
-# Steps start as forks of one process that has Dagster loaded already; torch is not, so that CUDA can be initialised.
-EXECUTOR = dg.multiprocess_executor.configured(
-    {"start_method": {"forkserver": {"preload_modules": ["gotd_assets.pipeline.graph"]}}}
-)
 
 
 @dg.definitions

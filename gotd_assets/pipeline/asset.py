@@ -25,6 +25,7 @@ from gotd_assets.pipeline.launchpad import launchpad_of, overrides_of
 from gotd_assets.pipeline.own_assets import dependencies, with_rows
 from gotd_assets.pipeline.partitions import partition_of
 from gotd_assets.pipeline.placement import Placement
+from gotd_assets.pipeline.runs.console import soon_stale
 from gotd_assets.pipeline.sentences import step_errors_as_sentences
 from gotd_assets.stations.carry_out import Outcome, carry_out
 from gotd_assets.stations.partition import Partition
@@ -185,6 +186,11 @@ class _Step:
     def log(self, line: str) -> None:
         """A line in the run's log."""
         self._context.log.info(visible(line))
+
+    def progress(self, line: str) -> None:
+        """A line in the run's log; on a terminal it is replaced by the next."""
+        with soon_stale():
+            self.log(line)
 
     def warn(self, line: str) -> None:
         """A warning in the run's log."""

@@ -35,11 +35,15 @@ def build_pipeline(placement: Placement) -> dg.Definitions:
             )
     return dg.Definitions(
         assets=[*external_assets(placement), *(build_asset(station, placement) for station in stations)],
-        asset_checks=[records_of_training_agree(placement)],
+        asset_checks=[records_of_training_agree(placement)] if _trains(placement) else [],
         jobs=[*build_jobs(placement), *build_stage_jobs(placement, lambda: pipeline_job(placement))],
         schedules=build_schedules(placement),
         sensors=[*build_sensors(placement), build_automation(placement), *build_notifiers(placement)],
     )
+
+
+def _trains(placement: Placement) -> bool:
+    return placement.declared.settings.training is not None
 
 
 def pipeline_job(placement: Placement, console: Console | None = None) -> dg.JobDefinition:

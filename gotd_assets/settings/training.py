@@ -51,7 +51,8 @@ class TrainingSettings(Section):
     model: Annotated[str, UNVERSIONED] = Field(
         description="Folder, .gguf file, hub id, 'package:NAME[/FILE]', or a model of the paper with its optimisation: "
         + ", ".join(f"'{_PAPER}{name}'" for name in PAPER_MODELS)
-        + "; settings beside it win."
+        + "; settings beside it win.",
+        examples=["FOLDER"],
     )
     revision: Commit | None = Field(None, description="Commit (40 hex digits) of the hub model; required for a hub id.")
     objective: Literal["causal", "masked"] = Field("causal", description="Language modelling objective.")

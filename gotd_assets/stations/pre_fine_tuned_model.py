@@ -11,6 +11,7 @@ from gotd_assets.catalogue.shown import Description, Link, Markdown, Percent, Sh
 from gotd_assets.checks import training as checks
 from gotd_assets.lineage import Materialisation, Training
 from gotd_assets.settings.project import Project
+from gotd_assets.stations import first_look
 from gotd_assets.stations.partition import Partition
 from gotd_assets.stations.reads import One
 from gotd_assets.stations.station import MODEL_VERSION, Condition, Follows, Recipe, Station
@@ -30,7 +31,7 @@ def pre_fine_tuned_model(work: Work) -> Recipe:
     """
     from gotd_assets.models.language import model_version
 
-    training = work.settings.training
+    training = work.settings.pre_fine_tuning
     subset = work.open(_SELECTION)
     target = work.open(_TARGET)
     work.depend_on({"base_model": model_version(training, work.root)})
@@ -98,14 +99,14 @@ def _tracking(work: Work, subset: Artifact) -> TrackingContext:
         tracking,
         model_name=name,
         model_parameters={
-            "base_model": work.settings.training.model,
+            "base_model": work.settings.pre_fine_tuning.model,
             "target": partition.target,
             "method": partition.method,
             "budget": subset.manifest.parameters["budget"],
             "epsilon": work.settings.transport.epsilon,
-            "epochs": work.settings.training.epochs,
-            "learning_rate": work.settings.training.learning_rate,
-            "seed": work.settings.training.seed,
+            "epochs": work.settings.pre_fine_tuning.epochs,
+            "learning_rate": work.settings.pre_fine_tuning.learning_rate,
+            "seed": work.settings.pre_fine_tuning.seed,
         },
         heldout_name=f"{partition.target}-heldout",
         alias=f"best-{partition.target}",
@@ -152,8 +153,10 @@ STATION = Station(
     kinds=frozenset({"pytorch", "huggingface", "mlflow"}),
     code_version="4",
     reads=(_SELECTION, _TARGET),
+    looks=(first_look.base_model,),
     checks=checks.MODEL,
     is_heavy=True,
+    exists=lambda settings: settings.training is not None,
     launchpad=("training.seed", "training.epochs", "training.learning_rate"),
     follows=Follows(
         lambda _: "selected_subset",

@@ -17,6 +17,7 @@ from gotd_assets.pipeline.runs.child_runs import Starter
 from gotd_assets.pipeline.runs.jobs import STAGE_JOBS
 from gotd_assets.pipeline.runs.stopping import StoppedError, stops_noted
 from gotd_assets.pipeline.runs.telling import notification, worth_telling
+from gotd_assets.stations.first_look import problems_ahead
 from gotd_assets.stations.graph import Stage
 from gotd_assets.watch.notify import send
 
@@ -45,11 +46,16 @@ def run_stages(
         warn: told what went wrong without stopping anything.
 
     Raises:
-        GotdError: a stage failed; its message says what to do.
+        GotdError: a stage failed, or would for want of models or files; its message says what to do.
         StoppedError: a signal to stop arrived; the stage at work was ended, and the next run goes on from there.
     """
-    placement.partitions.register(instance, placement.load().settings)
-    failures: dict[str | None, GotdError] = {}
+    project = placement.load()
+    placement.partitions.register(instance, project.settings)
+    failures = problems_ahead(placement.graph, project, stages)
+    if None in failures:
+        raise failures[None]
+    for target in failures:
+        warn(f"target {target} cannot be finished and is not begun")
     with stops_noted() as stopped:
         for number, stage in enumerate(stages, 1):
             if stage.target in failures:
