@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gotd_assets.artifacts.artifact import Artifact
 from gotd_assets.artifacts.store import ArtifactStore, ArtifactWriter
-from gotd_assets.catalogue.shown import Description, Link, Markdown, Shown, figures
+from gotd_assets.catalogue.shown import Description, Link, Markdown, Percent, Shown, figures
 from gotd_assets.checks import training as checks
 from gotd_assets.lineage import Materialisation, Training
 from gotd_assets.settings.project import Project
@@ -124,7 +124,19 @@ def _described(artifact: Artifact, ui_url: str) -> Description:
     shown: dict[str, Shown] = {"mlflow_run": Link(run)}
     if report.get("loss_curve"):
         shown["loss"] = Markdown(plots.curve(report["loss_curve"], "step", "loss"))
-    return shown | {"model": artifact.path / "model"} | figures(artifact)
+    figured = figures(
+        artifact,
+        "perplexity_before",
+        "perplexity_after",
+        Percent("perplexity_change"),
+        Percent("perplexity_change_low"),
+        Percent("perplexity_change_high"),
+        "final_loss",
+        "documents",
+        "tokens",
+        "seconds",
+    )
+    return shown | figured | {"model": artifact.path / "model"}
 
 
 def _worth_training(project: Project, store: ArtifactStore, partition: Partition) -> bool:

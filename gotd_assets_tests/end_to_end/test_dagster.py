@@ -15,43 +15,21 @@ from gotd_assets_tests.end_to_end.project import REPOSITORY, environment, make_p
 from gotd_assets_tests.watch.artifacts import publish
 
 GRAPH = {
-    "raw_candidates": ("1_candidates", []),
+    "source/news": ("1_candidates", []),
+    "source/mixed": ("1_candidates", []),
+    "target/film": ("2_target", []),
+    "raw_candidates": ("1_candidates", ["source/mixed", "source/news"]),
     "candidate_embeddings": ("1_candidates", ["raw_candidates"]),
     "candidate_pool": ("1_candidates", ["raw_candidates"]),
-    "target_documents": ("2_target", []),
+    "target_documents": ("2_target", ["target/film"]),
     "target_embeddings": ("2_target", ["target_documents"]),
     "target_sketch": ("2_target", ["target_embeddings"]),
     "domain_relevance": ("3_transport", ["candidate_embeddings", "candidate_pool", "target_sketch"]),
     "ot_potentials": ("3_transport", ["candidate_embeddings", "candidate_pool", "target_sketch"]),
-    "candidate_scores": (
-        "3_transport",
-        ["candidate_embeddings", "candidate_pool", "ot_potentials", "raw_candidates", "target_documents"],
-    ),
-    "selected_subset": (
-        "4_selection",
-        [
-            "candidate_embeddings",
-            "candidate_pool",
-            "candidate_scores",
-            "domain_relevance",
-            "ot_potentials",
-            "raw_candidates",
-            "target_documents",
-            "target_embeddings",
-        ],
-    ),
-    "pre_fine_tuned_model": ("5_training", ["selected_subset", "target_documents"]),
-    "evaluation_report": (
-        "6_evaluation",
-        [
-            "candidate_embeddings",
-            "candidate_pool",
-            "ot_potentials",
-            "pre_fine_tuned_model",
-            "selected_subset",
-            "target_documents",
-        ],
-    ),
+    "candidate_scores": ("3_transport", ["ot_potentials"]),
+    "selected_subset": ("4_selection", ["candidate_scores", "domain_relevance"]),
+    "pre_fine_tuned_model": ("5_training", ["selected_subset"]),
+    "evaluation_report": ("6_evaluation", ["pre_fine_tuned_model"]),
 }
 
 
@@ -70,11 +48,11 @@ def test_the_graph(definitions: dg.Definitions) -> None:
         for name, spec in specs.items()
     }
     assert found == GRAPH
-    for spec in specs.values():
+    for name, spec in specs.items():
         assert spec.kinds
-        assert spec.owners
         assert len(spec.description or "") > 60
-        assert spec.code_version
+        # What is the user's is not ours to own.
+        assert "/" in name or (spec.owners and spec.code_version)
     dg.Definitions.validate_loadable(definitions)
 
 

@@ -34,7 +34,7 @@ TABLES = {
 def launched(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Path, dg.Definitions, dg.DagsterInstance]]:
-    """A project after the job `materialise_everything`, of whose progress every line was observed."""
+    """A project after the job `materialize_everything`, of whose progress every line was observed."""
     folder = tmp_path_factory.mktemp("jobs")
     with pytest.MonkeyPatch.context() as patch, dg.instance_for_test() as instance:
         patch.setenv("GOTD_SETTINGS", str(make_project(folder)))
@@ -42,7 +42,7 @@ def launched(
         from gotd_assets.definitions import defs
 
         definitions = defs()
-        launch(definitions, instance, "materialise_everything")
+        launch(definitions, instance, "materialize_everything")
         yield folder, definitions, instance
 
 

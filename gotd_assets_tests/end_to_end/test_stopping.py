@@ -55,7 +55,7 @@ def test_a_job_that_is_cancelled_begins_no_further_stage(solved: Path, tmp_path:
     )
     with servers(tmp_path) as at:
         client = DagsterGraphQLClient("127.0.0.1", port_number=int(at.dagster.rpartition(":")[2]))
-        run_id = client.submit_job_execution("materialise_everything")
+        run_id = client.submit_job_execution("materialize_everything")
         deadline = time.monotonic() + 300
         while not any((tmp_path / ".gotd" / "scratch").rglob("checkpoint.safetensors")):
             assert time.monotonic() < deadline

@@ -55,7 +55,7 @@ def test_everything_is_made_by_clicks_and_leads_to_mlflow(page: "Page", at: Serv
     shown = [line for line in page.locator("body").inner_text().splitlines() if line in groups]
     assert list(dict.fromkeys(shown)) == groups
 
-    launch(page, at, "materialise_everything")
+    launch(page, at, "materialize_everything")
 
     latest_event(page, at, "selected_subset", _FILM)
     version = metadata(page, "version").inner_text()
