@@ -47,7 +47,7 @@ def run(targets: list[str] | None, console: Console, *, dry_run: bool = False) -
     from gotd_assets.pipeline.graph import pipeline_job
     from gotd_assets.pipeline.instance import dagster_instance
     from gotd_assets.pipeline.placement import Placement
-    from gotd_assets.pipeline.runs.stage_runs import end_killed_runs, run_stages
+    from gotd_assets.pipeline.runs.stage_runs import command, end_killed_runs, run_stages
     from gotd_assets.pipeline.runs.stopping import StoppedError
 
     if "DAGSTER_HOME" not in os.environ and not (project.root / "history").exists():
@@ -69,6 +69,7 @@ def run(targets: list[str] | None, console: Console, *, dry_run: bool = False) -
                 pipeline_job(placement, console),
                 instance,
                 stages,
+                starter=command(placement),
                 announce=announce,
                 warn=lambda problem: console.print(Text("warning:", "yellow"), problem),
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from gotd_assets.catalogue.tables import cell, markdown_table
-from gotd_assets.models.comparison import Difference, compare_reports
+from gotd_assets.models.comparison import HOW_COMPARED, ONE_SEED, Difference, compare_reports, corrected
 
 if TYPE_CHECKING:
     from gotd_assets.fingerprint import Json
@@ -22,10 +23,6 @@ _WIDTH = 150
 BASE = "base"
 # What tables compare with; report.json has every pair.
 REFERENCES = (BASE, "random", "dsir", "tapt-c")
-_HOW_COMPARED = (
-    "Change of perplexity on the same documents, its 95% interval by a bootstrap over documents, and p by random signs "
-    "(not corrected for the number of comparisons). Each model was trained once: another seed may differ by more."
-)
 NOTHING_HELD_OUT = (
     "Perplexity was not measured: nothing is held out of this target. Give it more texts, a holdout.share above 0, or files "
     "of their own in holdout.path."
@@ -89,13 +86,12 @@ def write_report(
         outcomes: one per method, the one of most interest first.
         out: an existing folder.
     """
+    changes = _changes(base, outcomes)
     content: dict[str, Any] = {
         "target": target,
         "pool": dict(pool),
         "base_perplexity": None if base is None else base.as_summary(),
-        "methods": [
-            _outcome(outcome, pool) | {"perplexity_changes": _changes(outcome, base, outcomes)} for outcome in outcomes
-        ],
+        "methods": [_outcome(outcome, pool) | {"perplexity_changes": changes[outcome.method]} for outcome in outcomes],
     }
     (out / "report.json").write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
     (out / "report.md").write_text(_markdown(content), encoding="utf-8")
@@ -115,13 +111,23 @@ def write_report(
     return figures
 
 
-def _changes(
-    outcome: MethodOutcome, base: PerplexityReport | None, outcomes: Sequence[MethodOutcome]
-) -> dict[str, dict[str, Json]]:
-    """How perplexity differs from the base model's and from that after every other method."""
-    others = {BASE: base} | {other.method: other.perplexity for other in outcomes if other is not outcome}
-    found = {name: compare_reports(outcome.perplexity, other) for name, other in others.items()}
-    return {name: change.as_summary() for name, change in found.items() if change is not None}
+def _changes(base: PerplexityReport | None, outcomes: Sequence[MethodOutcome]) -> dict[str, dict[str, dict[str, Json]]]:
+    """How each method's perplexity differs from the base model's and from that after every other, corrected for all pairs."""
+    measured = {BASE: base} | {outcome.method: outcome.perplexity for outcome in outcomes}
+    found = {
+        (ours, theirs): change
+        for ours, theirs in itertools.permutations(measured, 2)
+        if (change := compare_reports(measured[ours], measured[theirs])) is not None
+    }
+    pairs = [pair for pair in itertools.combinations(measured, 2) if pair in found]
+    levels = corrected([found[pair] for pair in pairs])
+    changes: dict[str, dict[str, dict[str, Json]]] = {name: {} for name in measured}
+    for (left, right), level in zip(pairs, levels, strict=True):
+        for ours, theirs in ((left, right), (right, left)):
+            change = found[ours, theirs]
+            beside = dataclasses.replace(change, corrected=level.corrected, comparisons=level.comparisons)
+            changes[ours][theirs] = beside.as_summary()
+    return changes
 
 
 def _outcome(outcome: MethodOutcome, pool: Mapping[str, int]) -> dict[str, Any]:
@@ -224,7 +230,7 @@ def _compared(base: Mapping[str, Any] | None, methods: Sequence[Mapping[str, Any
     if not references:
         return [*lines, "One held-out document: differences have no interval. Hold out more.", ""]
     lines += [
-        _HOW_COMPARED,
+        f"{HOW_COMPARED} {ONE_SEED}",
         "",
     ]
     rows = [[m["method"], *(change_cell(m, reference) for reference in references)] for m in methods]

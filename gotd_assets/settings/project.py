@@ -21,9 +21,10 @@ from pydantic_settings import SettingsError as UnreadableVariableError
 
 from gotd_assets.errors import SettingsError, masked
 from gotd_assets.fingerprint import Json
+from gotd_assets.settings.compute import ComputeSettings
 from gotd_assets.settings.encoder import EncoderSettings
 from gotd_assets.settings.evaluation import EvaluationSettings, ToxicitySettings
-from gotd_assets.settings.home import Home
+from gotd_assets.settings.home import Home, require_addressable
 from gotd_assets.settings.operation import CheckSettings, NotifySettings, WatchSettings
 from gotd_assets.settings.secrets import holds_secret
 from gotd_assets.settings.section import Section, example_of, field_path, shortened
@@ -79,6 +80,7 @@ class Settings(Section):
     watch: WatchSettings = Field(default=WatchSettings(), description="What the sensors look for.")
     checks: CheckSettings = Field(default=CheckSettings(), description="Limits of the asset checks.")
     notify: NotifySettings = Field(default=NotifySettings(), description="Who is told of failures and new models.")
+    compute: ComputeSettings = Field(default=ComputeSettings(), description="Where heavy stations work.")
     estimates: EstimateSettings = Field(
         default=EstimateSettings(), description="When a step says beforehand how long it will take."
     )
@@ -231,8 +233,15 @@ class Project(Section):
 
     @classmethod
     def of(cls, settings: Settings, root: Path) -> Self:
-        """The project in `root`, with the targets that stand in its targets folder now."""
-        return _with_folder_targets(cls(root=root, settings=settings))
+        """The project in `root`, with the targets that stand in its targets folder now.
+
+        Raises:
+            SettingsError: what Dagster and MLflow write could not be found again in the project's folder or home.
+        """
+        project = cls(root=root, settings=settings)
+        require_addressable(root, "the project's folder")
+        require_addressable(project.home.path, "home")
+        return _with_folder_targets(project)
 
     @property
     def home(self) -> Home:
@@ -305,6 +314,15 @@ def load_project(path: Path | None = None) -> Project:
         SettingsError: the file is missing, is not YAML, or a field is wrong; every wrong field is named by its path.
     """
     path = settings_path() if path is None else path
+    return Project.of(read_settings(path), path.parent.resolve())
+
+
+def read_settings(path: Path) -> Settings:
+    """What the settings file `path` says, without what stands in the targets folder.
+
+    Raises:
+        SettingsError: as for `load_project`.
+    """
     try:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -312,13 +330,12 @@ def load_project(path: Path | None = None) -> Project:
     if not isinstance(content, dict):
         raise SettingsError(f"{path}: expected a mapping with home, sources, targets …, found {type(content).__name__}")
     try:
-        settings = _SettingsOfFile(**content)
+        return _SettingsOfFile(**content)
     except ValidationError as error:
         # Without the cause: it quotes every value, and Dagster shows causes.
         raise SettingsError(f"{path.name}: {_wrong_settings(error)}") from None
     except UnreadableVariableError as error:
         raise SettingsError(f"environment: {error}: a whole section is written as JSON") from None
-    return Project.of(settings, path.parent.resolve())
 
 
 def settings_of(content: Mapping[str, Any]) -> Settings:

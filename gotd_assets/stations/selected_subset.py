@@ -19,6 +19,7 @@ from gotd_assets.lineage import Materialisation
 from gotd_assets.settings.project import Project, Settings
 from gotd_assets.settings.selection import SelectionSettings
 from gotd_assets.settings.texts import TargetSettings
+from gotd_assets.stations import first_look
 from gotd_assets.stations.partition import Partition
 from gotd_assets.stations.reads import Each, One
 from gotd_assets.stations.station import SELECTION_VERSION, Condition, Follows, Recipe, Station
@@ -233,6 +234,14 @@ def _ranked_by(artifact: Artifact) -> dict[str, tuple[Origin, ...]]:
     return {"rank": made_of, "score": made_of}
 
 
+def _classifier(project: Project, partition: Partition) -> None:
+    """The classifier's files, if the method asks it."""
+    from gotd_assets.selection.methods import method_named
+
+    if "toxicity" in method_named(str(partition.method)).needs:
+        first_look.classifier(project, partition)
+
+
 def _other_scores_are_newer(_: Project, store: ArtifactStore, partition: Partition) -> bool:
     from gotd_assets.watch.stale_scores import reads_stale_scores
 
@@ -246,6 +255,7 @@ STATION = Station(
     group="selection",
     kinds=frozenset({"polars", "parquet"}),
     code_version="1",
+    looks=(_classifier,),
     reads=(
         _DOCUMENTS,
         _EMBEDDINGS,

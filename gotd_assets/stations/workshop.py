@@ -11,6 +11,7 @@ from gotd_assets.errors import GotdError
 from gotd_assets.lineage import LineageStore
 from gotd_assets.stations.all import GRAPH
 from gotd_assets.stations.carry_out import Outcome, carry_out, plan_out
+from gotd_assets.stations.first_look import problems_ahead
 from gotd_assets.stations.partition import Partition
 from gotd_assets.stations.work import Journal, Work
 
@@ -61,7 +62,7 @@ class Workshop:
         A target in whose files or settings something is wrong is left out from there on; the others are planned.
         """
         plan = Plan()
-        problems: list[str] = []
+        problems = [str(error) for error in problems_ahead(self._graph, self.project, stages).values()]
         broken: set[str] = set()
         for stage in stages:
             if stage.target in broken:
@@ -71,7 +72,8 @@ class Workshop:
                 try:
                     plan_out(self._graph.named(asset), work, plan)
                 except GotdError as error:
-                    problems.append(str(error))
+                    if not any(str(error) in problem for problem in problems):
+                        problems.append(str(error))
                     if stage.target is None:
                         return plan.entries, problems
                     broken.add(stage.target)

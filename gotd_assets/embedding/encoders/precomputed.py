@@ -12,7 +12,7 @@ import polars as pl
 from gotd_assets.embedding.store import ID_BYTES, SEGMENT_ROWS, hex_ids
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import document_id
-from gotd_assets.models.encoder import SETTING
+from gotd_assets.models.encoder_folder import SETTING
 from gotd_assets.models.location import find_model
 
 if TYPE_CHECKING:
