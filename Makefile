@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What running it needs, and what developing it needs beside.
+INSTALLED := $(VENV)/installed
 READY := $(VENV)/ready
 export DAGSTER_HOME := $(CURDIR)
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -15,24 +17,28 @@ help: ## show this
 
 setup: $(READY) ## install everything into .venv
 
-$(READY): pyproject.toml constraints.txt
-	@echo "installing into $(VENV) (a few minutes the first time)"
+# Python compiles what is imported when it is imported; compiling all of it first takes as long as downloading it.
+$(INSTALLED): pyproject.toml constraints.txt
+	@echo "installing into $(VENV): a minute or two the first time"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	@$(BIN)/python -m pip install --progress-bar off --constraint constraints.txt --editable . --group dev \
-		| grep --line-buffered -E '^(Collecting|Installing|Successfully)' | cut -c1-100
-	@$(BIN)/python -c "import dagster, duckdb, faiss, mlflow, polars, torch, transformers" \
-		|| { echo "the installation is not complete; run make clean and try again"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --no-compile --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install --no-compile --progress-bar off --constraint constraints.txt --editable . > $(VENV)/install.log \
+		|| { tail -5 $(VENV)/install.log; echo "the installation failed; $(VENV)/install.log tells more"; exit 1; }
 	@touch $@
 
-demo: $(READY) ## real text and models, from nothing to a selection and a tracked training run
+$(READY): $(INSTALLED)
+	@echo "installing what developing needs"
+	@$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --group dev
+	@touch $@
+
+demo: $(INSTALLED) ## real text and models, from nothing to a selection and a tracked training run
 	@$(BIN)/gotd demo
 
-study-quick: $(READY) ## compare the methods: 20,000 documents, two targets; goes on where it was
+study-quick: $(INSTALLED) ## compare the methods: 20,000 documents, two targets; goes on where it was
 	@$(BIN)/python -m benchmarks.study run --quick
 	@$(BIN)/python -m benchmarks.study page docs/study.md
 
-study: $(READY) ## compare the methods: 103,000 documents, four targets; hours, goes on where it was
+study: $(INSTALLED) ## compare the methods: 103,000 documents, four targets; hours, goes on where it was
 	@$(BIN)/python -m benchmarks.study run
 	@$(BIN)/python -m benchmarks.study page docs/study.md
 
@@ -69,8 +75,8 @@ format: $(READY) ## format the code and mend what ruff can
 docs: $(READY) ## write docs/settings.md from the settings' descriptions
 	@$(BIN)/gotd settings-reference docs/settings.md
 
-ui: $(READY) ## Dagster web server and daemon, and the MLflow UI, on loopback
-	@$(BIN)/gotd ui
+ui: $(INSTALLED) ## Dagster web server and daemon, and the MLflow UI, on loopback; PORT=3001 MLFLOW_PORT=5001
+	@$(BIN)/gotd ui $(if $(PORT),--port $(PORT)) $(if $(MLFLOW_PORT),--mlflow-port $(MLFLOW_PORT))
 
 bench-transport: $(VENV)/bench ## the solver against geomloss, OTT-JAX and POT
 	@$(BIN)/python -m benchmarks.transport

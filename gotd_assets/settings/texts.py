@@ -31,7 +31,11 @@ _FOLLOW_LINKS = (
 class FieldSettings(Section):
     """Where the parts of a document stand in a record."""
 
-    text: str = Field("text", description="Field that holds the text; dots reach into nested fields ('meta.body').")
+    text: str = Field(
+        "text",
+        description="Field that holds the text; dots reach into nested fields ('meta.body'), braces put several together "
+        "('{title}\\n{body}'), and a list of messages becomes its turns ('messages').",
+    )
     keep: list[str] = Field(default_factory=list, description="Further fields to carry along to the selected subset.")
 
 

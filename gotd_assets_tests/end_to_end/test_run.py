@@ -234,7 +234,7 @@ def test_a_killed_run_is_continued_by_the_next(solved: Path, tmp_path: Path) -> 
     assert process.returncode == -signal.SIGKILL, said
     done = gotd(tmp_path, "run")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"selected_subset: selected_subset\[film/gotd\] version \w+ is up to date", done.stdout)
+    assert re.search(r"selected_subset\[film/gotd\] version \w+ is up to date", done.stdout)
     facts = json.loads(current(tmp_path, "pre_fine_tuned_model", "film/gotd").file("training.json").read_text())
     run = MlflowClient(facts["tracking_uri"]).get_run(facts["mlflow_run_id"])
     assert run.data.tags["gotd.resumed"] == "true"
