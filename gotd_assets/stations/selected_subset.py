@@ -143,6 +143,7 @@ def selected_subset(work: Work) -> Recipe:
             "budget": settings.budget,
             "seed": settings.seed,
             **_parameters(settings, method.settings),
+            **({"method_code": method.code} if method.code > 1 else {}),
         },
         write,
         lambda artifact: _described(artifact, scores),
