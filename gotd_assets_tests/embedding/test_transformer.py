@@ -19,8 +19,8 @@ from gotd_assets.fingerprint import document_id
 from gotd_assets.models import device
 from gotd_assets.models.encoder import encoder_version
 from gotd_assets.settings.encoder import EncoderSettings
-from gotd_assets_tests.models.bfloat16 import computes_in_bfloat16
 from gotd_assets_tests.models import tiny
+from gotd_assets_tests.models.bfloat16 import computes_in_bfloat16
 
 
 @pytest.fixture

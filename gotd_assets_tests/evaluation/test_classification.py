@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -18,8 +18,8 @@ from gotd_assets.evaluation.zero_shot import zero_shot
 from gotd_assets.models.language import load_language_model
 from gotd_assets.settings.evaluation import ClassificationSettings
 from gotd_assets.settings.texts import DuplicateSettings, PreparationSettings
-from gotd_assets_tests.selection.pools import write_documents
 from gotd_assets_tests.models import tiny
+from gotd_assets_tests.selection.pools import write_documents
 
 
 def task(**changes):
@@ -44,7 +44,6 @@ def easy(count, seed=0):
     return LabelledTexts([" ".join(random.choice(words[label], 8)) for label in labels], labels)
 
 
-@settings(deadline=None)  # scikit-learn loads at the first call
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40))
 def test_scores_are_those_of_their_definition(pairs):
     predicted, labels = np.array(pairs).T
