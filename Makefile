@@ -45,8 +45,8 @@ study: $(INSTALLED) ## compare the methods: 103,000 documents, four targets; hou
 test: $(READY) ## the fast tests, a process for every core
 	@$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
 
-test-all: $(READY) ## all tests but those in a browser, minutes to an hour
-	@$(BIN)/python -m pytest -m "not ui"
+test-all: $(READY) ## all tests but those in a browser, more draws of each property; minutes to an hour
+	@$(BIN)/python -m pytest -m "not ui" --hypothesis-profile full
 
 test-ui: $(VENV)/browser ## the UI in headless Chromium: graph, launchpad, plots, MLflow
 	@$(BIN)/python -m pytest -m ui
