@@ -14,7 +14,7 @@ from gotd_assets.pipeline.partitions import key_of
 from gotd_assets.pipeline.placement import Placement
 from gotd_assets.pipeline.runs.stopping import StoppedError, stops_noted
 from gotd_assets.pipeline.runs.telling import notification, worth_telling
-from gotd_assets.stations.first_look import problems_ahead
+from gotd_assets.stations.first_look import load_models, problems_ahead
 from gotd_assets.stations.graph import Stage
 from gotd_assets.watch.notify import send
 
@@ -47,6 +47,7 @@ def run_stages(
     failures = problems_ahead(placement.graph, project, stages)
     if None in failures:
         raise failures[None]
+    load_models(placement.graph, project, stages)
     for target in failures:
         warn(f"target {target} cannot be finished and is not begun")
     with stops_noted() as stopped:
