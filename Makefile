@@ -10,7 +10,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo study study-quick test test-all test-ui screenshots check format docs ui bench-transport bench-embedding bench-corpus bench-lineage clean
+.PHONY: help setup demo study study-quick test test-all test-ui torture screenshots check format docs ui bench-transport bench-embedding bench-corpus bench-lineage clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -50,6 +50,11 @@ test-all: $(READY) ## all tests but those in a browser, more draws of each prope
 
 test-ui: $(VENV)/browser ## the UI in headless Chromium: graph, launchpad, plots, MLflow
 	@$(BIN)/python -m pytest -m ui
+
+KILLS ?= 500
+torture: $(READY) ## kill KILLS=500 runs at random moments: nothing is lost, nothing left; SEED= and FOLDER= go on with one
+	@OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1 $(BIN)/python -m gotd_assets_tests.end_to_end.torture --kills $(KILLS) \
+		$(if $(SEED),--seed $(SEED)) $(if $(FOLDER),--folder $(FOLDER))
 
 screenshots: $(VENV)/browser ## docs/images out of what `make demo` made
 	@$(BIN)/python -m gotd_assets_tests.end_to_end.screenshots . docs/images
