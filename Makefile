@@ -10,11 +10,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help setup demo study study-quick test test-all test-ui torture screenshots check format docs ui bench-transport bench-embedding bench-corpus bench-lineage clean
-=======
-.PHONY: help setup demo study study-quick test test-all test-ui screenshots check format docs ui first-hour bench-transport bench-embedding bench-corpus bench-lineage clean
->>>>>>> firsthour
+.PHONY: help setup demo study study-quick test test-all test-ui torture screenshots check format docs ui first-hour bench-transport bench-embedding bench-corpus bench-lineage clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
