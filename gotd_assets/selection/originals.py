@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from gotd_assets.artifacts.artifact import Artifact, ArtifactKey
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.corpus.files.copies import RemoteFiles
 from gotd_assets.corpus.files.originals import copy_originals
@@ -26,7 +27,7 @@ def export_originals(project: Project, selection: Artifact, folder: Path) -> lis
     Raises:
         InputError: a file is not what it was when the selection was made, or is gone.
     """
-    subset = pl.read_parquet(selection.file("subset.parquet"), columns=["source", "origin", "rank"]).sort("rank")
+    subset = read_parquet(selection.file("subset.parquet"), columns=["source", "origin", "rank"]).sort("rank")
     store = ArtifactStore(project.home.artifacts)
     written = []
     for name in subset.get_column("source").unique(maintain_order=True):
