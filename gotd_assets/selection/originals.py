@@ -37,9 +37,10 @@ def export_originals(project: Project, selection: Artifact, folder: Path) -> lis
         }
         entry = project.settings.source(name)
         remote = RemoteFiles(project.home.remote, lambda _: None)
-        files = {
-            file.name: file for file in find_files(entry.path, entry.format, project.root, f"sources {name!r}", remote)
-        }
+        found = find_files(
+            entry.path, entry.format, project.root, f"sources {name!r}", remote, follow_links=entry.follow_links
+        )
+        files = {file.name: file for file in found.files}
         origins = subset.filter(pl.col("source") == name).get_column("origin").unique(maintain_order=True)
         places = []
         for origin in origins:
