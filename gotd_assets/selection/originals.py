@@ -10,8 +10,8 @@ from gotd_assets.artifacts.artifact import Artifact, ArtifactKey
 from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.corpus.files.copies import RemoteFiles
-from gotd_assets.corpus.files.originals import copy_originals
 from gotd_assets.corpus.files.paths import find_files
+from gotd_assets.corpus.originals import copy_originals
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import file_sha256
 from gotd_assets.settings.project import Project
