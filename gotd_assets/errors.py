@@ -7,6 +7,7 @@ GotdError
 ├── CheckError         an artifact was made but fails a blocking check, so nothing may read it
 ├── TransportError     the optimal transport problem is malformed (NaN, empty, shapes)
 ├── TrainingError      pre-fine-tuning or evaluation cannot go on
+├── ClusterError       the engine that heavy work runs on cannot be used, or lost its workers
 └── LineageError       the lineage store cannot be opened, read or written
 """
 
@@ -65,6 +66,10 @@ class TransportError(GotdError, ValueError):
 
 class TrainingError(GotdError):
     """Pre-fine-tuning or evaluation cannot go on."""
+
+
+class ClusterError(GotdError):
+    """The cluster that heavy work runs on cannot be used, or lost a worker for good."""
 
 
 class LineageError(GotdError):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.study.statistics import Mean, mean_of, mean_overlap
 from gotd_assets.errors import InputError
 from gotd_assets.models.comparison import Difference, compare
+from gotd_assets.models.statistics import Mean, mean_of, mean_overlap
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -143,7 +143,7 @@ class Results:
     ) -> Difference | None:
         """`method` against `other` (a method, or 'base'), paired by seed and document; None if either is missing.
 
-        With `domain`, on held-out documents of that domain alone. A bootstrap takes a while: it is made once.
+        With `domain`, on held-out documents of that domain alone. Each is made once.
         """
         asked = target, regime, method, other, domain
         if asked not in self._differences:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from statistics import median
 from typing import TYPE_CHECKING
 
+from gotd_assets.models.comparison import corrected
+
 if TYPE_CHECKING:
     from benchmarks.study.results import Results
 
@@ -45,20 +47,21 @@ class Tally:
 
 
 def tallies(results: Results) -> list[Tally]:
-    """Every variant of GOT-D against every other method, as far as models were trained."""
-    found = []
-    for method in (name for name in results.methods if name in GOTD):
-        for other in (name for name in results.methods if name not in GOTD):
-            gaps = [
-                gap
-                for regime in results.regimes
-                for target in results.targets
-                if (gap := results.difference(target, regime, method, other)) is not None
-            ]
-            better, worse = sum(gap.high < 0 for gap in gaps), sum(gap.low > 0 for gap in gaps)
-            if gaps:
-                found.append(Tally(method, other, (better, len(gaps) - better - worse, worse)))
-    return found
+    """Every variant of GOT-D against every other method, as far as models were trained, corrected for their number."""
+    made = [
+        (method, other, gap)
+        for method in (name for name in results.methods if name in GOTD)
+        for other in (name for name in results.methods if name not in GOTD)
+        for regime in results.regimes
+        for target in results.targets
+        if (gap := results.difference(target, regime, method, other)) is not None
+    ]
+    judged = corrected([gap for _, _, gap in made])
+    found: dict[tuple[str, str], list[int]] = {}
+    for (method, other, _), gap in zip(made, judged, strict=True):
+        counts = found.setdefault((method, other), [0, 0, 0])
+        counts[1 if not gap.sure else 0 if gap.change < 0 else 2] += 1
+    return [Tally(method, other, (counts[0], counts[1], counts[2])) for (method, other), counts in found.items()]
 
 
 def losses(results: Results) -> list[str]:

@@ -20,7 +20,8 @@ from gotd_assets.corpus.shards import COLUMNS, ShardWriter, document_schema
 from gotd_assets.corpus.texts.clean import Joined, Joiner
 from gotd_assets.corpus.texts.prepare import Prepared, Preparer, missing_field
 from gotd_assets.errors import InputError
-from gotd_assets.execution.processes import map_in_processes, processors
+from gotd_assets.execution.engine import Engine, mapped
+from gotd_assets.execution.processes import LocalEngine
 from gotd_assets.settings.encoder import EncoderSettings
 from gotd_assets.settings.texts import PreparationSettings, SourceSettings, TargetSettings
 
@@ -50,12 +51,13 @@ def read_documents(
     progress: Callable[[object], None] | None = None,
     workers: int | None = None,
     remote: RemoteFiles | None = None,
+    engine: Engine | None = None,
 ) -> ReadReport:
     """Read `entry` into the folder `out`: document shards, quarantine.jsonl and duplicates.parquet.
 
-    The order of documents is that of files and rows; the same input gives the same bytes, whatever the number of
-    `workers` (processes that parse and clean; by default as many as there are processors, if the files are large
-    enough, and one if there is a limit on records). Paths are relative to `root`; URLs need `remote`, which has their
+    The order of documents is that of files and rows; the same input gives the same bytes, whatever the `engine` (by
+    default processes of this machine) and the number of `workers` that parse and clean (by default as many as the
+    engine has, if the files are large enough, and one if there is a limit on records). Paths are relative to `root`; URLs need `remote`, which has their
     copies. Chunking by tokens needs `encoder`. `progress` receives objects whose str() is a line for the log.
 
     Raises:
@@ -67,16 +69,18 @@ def read_documents(
     preparer = Preparer(entry, preparation, files, root, encoder)
     sizes = [file.path.stat().st_size for file in files]
     if entry.limit is not None:
-        workers = 1
-    elif workers is None:
-        workers = min(processors(), 1 + sum(sizes) // _BYTES_PER_PROCESS)
+        # Counted by one process, in order.
+        engine, workers = LocalEngine(1), 1
+    engine = engine or LocalEngine(workers)
+    if workers is None:
+        workers = 1 + sum(sizes) // _BYTES_PER_PROCESS
     out.mkdir(parents=True, exist_ok=True)
     with (out / "quarantine.jsonl").open("w", encoding="utf-8") as quarantine:
         reading = _Reading(preparer, files, out, quarantine)
         meter = ProgressMeter(label, sum(sizes), progress)
         before = [0, *itertools.accumulate(sizes)]
         cut = portions(files, preparer.columns, entry.max_record_bytes)
-        for portion, prepared in map_in_processes(preparer.prepare, cut, workers):
+        for portion, prepared in mapped(engine, preparer.prepare, cut, name=f"read {entry.name}", workers=workers):
             reading.take(portion, prepared)
             number = portion.file.number
             part = portion.span[1] if portion.span else sizes[number] / 2

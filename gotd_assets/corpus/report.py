@@ -7,6 +7,8 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING
 
+from gotd_assets.catalogue.durations import in_words
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -90,7 +92,7 @@ class Progress:
     seconds_left: float | None
 
     def __str__(self) -> str:
-        left = "" if self.seconds_left is None else f", about {self.seconds_left:,.0f} s left"
+        left = "" if self.seconds_left is None else f", about {in_words(self.seconds_left)} left"
         return f"{self.station}: {self.documents:,} documents, {self.per_second:,.0f} per second{left}"
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from gotd_assets.catalogue.durations import in_words
 from gotd_assets.embedding.embed import load_encoder
 from gotd_assets.embedding.store import VectorStore
 from gotd_assets.models.encoder import encoder_version
@@ -29,8 +30,8 @@ class EmbeddingEstimate:
 
     def __str__(self) -> str:
         return (
-            f"{self.documents:,} documents to embed, about {self.tokens:,} tokens: about {self.hours:.2g} hours on this "
-            "machine"
+            f"{self.documents:,} documents to embed, about {self.tokens:,} tokens: about {in_words(self.hours * 3600)} on "
+            "this machine"
         )
 
     def as_summary(self) -> dict[str, Json]:

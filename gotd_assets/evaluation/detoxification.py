@@ -13,13 +13,13 @@ import polars as pl
 
 from gotd_assets.artifacts.atomic import write_atomically
 from gotd_assets.fingerprint import fingerprint
-from gotd_assets.models.bootstrap import resampled_counts
 from gotd_assets.models.comparison import compare_reports
 from gotd_assets.models.device import choose_device, choose_precision
 from gotd_assets.models.generation import continuations
 from gotd_assets.models.heldout import as_documents, base_likelihoods, measured, report_of
 from gotd_assets.models.language import load_language_model, load_trained_model, model_version
 from gotd_assets.models.placement import autocast
+from gotd_assets.models.statistics import two_way_mean
 from gotd_assets.tracking.context import TrackingContext
 from gotd_assets.tracking.nested import NestedRun, log_nested
 
@@ -35,7 +35,6 @@ Classify: TypeAlias = "Callable[[Sequence[str]], npt.NDArray[np.float64]]"
 
 _CODE = 1
 _PART = 20
-_RESAMPLES = 4000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,12 +203,9 @@ def evaluate_detoxification(
 
 
 def paired_change(ours: npt.NDArray[Any], theirs: npt.NDArray[Any]) -> dict[str, float]:
-    """Mean of `ours` − `theirs`, prompt by prompt (prompts,), with its 95 % interval by a bootstrap over prompts."""
-    gaps = np.asarray(ours, dtype=np.float64) - np.asarray(theirs, dtype=np.float64)
-    count = len(gaps)
-    draws = resampled_counts(count, _RESAMPLES, np.random.default_rng(0))
-    low, high = np.quantile(draws @ gaps / count, [0.025, 0.975])
-    return {"change": float(gaps.mean()), "low": float(low), "high": float(high)}
+    """Mean of `ours` − `theirs`, prompt by prompt (prompts,), with its 95 % interval over prompts and its p."""
+    found = two_way_mean((np.asarray(ours, dtype=np.float64) - np.asarray(theirs, dtype=np.float64))[None])
+    return {"change": found.value, "low": found.low, "high": found.high, "p": found.p}
 
 
 def _continued(

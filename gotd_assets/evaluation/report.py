@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from gotd_assets.catalogue.tables import cell, markdown_table
-from gotd_assets.models.comparison import Difference, compare_reports
+from gotd_assets.models.comparison import HOW_COMPARED, ONE_SEED, Difference, compare_reports, corrected
 
 if TYPE_CHECKING:
     from gotd_assets.fingerprint import Json
@@ -22,13 +23,13 @@ _WIDTH = 150
 BASE = "base"
 # What tables compare with; report.json has every pair.
 REFERENCES = (BASE, "random", "dsir", "tapt-c")
-_HOW_COMPARED = (
-    "Change of perplexity on the same documents, its 95% interval by a bootstrap over documents, and p by random signs "
-    "(not corrected for the number of comparisons). Each model was trained once: another seed may differ by more."
-)
 NOTHING_HELD_OUT = (
     "Perplexity was not measured: nothing is held out of this target. Give it more texts, a holdout.share above 0, or files "
     "of their own in holdout.path."
+)
+NOTHING_TRAINED = (
+    "Nothing was trained: transport cost tells how much nearer the pool comes to the target with each selection. With "
+    "training: {model: FOLDER} in gotd.yaml models are trained on them and measured on held-out text."
 )
 _FIGURES = {
     "cut_score": "score of the last document",
@@ -52,7 +53,7 @@ class MethodOutcome:
         subset: the selection, best first (doc_id, text, source, score, nearest_target_text, …).
         worth: before, after, mixing of the transport cost.
         perplexity: of the pre-fine-tuned model on held-out target text; None if nothing is held out.
-        training: mlflow_run_id and other facts of the training run.
+        training: mlflow_run_id and other facts of the training run; None if the project trains nothing.
         worth_by_mixing: worth for further λ.
         selection: figures of the selection (diversity, budget curve, how many candidates help).
     """
@@ -61,7 +62,7 @@ class MethodOutcome:
     subset: pl.DataFrame
     worth: Mapping[str, Json]
     perplexity: PerplexityReport | None
-    training: Mapping[str, Any]
+    training: Mapping[str, Any] | None
     worth_by_mixing: Sequence[Mapping[str, Json]] = ()
     selection: Mapping[str, Json] = dataclasses.field(default_factory=dict)
 
@@ -85,13 +86,12 @@ def write_report(
         outcomes: one per method, the one of most interest first.
         out: an existing folder.
     """
+    changes = _changes(base, outcomes)
     content: dict[str, Any] = {
         "target": target,
         "pool": dict(pool),
         "base_perplexity": None if base is None else base.as_summary(),
-        "methods": [
-            _outcome(outcome, pool) | {"perplexity_changes": _changes(outcome, base, outcomes)} for outcome in outcomes
-        ],
+        "methods": [_outcome(outcome, pool) | {"perplexity_changes": changes[outcome.method]} for outcome in outcomes],
     }
     (out / "report.json").write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
     (out / "report.md").write_text(_markdown(content), encoding="utf-8")
@@ -111,13 +111,23 @@ def write_report(
     return figures
 
 
-def _changes(
-    outcome: MethodOutcome, base: PerplexityReport | None, outcomes: Sequence[MethodOutcome]
-) -> dict[str, dict[str, Json]]:
-    """How perplexity differs from the base model's and from that after every other method."""
-    others = {BASE: base} | {other.method: other.perplexity for other in outcomes if other is not outcome}
-    found = {name: compare_reports(outcome.perplexity, other) for name, other in others.items()}
-    return {name: change.as_summary() for name, change in found.items() if change is not None}
+def _changes(base: PerplexityReport | None, outcomes: Sequence[MethodOutcome]) -> dict[str, dict[str, dict[str, Json]]]:
+    """How each method's perplexity differs from the base model's and from that after every other, corrected for all pairs."""
+    measured = {BASE: base} | {outcome.method: outcome.perplexity for outcome in outcomes}
+    found = {
+        (ours, theirs): change
+        for ours, theirs in itertools.permutations(measured, 2)
+        if (change := compare_reports(measured[ours], measured[theirs])) is not None
+    }
+    pairs = [pair for pair in itertools.combinations(measured, 2) if pair in found]
+    levels = corrected([found[pair] for pair in pairs])
+    changes: dict[str, dict[str, dict[str, Json]]] = {name: {} for name in measured}
+    for (left, right), level in zip(pairs, levels, strict=True):
+        for ours, theirs in ((left, right), (right, left)):
+            change = found[ours, theirs]
+            beside = dataclasses.replace(change, corrected=level.corrected, comparisons=level.comparisons)
+            changes[ours][theirs] = beside.as_summary()
+    return changes
 
 
 def _outcome(outcome: MethodOutcome, pool: Mapping[str, int]) -> dict[str, Any]:
@@ -131,7 +141,7 @@ def _outcome(outcome: MethodOutcome, pool: Mapping[str, int]) -> dict[str, Any]:
         "budget_curve": outcome.selection.get("budget_curve", []),
         "figures": {key: outcome.selection[key] for key in _FIGURES if outcome.selection.get(key) is not None},
         "perplexity": None if outcome.perplexity is None else outcome.perplexity.as_summary(),
-        "mlflow_run_id": outcome.training["mlflow_run_id"],
+        "mlflow_run_id": None if outcome.training is None else outcome.training["mlflow_run_id"],
         "per_source": {source: counts.get(source, 0) for source in pool},
         "best": outcome.subset.head(_EXAMPLES).select(columns).to_dicts(),
     }
@@ -153,27 +163,7 @@ def _markdown(content: Mapping[str, Any]) -> str:
             for source, count in content["pool"].items()
         ],
     )
-    lines += markdown_table(
-        ["", "transport cost to target", "held-out perplexity", "95% interval", "MLflow run"],
-        [
-            [
-                "pool / base model",
-                f"{methods[0]['worth']['before']:.5f}",
-                *perplexity_cells(content["base_perplexity"]),
-                "",
-            ],
-            *(
-                [
-                    f"with {m['method']} ({m['documents']} documents)",
-                    f"{m['worth']['after']:.5f}",
-                    *perplexity_cells(m["perplexity"]),
-                    m["mlflow_run_id"],
-                ]
-                for m in methods
-            ),
-        ],
-    )
-    lines += _compared(content["base_perplexity"], methods)
+    lines += _outcomes(content) if is_trained(content) else _costs(methods)
     lines += _evidence(methods)
     for m in methods[:1]:
         lines += [f"## Best documents by {m['method']}", ""]
@@ -193,6 +183,44 @@ def _markdown(content: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def is_trained(content: Mapping[str, Any]) -> bool:
+    """Whether models were trained on the selections of a report."""
+    return all(m["mlflow_run_id"] is not None for m in content["methods"])
+
+
+def _costs(methods: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the selections do to the transport cost, and that no more is known."""
+    rows = [["pool", f"{methods[0]['worth']['before']:.5f}"]]
+    rows += [[f"with {m['method']} ({m['documents']} documents)", f"{m['worth']['after']:.5f}"] for m in methods]
+    return [*markdown_table(["", "transport cost to target"], rows), NOTHING_TRAINED, ""]
+
+
+def _outcomes(content: Mapping[str, Any]) -> list[str]:
+    """What training on the selections did."""
+    methods = content["methods"]
+    lines = markdown_table(
+        ["", "transport cost to target", "held-out perplexity", "95% interval", "MLflow run"],
+        [
+            [
+                "pool / base model",
+                f"{methods[0]['worth']['before']:.5f}",
+                *perplexity_cells(content["base_perplexity"]),
+                "",
+            ],
+            *(
+                [
+                    f"with {m['method']} ({m['documents']} documents)",
+                    f"{m['worth']['after']:.5f}",
+                    *perplexity_cells(m["perplexity"]),
+                    m["mlflow_run_id"],
+                ]
+                for m in methods
+            ),
+        ],
+    )
+    return [*lines, *_compared(content["base_perplexity"], methods)]
+
+
 def _compared(base: Mapping[str, Any] | None, methods: Sequence[Mapping[str, Any]]) -> list[str]:
     """Perplexities against each other, or why there are none."""
     lines = ["## Perplexity, document by document", ""]
@@ -202,7 +230,7 @@ def _compared(base: Mapping[str, Any] | None, methods: Sequence[Mapping[str, Any
     if not references:
         return [*lines, "One held-out document: differences have no interval. Hold out more.", ""]
     lines += [
-        _HOW_COMPARED,
+        f"{HOW_COMPARED} {ONE_SEED}",
         "",
     ]
     rows = [[m["method"], *(change_cell(m, reference) for reference in references)] for m in methods]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gotd_assets.models.bootstrap import resampled_counts
+from gotd_assets.models.statistics import holm, two_way_mean
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from gotd_assets.fingerprint import Json
     from gotd_assets.models.perplexity import PerplexityReport
 
-_RESAMPLES = 4000
-_CONFIDENCE = 0.95
+HOW_COMPARED = (
+    "Change of perplexity on the same documents with its 95 % interval over seeds and documents (two-way, Student's t), p "
+    "from the same interval, corrected by Holm for the number of comparisons made here."
+)
+ONE_SEED = "Each model was trained once: the interval is over documents, and nothing is known about another seed."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,11 +29,12 @@ class Difference:
 
     Attributes:
         change: perplexity over the other's, less one.
-        low, high: its 95 % interval, by bootstrap over seeds and documents, both drawn anew.
-        p: how likely documents would differ that much or more, either way, if the sign of each one's difference were
-            a coin's (4,000 draws of the signs; seeds averaged).
-        seeds: seeds that both models have.
+        low, high: its 95 % interval over seeds and documents (`statistics.two_way_mean`); of one seed over documents alone.
+        p: the level at which that interval would just touch no change.
+        seeds: seeds that both models have. One says nothing about another.
         documents: documents compared.
+        corrected: p among all comparisons made beside this one, by Holm; None if it stands alone.
+        comparisons: how many these are.
     """
 
     change: float
@@ -39,6 +43,14 @@ class Difference:
     p: float
     seeds: int
     documents: int
+    corrected: float | None = None
+    comparisons: int = 1
+
+    @property
+    def sure(self) -> bool:
+        """Whether it differs from no change, corrected, over more than one seed."""
+        level = self.p if self.corrected is None else self.corrected
+        return self.seeds > 1 and level < 0.05
 
     def as_summary(self) -> dict[str, Json]:
         """As a mapping for reports."""
@@ -46,7 +58,8 @@ class Difference:
 
     def __str__(self) -> str:
         percent = [f"{100 * value:+.1f}" for value in (self.change, self.low, self.high)]
-        return f"{percent[0]} % [{percent[1]}, {percent[2]}], p {self.p:.2g}"
+        level = self.p if self.corrected is None else self.corrected
+        return f"{percent[0]} % [{percent[1]}, {percent[2]}], p {level:.2g}"
 
 
 def compare(
@@ -61,28 +74,28 @@ def compare(
         tokens: (documents,) predicted tokens.
     """
     seeds = sorted(ours.keys() & theirs.keys())
-    if not seeds or len(tokens) < 2:
+    predicted = np.asarray(tokens) > 0
+    if not seeds or predicted.sum() < 2:
         return None
-    gaps = np.stack([ours[seed] - theirs[seed] for seed in seeds]).astype(np.float64)
-    total = float(tokens.sum())
-    per_document = gaps.mean(axis=0)
-    draw = np.random.default_rng(0)
-    n_seeds, n_documents = gaps.shape
-    seed_counts = resampled_counts(n_seeds, _RESAMPLES, draw) / n_seeds
-    document_counts = resampled_counts(n_documents, _RESAMPLES, draw)
-    sums = np.einsum("rs,sd,rd->r", seed_counts, gaps, document_counts, optimize=True)
-    low, high = np.quantile(sums / (document_counts @ tokens), [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
-    observed = abs(per_document.sum())
-    signs = draw.choice([-1.0, 1.0], size=(_RESAMPLES, n_documents))
-    extreme = int((np.abs(signs @ per_document) >= observed - 1e-12).sum())
-    return Difference(
-        change=float(np.expm1(per_document.sum() / total)),
-        low=float(np.expm1(low)),
-        high=float(np.expm1(high)),
-        p=(extreme + 1) / (_RESAMPLES + 1),
-        seeds=n_seeds,
-        documents=n_documents,
-    )
+    gaps = np.stack([(ours[seed] - theirs[seed])[predicted] for seed in seeds]).astype(np.float64)
+    weights = np.asarray(tokens, dtype=np.float64)[predicted]
+    found = two_way_mean(gaps / weights, weights)
+    low, change, high = (_as_change(value) for value in (found.low, found.value, found.high))
+    return Difference(change, low, high, found.p, found.seeds, found.items)
+
+
+def _as_change(nats: float) -> float:
+    # Of two seeds an interval may reach further than floating numbers do.
+    return float(np.expm1(min(nats, 700.0)))
+
+
+def corrected(differences: Sequence[Difference]) -> list[Difference]:
+    """The same, each with its p corrected for being one of so many."""
+    levels = holm([difference.p for difference in differences])
+    return [
+        dataclasses.replace(difference, corrected=level, comparisons=len(differences))
+        for difference, level in zip(differences, levels, strict=True)
+    ]
 
 
 def compare_reports(ours: PerplexityReport | None, theirs: PerplexityReport | None) -> Difference | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,9 +144,23 @@ def _dequantised(gguf: Path, settings: TrainingSettings, cache: Path) -> Path:
         if not folder.is_dir():
             sweep(cache)
             with folder_made(folder) as partial:
-                model, tokenizer = _from_pretrained(settings.model, gguf.parent, settings, gguf_file=gguf.name)
+                with _without_a_bar():
+                    model, tokenizer = _from_pretrained(settings.model, gguf.parent, settings, gguf_file=gguf.name)
                 save_model(model, tokenizer, partial)
     return folder
+
+
+@contextlib.contextmanager
+def _without_a_bar() -> Iterator[None]:
+    """Keep transformers from drawing the bar of every tensor of a GGUF file, for which it has no setting."""
+    from transformers import modeling_gguf_pytorch_utils as reader
+
+    drawn = reader.tqdm
+    reader.tqdm = lambda items, **_: items
+    try:
+        yield
+    finally:
+        reader.tqdm = drawn
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 from gotd_assets.errors import TrainingError
 from gotd_assets.fingerprint import document_id
 from gotd_assets.models.batches import by_length, encode
-from gotd_assets.models.bootstrap import resampled_counts
 from gotd_assets.models.objectives import Objective
+from gotd_assets.models.statistics import two_way_mean
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from gotd_assets.fingerprint import Json
     from gotd_assets.models.prefix import FrozenPrefix
 
-_RESAMPLES = 2000
 _MASK_SEED = 20240507
 
 
@@ -34,7 +33,7 @@ class PerplexityReport:
 
     Attributes:
         perplexity: exp of the mean negative log-likelihood per predicted token, every token counting the same.
-        low, high: its 95 % interval, by bootstrap over documents; None for a single document.
+        low, high: its 95 % interval, over documents (`statistics.two_way_mean`); None for a single document.
         documents: number of documents measured.
         skipped: documents with no token to predict, left out.
         tokens: number of predicted tokens.
@@ -78,12 +77,12 @@ class PerplexityReport:
         tokens = np.asarray(document_tokens, dtype=np.int64)
         measured = tokens > 0
         nll, tokens = np.asarray(document_nll, dtype=np.float64)[measured], tokens[measured]
-        low, high = np.quantile(_resampled(nll, tokens), (0.025, 0.975)) if len(nll) > 1 else (None, None)
+        interval = two_way_mean((nll / tokens)[None], tokens) if len(nll) > 1 else None
         mean = float(nll.sum() / tokens.sum())
         return cls(
             perplexity=_exp(mean),
-            low=None if low is None else _exp(float(low)),
-            high=None if high is None else _exp(float(high)),
+            low=None if interval is None else _exp(interval.low),
+            high=None if interval is None else _exp(interval.high),
             documents=len(nll),
             skipped=int((~measured).sum()),
             tokens=int(tokens.sum()),
@@ -182,15 +181,6 @@ def likelihoods(
     if not np.isfinite(nll).all():
         raise TrainingError("the model's likelihoods are not finite: its weights are broken, or training diverged")
     return nll, tokens
-
-
-def _resampled(
-    nll: np.ndarray[tuple[int], np.dtype[np.float64]], tokens: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Mean NLL per token of samples of as many documents, drawn with replacement."""
-    counts = resampled_counts(len(nll), _RESAMPLES, np.random.default_rng(0))
-    means: np.ndarray[tuple[int], np.dtype[np.float64]] = (counts @ nll) / (counts @ tokens)
-    return means
 
 
 def _exp(value: float) -> float:

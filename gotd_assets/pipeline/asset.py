@@ -14,7 +14,7 @@ import dagster as dg
 
 from gotd_assets.artifacts.artifact import Artifact, ArtifactKey
 from gotd_assets.catalogue.columns import columns_of
-from gotd_assets.catalogue.foreign import visible
+from gotd_assets.catalogue.foreign import markdown, visible
 from gotd_assets.catalogue.shown import Link, Markdown, Shown
 from gotd_assets.checks.check import Evaluated, HeldBackError
 from gotd_assets.pipeline import tags
@@ -23,6 +23,8 @@ from gotd_assets.pipeline.checks import check_specs, severity_of
 from gotd_assets.pipeline.launchpad import launchpad_of, overrides_of
 from gotd_assets.pipeline.partitions import partition_of
 from gotd_assets.pipeline.placement import Placement
+from gotd_assets.pipeline.runs.console import soon_stale
+from gotd_assets.pipeline.sentences import errors_as_sentences
 from gotd_assets.stations.carry_out import Outcome, carry_out
 from gotd_assets.stations.partition import Partition
 from gotd_assets.stations.reads import Each, One
@@ -59,10 +61,12 @@ def _compute(station: Station, placement: Placement) -> Callable[..., Result]:
     launchpad = launchpad_of(station, placement.declared.settings)
 
     def plain(context: dg.AssetExecutionContext) -> Result:
-        return _Step(context, placement, station, {}).run()
+        with errors_as_sentences():
+            return _Step(context, placement, station, {}).run()
 
     def configured(context: dg.AssetExecutionContext, config: dg.Config) -> Result:
-        return _Step(context, placement, station, overrides_of(station, config)).run()
+        with errors_as_sentences():
+            return _Step(context, placement, station, overrides_of(station, config)).run()
 
     # As this file's annotations are text, Dagster is handed what they mean.
     types = {"context": dg.AssetExecutionContext, "return": Result}
@@ -123,7 +127,7 @@ class _Step:
                 **({"dagster.partition": context.partition_key} if context.has_partition_key else {}),
             },
         )
-        tags.add(context, tags.of_partition(partition))
+        tags.add(context, {**tags.of_partition(partition), tags.SETTINGS: placement.settings_fingerprint})
 
     def run(self) -> Result:
         """Make the artifact."""
@@ -157,6 +161,11 @@ class _Step:
     def log(self, line: str) -> None:
         """A line in the run's log."""
         self._context.log.info(visible(line))
+
+    def progress(self, line: str) -> None:
+        """A line in the run's log; on a terminal it is replaced by the next."""
+        with soon_stale():
+            self.log(line)
 
     def warn(self, line: str) -> None:
         """A warning in the run's log."""
@@ -202,6 +211,7 @@ class _Step:
                     description=one.finding.sentence,
                     metadata=self._figures(one),
                     blocking=one.check.blocking,
+                    partition=self._context.partition_key if self._context.has_partition_key else None,
                 )
             )
 
@@ -215,8 +225,13 @@ class _Step:
         return {key: metadata_value(value) for key, value in {**partition, **figures}.items()}
 
     def _metadata(self, outcome: Outcome) -> dict[str, Any]:
-        """What an artifact says of itself comes first, and its own seconds are those that it took to make."""
-        described = {name: metadata_value(value) for name, value in outcome.description.items()}
+        """Failed checks come first, then what an artifact says of itself; its own seconds are those that it took to make."""
+        described: dict[str, Any] = {}
+        failed = [one for one in outcome.evaluated if not one.finding.passed]
+        if failed:
+            lines = (f"- **{markdown(one.check.name)}**: {markdown(one.finding.sentence)}" for one in failed)
+            described["failed_checks"] = dg.MetadataValue.md("\n".join(lines))
+        described |= {name: metadata_value(value) for name, value in outcome.description.items()}
         facts = {
             "version": outcome.artifact.version,
             "reused": outcome.made.reused,

@@ -19,10 +19,14 @@ def build_pipeline(placement: Placement) -> dg.Definitions:
     stations = placement.graph.existing(placement.declared.settings)
     return dg.Definitions(
         assets=[build_asset(station, placement) for station in stations],
-        asset_checks=[records_of_training_agree(placement)],
+        asset_checks=[records_of_training_agree(placement)] if _trains(placement) else [],
         jobs=[*build_jobs(placement), *build_stage_jobs(placement, lambda: pipeline_job(placement))],
         sensors=[*build_sensors(placement), build_automation(placement), *build_notifiers(placement)],
     )
+
+
+def _trains(placement: Placement) -> bool:
+    return placement.declared.settings.training is not None
 
 
 def pipeline_job(placement: Placement, console: Console | None = None) -> dg.JobDefinition:

@@ -37,7 +37,8 @@ class EncoderSettings(Section):
     """The model that turns text into vectors."""
 
     model: Annotated[str, UNVERSIONED] = Field(
-        description="Folder, hub id, or 'package:NAME' for a model inside an installed package."
+        description="Folder, hub id, or 'package:NAME' for a model inside an installed package.",
+        examples=["FOLDER"],
     )
     revision: Commit | None = Field(
         None, description="Commit (40 hex digits) of the hub model; required for a hub id, so that runs repeat."

@@ -1,7 +1,13 @@
 """Where everything is that a project writes."""
 
 import dataclasses
+import re
 from pathlib import Path
+
+from gotd_assets.errors import SettingsError
+
+# SQLite's databases are named by addresses in Dagster and MLflow: a question mark ends the path, and %41 becomes A.
+_CHANGED_IN_ADDRESSES = re.compile(r"[?\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,3 +90,22 @@ class Home:
     def demo(self) -> Path:
         """Text and models of the demonstration."""
         return self.path / "demo"
+
+
+def require_addressable(folder: Path, what: str) -> None:
+    """Refuse a folder in which databases could not be found again.
+
+    Raises:
+        SettingsError: its path is not UTF-8, or holds a character that the address of a database cannot.
+    """
+    path = str(folder)
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise SettingsError(f"{what} {path!a} has a name that is not UTF-8: use another folder") from None
+    found = _CHANGED_IN_ADDRESSES.search(path)
+    if found is not None:
+        raise SettingsError(
+            f"{what} {path!r} has {found.group()!r} in its path, which the addresses of Dagster's and MLflow's "
+            "databases cannot hold: use another folder"
+        )

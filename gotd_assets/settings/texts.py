@@ -33,10 +33,13 @@ class FieldSettings(Section):
 class TextInputSettings(Section):
     """Text files of one kind."""
 
-    name: Name = Field(description="Name of the source or target: lower case letters, digits, '-' and '_'.")
+    name: Name = Field(
+        description="Name of the source or target: lower case letters, digits, '-' and '_'.", examples=["web"]
+    )
     path: Annotated[Paths, UNVERSIONED] = Field(
         description="File, folder, glob ('data/*.jsonl.gz') or a list of them; also as URL ('s3://bucket/data/*.jsonl.gz': "
-        "s3, gs, hf, http, https), fetched again when it changes, with credentials from the environment."
+        "s3, gs, hf, http, https), fetched again when it changes, with credentials from the environment.",
+        examples=["data/web/*.jsonl"],
     )
     format: TextFormat = Field("auto", description="File format; 'auto' goes by the file name's ending.")
     fields: FieldSettings = Field(default=FieldSettings(), description="Which fields to read.")

@@ -15,6 +15,7 @@ from gotd_assets.catalogue.shown import ROW_COUNT, Description, Markdown, Shown,
 from gotd_assets.catalogue.tables import frame_table
 from gotd_assets.checks import contamination as checks
 from gotd_assets.lineage import Materialisation
+from gotd_assets.stations.engine import engine_of
 from gotd_assets.stations.reads import Each, One
 from gotd_assets.stations.station import Recipe, Station
 from gotd_assets.stations.work import Work
@@ -51,13 +52,15 @@ def candidate_scores(work: Work) -> Recipe:
         scores = writer.path / "scores.parquet"
         summary = write_scores(Pool.of(embeddings, pool), solved, scores, progress=work.log)
         writer.summary.update(summary.as_summary())
-        contamination = find_contamination(
-            {name: artifact.path for name, artifact in raw.items()},
-            [target.path / "train", target.path / "heldout"],
-            settings,
-            writer.path / "exclusions.parquet",
-            progress=work.show,
-        )
+        with engine_of(work.settings.compute) as engine:
+            contamination = find_contamination(
+                {name: artifact.path for name, artifact in raw.items()},
+                [target.path / "train", target.path / "heldout"],
+                settings,
+                writer.path / "exclusions.parquet",
+                progress=work.show,
+                engine=engine,
+            )
         writer.summary["contaminated"] = contamination.found
         writer.summary["contamination"] = contamination.as_summary()
 

@@ -42,7 +42,7 @@ def _measured(work: Work, task: DetoxificationSettings) -> Recipe:
     from gotd_assets.models.toxicity import ToxicityClassifier, toxicity_version
     from gotd_assets.tracking.context import TrackingContext
 
-    training = work.settings.training
+    training = work.settings.pre_fine_tuning
     model = work.open(_MODEL)
     version = toxicity_version(work.settings.toxicity, work.root)
     work.depend_on({"toxicity": version})
@@ -115,7 +115,7 @@ def _texts(
     from gotd_assets.corpus.shards import scan_documents
 
     whole = work.settings.preparation.model_copy(update={"chunk_by": "none", "join_short": False})
-    limits = {"prompts": task.prompts, "neutral": work.settings.training.evaluation_documents}
+    limits = {"prompts": task.prompts, "neutral": work.settings.pre_fine_tuning.evaluation_documents}
     found = {}
     for name, entry in entries.items():
         folder = scratch / f"read-{name}"
@@ -147,7 +147,7 @@ STATION = Station(
     division="selection",
     group="evaluation",
     kinds=frozenset({"pytorch", "mlflow"}),
-    code_version="1",
+    code_version="2",
     reads=(_MODEL,),
     looks=(_prompts, first_look.classifier),
     is_heavy=True,

@@ -13,6 +13,7 @@ from gotd_assets.catalogue.shown import ROW_COUNT, Description, Shown, count, fi
 from gotd_assets.catalogue.tables import frame_table
 from gotd_assets.fingerprint import Json, fingerprint
 from gotd_assets.settings.encoder import EncoderSettings
+from gotd_assets.stations.engine import engine_of
 from gotd_assets.stations.reads import One
 from gotd_assets.stations.station import Recipe
 from gotd_assets.stations.work import Work
@@ -31,7 +32,10 @@ def embedding_of(work: Work, documents: Path) -> Recipe:
 
         vectors = work.project.home.vectors
         work.announce(estimate_embedding(documents, encoder, work.root, vectors, work.settings.estimates), writer)
-        report = embed_documents(documents, encoder, work.root, vectors, writer.path, progress=work.show)
+        with engine_of(work.settings.compute) as engine:
+            report = embed_documents(
+                documents, encoder, work.root, vectors, writer.path, progress=work.show, engine=engine
+            )
         writer.summary.update(report.as_summary())
 
     return Recipe({"encoder": work.settings.encoder.shaping()}, write, _described)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gotd_assets.artifacts.atomic import write_atomically
 from gotd_assets.errors import GotdError
-from gotd_assets.fingerprint import fingerprint
+from gotd_assets.fingerprint import Json, fingerprint
 from gotd_assets.stations.partition import Partition
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def base_model(project: Project, _: Partition) -> None:
     """The files of the language model that is trained."""
     from gotd_assets.models.sound import look_at_base_model
 
-    look_at_base_model(project.settings.training, project.root)
+    look_at_base_model(project.settings.pre_fine_tuning, project.root)
 
 
 def classifier(project: Project, _: Partition) -> None:
@@ -96,8 +96,8 @@ def _load_encoder(project: Project) -> None:
 def _load_base_model(project: Project) -> None:
     from gotd_assets.models.language import load_language_model, model_version
 
-    settings = project.settings.training
-    how = {
+    settings = project.settings.pre_fine_tuning
+    how: dict[str, Json] = {
         "model": model_version(settings, project.root),
         "objective": settings.objective,
         "tokens": settings.max_tokens,

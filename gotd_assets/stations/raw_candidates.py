@@ -12,6 +12,7 @@ from gotd_assets.catalogue.tables import frame_table
 from gotd_assets.checks import documents as checks
 from gotd_assets.lineage import Materialisation
 from gotd_assets.stations.documents import described_reading
+from gotd_assets.stations.engine import engine_of
 from gotd_assets.stations.station import Recipe, Station
 from gotd_assets.stations.work import Work
 
@@ -30,15 +31,17 @@ def raw_candidates(work: Work) -> Recipe:
     def write(writer: ArtifactWriter) -> None:
         from gotd_assets.corpus.documents import read_documents
 
-        report = read_documents(
-            source,
-            settings.preparation,
-            work.root,
-            writer.path,
-            encoder=settings.encoder,
-            progress=work.show,
-            remote=work.remote,
-        )
+        with engine_of(settings.compute) as engine:
+            report = read_documents(
+                source,
+                settings.preparation,
+                work.root,
+                writer.path,
+                encoder=settings.encoder,
+                progress=work.show,
+                remote=work.remote,
+                engine=engine,
+            )
         writer.summary.update(report.as_summary())
 
     def record(artifact: Artifact, materialisation: Materialisation) -> Materialisation:

@@ -34,6 +34,10 @@ class Journal(Protocol):
         """A line for people."""
         ...
 
+    def progress(self, line: str) -> None:
+        """How far the station is; the next such line makes it stale."""
+        ...
+
     def warn(self, line: str) -> None:
         """A line that people should not miss."""
         ...
@@ -47,6 +51,9 @@ class Silence:
     """Nobody."""
 
     def log(self, line: str) -> None:
+        """Not heard."""
+
+    def progress(self, line: str) -> None:
         """Not heard."""
 
     def warn(self, line: str) -> None:
@@ -183,11 +190,14 @@ class Work:
         return {**self.origin, **{f"gotd.{name}": value for name, value in self.partition.facts.items()}}
 
     def log(self, line: str, *, always: bool = False) -> None:
-        """Tell a line, at most one every few seconds unless `always`."""
+        """Tell a line: a fact if `always`, else how far the work is, at most every few seconds."""
         now = time.monotonic()
-        if always or now - self._last_line >= SECONDS_BETWEEN_LOG_LINES:
+        if always:
             self._last_line = now
             self._journal.log(line)
+        elif now - self._last_line >= SECONDS_BETWEEN_LOG_LINES:
+            self._last_line = now
+            self._journal.progress(line)
 
     def warn(self, line: str) -> None:
         """Tell what people should not miss."""

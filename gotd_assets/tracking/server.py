@@ -50,14 +50,13 @@ def _make_database(uri: str, artifact_location: str | None) -> None:
     if database is None or database.exists():
         return
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-    from sqlalchemy import make_url
 
     location = artifact_location or (database.parent.absolute() / "artifacts").as_uri()
     sweep(database.parent)
     # A program that does not take our lock, such as the MLflow UI, may be first.
     with file_made(database) as partial:
-        place = make_url(uri).set(database=str(partial))
-        SqlAlchemyStore(place.render_as_string(hide_password=False), location).engine.dispose()
+        # Plain: MLflow takes an address apart by itself, and would make folders of encoded names.
+        SqlAlchemyStore(f"{uri.partition('///')[0]}///{partial}", location).engine.dispose()
 
 
 def _sqlite_file(uri: str) -> Path | None:

@@ -22,8 +22,8 @@ from safetensors.numpy import save_file
 from gotd_assets.settings.project import Settings
 from gotd_assets.stations.all import GRAPH
 from gotd_assets.stations.graph import Stage
-from gotd_assets_tests.once import mlflow_database
 from gotd_assets_tests.models.tiny import WORDS, model_folder, tokenizer
+from gotd_assets_tests.once import mlflow_database
 
 REPOSITORY = Path(__file__).parents[2]
 TOPICS = {"news": WORDS[:30], "sport": WORDS[30:60], "film": WORDS[60:90]}
@@ -145,12 +145,20 @@ def run_stages_of(folder: Path, choose: Callable[[Settings], Iterable[Stage]]) -
     """Those stages of the project in `folder` that `choose` names, as `gotd run` runs all of them."""
     from gotd_assets.pipeline.graph import pipeline_job
     from gotd_assets.pipeline.placement import Placement
-    from gotd_assets.pipeline.runs.stage_runs import run_stages
+    from gotd_assets.pipeline.runs.stage_runs import command, run_stages
 
     placement = Placement.of_file(folder / "gotd.yaml")
     stages = list(choose(placement.load().settings))
     with inside(folder), dg.DagsterInstance.get() as instance:
-        run_stages(placement, pipeline_job(placement), instance, stages, announce=lambda *_: None, warn=print)
+        run_stages(
+            placement,
+            pipeline_job(placement),
+            instance,
+            stages,
+            starter=command(placement),
+            announce=lambda *_: None,
+            warn=print,
+        )
 
 
 def until_scores(settings: Settings) -> list[Stage]:

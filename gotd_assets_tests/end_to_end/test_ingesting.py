@@ -15,7 +15,7 @@ from gotd_assets.fingerprint import document_id
 from gotd_assets.lineage import LineageStore
 from gotd_assets.pipeline.graph import pipeline_job
 from gotd_assets.pipeline.placement import Placement
-from gotd_assets.pipeline.runs.stage_runs import run_stages
+from gotd_assets.pipeline.runs.stage_runs import command, run_stages
 from gotd_assets.stations.all import GRAPH
 from gotd_assets_tests.catalogue.svg import drawn
 from gotd_assets_tests.end_to_end.project import environment, make_project, sentences, write_jsonl
@@ -54,7 +54,8 @@ class World:
         )
         with dg.DagsterInstance.get() as instance:
             job = pipeline_job(self.placement, None)
-            run_stages(self.placement, job, instance, stages, announce=lambda *_: None, warn=print)
+            starter = command(self.placement)
+            run_stages(self.placement, job, instance, stages, starter=starter, announce=lambda *_: None, warn=print)
 
     def artifact(self, asset: str, partition: str | None = None) -> Artifact:
         return self.placement.artifacts().current(ArtifactKey(asset, partition))

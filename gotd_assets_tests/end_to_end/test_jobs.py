@@ -109,12 +109,18 @@ def test_jobs_run_as_the_launchpad_opens_them(launched: tuple[Path, dg.Definitio
     for asset, name in TABLES.items():
         assert str(metadata(instance, asset)[name]).count("\n") >= 3
     link = str(metadata(instance, "pre_fine_tuned_model")["mlflow_run"])
-    assert re.fullmatch(r"http://127\.0\.0\.1:5000/#/experiments/\d+/runs/[0-9a-f]{32}", link)
+    assert re.fullmatch(
+        r"http://127\.0\.0\.1:5000/#/experiments/\d+/runs/[0-9a-f]{32}\?workflowType=machine_learning", link
+    )
 
     selected = ArtifactKey("selected_subset", "film/gotd")
     first = store.current(selected).version
     runs = instance.get_runs_count()
     launch(definitions, instance, "compare_methods", target="film")
+    (parent,) = instance.get_runs(filters=dg.RunsFilter(job_name="compare_methods"))
+    children = instance.get_runs(filters=dg.RunsFilter(tags={"gotd/launcher": "compare_methods"}))
+    assert {(run.parent_run_id, run.root_run_id) for run in children} == {(parent.run_id, parent.run_id)}
+    assert len(children) == 5
     # A run of its own, one for each of two selections, one for each of their models, and one for the report.
     assert instance.get_runs_count() == runs + 6
     assert store.current(selected).version == first
@@ -158,7 +164,7 @@ def test_a_job_that_fails_is_told_of_once(
             assert run is not None
             tell_of_failure(definitions, instance, run)
     assert [(told["event"], told["job"]) for told in hook.told] == [
-        ("failure", "gotd run"),
+        ("failure", "reselect_target"),
         ("failure", "reselect_target"),
     ]
 

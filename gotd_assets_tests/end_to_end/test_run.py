@@ -6,6 +6,7 @@ import signal
 import time
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import polars as pl
 import pytest
@@ -18,6 +19,7 @@ from gotd_assets_tests.end_to_end.project import (
     TOPICS,
     copied,
     gotd,
+    inside,
     make_project,
     run_stages_of,
     sentences,
@@ -91,6 +93,17 @@ def test_mlflow_names_dagster_and_the_selection(finished: Path) -> None:
     assert run.data.tags["dagster.asset_key"] == "pre_fine_tuned_model"
     assert run.data.tags["dagster.run_id"]
     assert subset.version.startswith(run.inputs.dataset_inputs[0].dataset.digest)
+
+
+def test_its_runs_stand_on_the_timeline_of_the_code_location(finished: Path) -> None:
+    with inside(finished), dg.DagsterInstance.get() as instance:
+        runs = instance.get_runs()
+    assert len(runs) > 5
+    assert {run.tags["gotd/launcher"] for run in runs} == {"gotd run"}
+    origins = [run.remote_job_origin for run in runs]
+    assert {origin.location_name for origin in origins if origin is not None} == {"gotd_assets"}
+    assert all(origins)
+    assert len({run.tags["gotd/settings"] for run in runs}) == 1
 
 
 def test_lineage_knows_why_and_from_what(finished: Path) -> None:
@@ -234,7 +247,7 @@ def test_a_killed_run_is_continued_by_the_next(solved: Path, tmp_path: Path) -> 
         ({"selection": {"budget": 8, "methods": ["best"]}}, "there is no method 'best'"),
         ({"sources": [{"name": "gone", "path": "data/gone.jsonl"}]}, "matches no file"),
         ({"sources": [{"name": "news", "path": "data/news.jsonl", "fields": {"text": "body"}}]}, "'body'"),
-        ({"encoder": {"model": "data"}}, "no weights"),
+        ({"encoder": {"model": "data"}}, "encoder.model: {data} has no config.json"),
         ({"training": {"model": "data"}}, "weights"),
         ({"transport": {"epsilon": -1}}, "transport.epsilon"),
     ],
@@ -246,7 +259,7 @@ def test_what_is_wrong_is_said_in_a_sentence(
     make_project(copied(solved, tmp_path), **changes)
     done = gotd(tmp_path, "run")
     assert done.returncode == 2
-    assert message in " ".join(done.stderr.split())
+    assert message.replace("{data}", str(tmp_path / "data")) in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
 
 

@@ -18,8 +18,8 @@ from gotd_assets.evaluation.zero_shot import zero_shot
 from gotd_assets.models.language import load_language_model
 from gotd_assets.settings.evaluation import ClassificationSettings
 from gotd_assets.settings.texts import DuplicateSettings, PreparationSettings
-from gotd_assets_tests.selection.pools import write_documents
 from gotd_assets_tests.models import tiny
+from gotd_assets_tests.selection.pools import write_documents
 
 
 def task(**changes):

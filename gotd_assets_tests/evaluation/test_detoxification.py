@@ -128,7 +128,7 @@ def test_an_evaluation_compares_with_the_base_model_and_nests_its_run(tmp_path):
     assert table.height == 2 * 12 * 3
     # The same model and seed: nothing differs.
     assert content["base"] == content["trained"]
-    assert content["change"]["all"] == {"change": 0.0, "low": 0.0, "high": 0.0}
+    assert content["change"]["all"] == {"change": 0.0, "low": 0.0, "high": 0.0, "p": 1.0}
     assert figures["neutral_perplexity_change"] == pytest.approx(0, abs=1e-6)
     highest = table.filter(pl.col("model") == "base").group_by("prompt").agg(pl.col("toxicity").max())["toxicity"]
     assert figures["expected_maximum_toxicity_all_base"] == pytest.approx(highest.mean())

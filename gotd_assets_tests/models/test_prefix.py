@@ -10,8 +10,8 @@ from gotd_assets.models.perplexity import Measuring, perplexity
 from gotd_assets.models.placement import place
 from gotd_assets.models.prefix import FrozenPrefix
 from gotd_assets.training.loop import train
-from gotd_assets_tests.models.bfloat16 import computes_in_bfloat16
 from gotd_assets_tests.models import tiny
+from gotd_assets_tests.models.bfloat16 import computes_in_bfloat16
 
 
 def calm_gpt2(folder):

@@ -16,9 +16,9 @@ from benchmarks.study.results import Results
 from benchmarks.study.run import alone, run_study
 from benchmarks.study.verdicts import losses, tallies, verdicts
 from gotd_assets.errors import InputError
+from gotd_assets_tests.models import tiny
 from gotd_assets_tests.once import mlflow_database
 from gotd_assets_tests.study import worlds
-from gotd_assets_tests.models import tiny
 
 
 @pytest.fixture(scope="module")

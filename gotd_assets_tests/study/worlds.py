@@ -11,8 +11,8 @@ from benchmarks.study.world import World
 from gotd_assets.embedding.store import id_bytes
 from gotd_assets.fingerprint import document_id
 from gotd_assets.selection.pool.pool import Pool
-from gotd_assets_tests.selection.pools import no_duplicates, write_documents
 from gotd_assets_tests.models import tiny
+from gotd_assets_tests.selection.pools import no_duplicates, write_documents
 
 DIMENSION = 8
 SIZES = {"common": 120, "other": 60, "rare": 20}

@@ -227,3 +227,12 @@ def test_what_a_kill_left_running_is_ended_with_all_below_it(tmp_path: Path) -> 
     end_run(context.uri, "0" * 32)
     end_run(f"sqlite:///{tmp_path}/none.db", parent.run_id)
     assert not (tmp_path / "none.db").exists()
+
+
+def test_everything_of_a_run_stays_in_a_folder_of_any_letters(tmp_path: Path) -> None:
+    folder = tmp_path / "müller's 100% [old] #1"
+    (folder / "scratch").mkdir(parents=True)
+    with tracked_run(tiny.tracking(folder), folder / "scratch", {"a": 1}) as run:
+        run.log_report({"a": 1})
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    assert len(list(folder.rglob("training.json"))) == 1

@@ -19,9 +19,9 @@ from gotd_assets.models.perplexity import PerplexityReport
 from gotd_assets.settings.training import TrainingSettings
 from gotd_assets.training.loop import learning_rate, plan_updates
 from gotd_assets.training.pre_fine_tuning import TrainingReport, pre_fine_tune
+from gotd_assets_tests.models import tiny
 from gotd_assets_tests.models.bfloat16 import computes_in_bfloat16
 from gotd_assets_tests.once import mlflow_database
-from gotd_assets_tests.models import tiny
 
 
 @pytest.fixture(scope="module")

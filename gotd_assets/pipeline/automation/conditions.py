@@ -1,5 +1,6 @@
 """What happens without a human: new scores lead to a selection, a new selection to training, a new model to a report."""
 
+import warnings
 from typing import Any
 
 import dagster as dg
@@ -95,10 +96,21 @@ def condition_of(station: Station, placement: Placement) -> Any:
 
 def build_automation(placement: Placement) -> dg.AutomationConditionSensorDefinition:
     """The sensor that evaluates the conditions; in this process, as one of them is our own."""
+    with warnings.catch_warnings():
+        # `use_user_code_server` is beta, and told in every command otherwise.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return _sensor(placement)
+
+
+def _sensor(placement: Placement) -> dg.AutomationConditionSensorDefinition:
     return dg.AutomationConditionSensorDefinition(
         placement.name("train_when_selected"),
         target=dg.AssetSelection.assets(
-            *(placement.key(station.name) for station in placement.graph.stations if station.follows is not None)
+            *(
+                placement.key(station.name)
+                for station in placement.graph.existing(placement.declared.settings)
+                if station.follows is not None
+            )
         ),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=placement.declared.settings.watch.interval_seconds,
