@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from gotd_assets.artifacts.artifact import Artifact
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.artifacts.store import ArtifactWriter
 from gotd_assets.catalogue.shown import Description, Markdown, Shown, figures
 from gotd_assets.catalogue.tables import frame_table
@@ -64,7 +65,7 @@ def evaluation_report(work: Work) -> Recipe:
         )
         outcomes = []
         for method, selected in subsets.items():
-            subset = pl.read_parquet(selected.file("subset.parquet"))
+            subset = read_parquet(selected.file("subset.parquet"))
             worth, *others = worth_over(
                 subset.get_column("doc_id"),
                 candidates,
@@ -110,7 +111,9 @@ def _described(artifact: Artifact) -> Description:
     if curves:
         shown["budget_curves"] = Markdown(plots.budget_curves(curves))
     report = Markdown(artifact.file("report.md").read_text(encoding="utf-8"))
-    return shown | {"report": report} | figures(artifact)
+    # By method only what is worth a line in the asset's plots; the report has the rest.
+    perplexities = [f"perplexity_{method['method']}" for method in content["methods"]]
+    return shown | figures(artifact, "perplexity_base", *perplexities) | {"report": report}
 
 
 def _methods(content: Mapping[str, Any]) -> pl.DataFrame:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from gotd_assets.artifacts.atomic import write_atomically
 from gotd_assets.errors import GotdError
-from gotd_assets.fingerprint import Json, fingerprint
+from gotd_assets.fingerprint import fingerprint
 from gotd_assets.stations.partition import Partition
 
 if TYPE_CHECKING:
+    from gotd_assets.fingerprint import Json
     from gotd_assets.settings.project import Project
     from gotd_assets.stations.graph import Graph, Stage
 
@@ -97,7 +98,7 @@ def _load_base_model(project: Project) -> None:
     from gotd_assets.models.language import load_language_model, model_version
 
     settings = project.settings.pre_fine_tuning
-    how: dict[str, Json] = {
+    how: Json = {
         "model": model_version(settings, project.root),
         "objective": settings.objective,
         "tokens": settings.max_tokens,
