@@ -69,8 +69,8 @@ format: $(READY) ## format the code and mend what ruff can
 docs: $(READY) ## write docs/settings.md from the settings' descriptions
 	@$(BIN)/gotd settings-reference docs/settings.md
 
-ui: $(READY) ## Dagster web server and daemon, and the MLflow UI, on loopback
-	@$(BIN)/gotd ui
+ui: $(READY) ## Dagster web server and daemon, and the MLflow UI, on loopback; PORT=3010 MLFLOW_PORT=5010 for other ports
+	@$(BIN)/gotd ui $(if $(PORT),--port $(PORT)) $(if $(MLFLOW_PORT),--mlflow-port $(MLFLOW_PORT))
 
 bench-transport: $(VENV)/bench ## the solver against geomloss, OTT-JAX and POT
 	@$(BIN)/python -m benchmarks.transport
