@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from gotd_assets.api.making import TARGET, Making
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Selection:
         self._making = making
         self.method = method
         self._subset = making.artifact("selected_subset", f"{TARGET}/{method}")
-        self.frame = self._framed(pl.read_parquet(self._subset.file("subset.parquet")))
+        self.frame = self._framed(read_parquet(self._subset.file("subset.parquet")))
 
     def __len__(self) -> int:
         return self.frame.height
@@ -82,18 +83,18 @@ class Selection:
         raw = {name: self._making.artifact("raw_candidates", name) for name in self._making.sources}
         texts = self._texts()
         again = [
-            pl.read_parquet(made.file("duplicates.parquet")).with_columns(source=pl.lit(n)) for n, made in raw.items()
+            read_parquet(made.file("duplicates.parquet")).with_columns(source=pl.lit(n)) for n, made in raw.items()
         ]
         same = pl.concat(again).select(
             "doc_id", "origin", "source", reason=pl.lit("same text"), matched_doc_id="doc_id"
         )
         place = texts.select("doc_id", "source", "origin")
         pool = self._making.artifact("candidate_pool", None)
-        repeated = pl.read_parquet(pool.file("duplicates.parquet")).select(
+        repeated = read_parquet(pool.file("duplicates.parquet")).select(
             "doc_id", "source", "matched_doc_id", reason=pl.format("duplicate ({})", "kind")
         )
         scores = self._making.artifact("candidate_scores", TARGET)
-        excluded = pl.read_parquet(scores.file("exclusions.parquet"))
+        excluded = read_parquet(scores.file("exclusions.parquet"))
         matched = "matched_doc_id" if "matched_doc_id" in excluded.columns else "doc_id"
         of_target = excluded.select("doc_id", matched_doc_id=matched, reason=pl.lit("text of the target"))
         columns = ("doc_id", "origin", "source", "reason", "matched_doc_id")
@@ -164,7 +165,7 @@ class Selection:
         if len(self._making.sources) > 1 or next(iter(self._making.sources.values())).rows is None:
             raise InputError("explain: rows are numbered in a single list, frame or array; give a doc_id of the frame")
         raw = self._making.artifact("raw_candidates", next(iter(self._making.sources)))
-        repeated = pl.read_parquet(raw.file("duplicates.parquet")).select("doc_id", "origin")
+        repeated = read_parquet(raw.file("duplicates.parquet")).select("doc_id", "origin")
         places = pl.concat([self._texts().select("doc_id", "origin"), repeated])
         found: Sequence[str] = places.filter(_row_of("origin") == row).get_column("doc_id").to_list()
         if not found:

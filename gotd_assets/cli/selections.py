@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import polars as pl
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from gotd_assets.artifacts.artifact import Artifact, ArtifactKey
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.catalogue.foreign import one_line
 from gotd_assets.errors import ArtifactError
@@ -57,7 +57,7 @@ class SelectionsShown:
 
 
 def _print(target: str, selection: Artifact, console: Console) -> None:
-    frame = pl.read_parquet(selection.file("subset.parquet"))
+    frame = read_parquet(selection.file("subset.parquet"))
     method = str(selection.manifest.parameters["method"])
     per_source = frame.group_by("source", maintain_order=True).len().sort("len", descending=True).iter_rows()
     shares = ", ".join(f"{count / frame.height:.0%} {source}" for source, count in per_source)

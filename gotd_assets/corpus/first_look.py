@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gotd_assets.corpus.files.input_file import InputFile
 from gotd_assets.corpus.files.paths import find_files
+from gotd_assets.corpus.reading.portion import Wanted
 from gotd_assets.corpus.reading.records import portions, read_portion
 from gotd_assets.errors import InputError
 
@@ -26,17 +27,14 @@ def look_at_texts(entry: SourceSettings, root: Path, label: str) -> None:
     if not local:
         return
     wanted = [field for field in (entry.fields.text, *entry.fields.keep) if isinstance(field, str)]
-    for file in find_files(local, entry.format, root, label):
+    for file in find_files(local, entry.format, root, label, follow_links=entry.follow_links).files:
         _look(file, wanted, entry.max_record_bytes, label)
 
 
 def _look(file: InputFile, wanted: Sequence[str], max_record_bytes: int, label: str) -> None:
     columns = [field.partition(".")[0] for field in wanted]
-    batches = (
-        batch
-        for portion in portions([file], columns, max_record_bytes)
-        for batch in read_portion(portion, max_record_bytes)
-    )
+    needed = Wanted(columns, max_record_bytes)
+    batches = (batch for portion in portions([file], needed) for batch in read_portion(portion, needed))
     for batch in itertools.islice(batches, 1):
         if batch.problems and not batch.records:
             first = batch.problems[0]

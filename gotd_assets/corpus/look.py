@@ -52,7 +52,7 @@ def look(path: Path, label: str) -> Look:
     Raises:
         InputError: it matches nothing, or its format cannot be told.
     """
-    files = find_files(path, "auto", Path.cwd(), label)
+    files = find_files(path, "auto", Path.cwd(), label).files
     first = files[0]
     try:
         records, total = _first_records(first)

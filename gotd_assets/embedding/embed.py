@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import polars as pl
 
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.catalogue.durations import in_words
 from gotd_assets.embedding.store import SEGMENT_ROWS, VectorStore, id_bytes
 from gotd_assets.embedding.vectors import unit_rows
@@ -199,7 +200,7 @@ class SegmentEmbedder:
                 self._tick(n_documents, n_tokens)
 
         shard, chosen = rows
-        frame = pl.read_parquet(shard, columns=["doc_id", "text"])[chosen]
+        frame = read_parquet(shard, columns=["doc_id", "text"])[chosen]
         doc_ids, texts = frame.get_column("doc_id"), frame.get_column("text").to_list()
         start = 0
         for raw in self._encoder.encode(texts, tick):
@@ -229,7 +230,7 @@ def load_encoder(settings: EncoderSettings, root: Path) -> Encoder:
 
 
 def _doc_ids(shard: Path) -> pl.Series:
-    return pl.read_parquet(shard, columns=["doc_id"]).get_column("doc_id")
+    return read_parquet(shard, columns=["doc_id"]).get_column("doc_id")
 
 
 def as_stored(vectors: npt.NDArray[np.float32], settings: EncoderSettings) -> npt.NDArray[Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from gotd_assets.artifacts.parquet import scan_parquet
 from gotd_assets.catalogue.durations import in_words
 from gotd_assets.embedding.embed import load_encoder
 from gotd_assets.embedding.store import VectorStore
@@ -54,7 +55,7 @@ def estimate_embedding(
         return None
     vectors = VectorStore(store / encoder_version(encoder, root))
     vectors.refresh()
-    shards = pl.scan_parquet(sorted(documents.glob("documents-*.parquet")))
+    shards = scan_parquet(sorted(documents.glob("documents-*.parquet")))
     doc_ids = shards.select(pl.col("doc_id").unique()).collect().get_column("doc_id")
     missing = doc_ids.filter(vectors.missing(doc_ids))
     if len(missing) < settings.min_documents:

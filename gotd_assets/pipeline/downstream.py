@@ -35,9 +35,9 @@ class LatestSelection:
 
     def frame(self) -> pl.DataFrame:
         """Its rows: doc_id, text, source, origin, rank, score and more."""
-        import polars as pl
+        from gotd_assets.artifacts.parquet import read_parquet
 
-        return pl.read_parquet(self.parquet)
+        return read_parquet(self.parquet)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,7 +27,7 @@ class ComputeSettings(Section):
 
     @model_validator(mode="after")
     def _is_of_the_engine(self) -> Self:
-        set_for_ray = self.model_fields_set - {"engine"}
-        if self.engine == "local" and set_for_ray:
-            raise ValueError(f"{sorted(set_for_ray)[0]} is for engine 'ray': set engine to 'ray', or leave it out")
+        changed = [name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default]
+        if self.engine == "local" and changed:
+            raise ValueError(f"{changed[0]} is for engine 'ray': set engine to 'ray', or leave it out")
         return self

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-import yaml
 from pydantic import (
     Field,
     ValidationError,
@@ -41,6 +40,7 @@ from gotd_assets.settings.texts import (
 )
 from gotd_assets.settings.training import EstimateSettings, TrackingSettings, TrainingSettings
 from gotd_assets.settings.transport import TransportSettings
+from gotd_assets.settings.yaml_file import parse_yaml
 
 SETTINGS_FILE_VARIABLE = "GOTD_SETTINGS"
 
@@ -318,7 +318,9 @@ def load_project(path: Path | None = None) -> Project:
         SettingsError: the file is missing, is not YAML, or a field is wrong; every wrong field is named by its path.
     """
     path = settings_path() if path is None else path
-    return Project.of(read_settings(path), path.parent.resolve())
+    project = Project.of(read_settings(path), path.parent.resolve())
+    _refuse_unusable(project.home.path)
+    return project
 
 
 def read_settings(path: Path) -> Settings:
@@ -328,10 +330,11 @@ def read_settings(path: Path) -> Settings:
         SettingsError: as for `load_project`.
     """
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read as YAML: {error}") from error
-    if not isinstance(content, dict):
+    content = parse_yaml(text, str(path))
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise SettingsError(f"{path}: expected a mapping with home, sources, targets …, found {type(content).__name__}")
     try:
         return _SettingsOfFile(**content)
@@ -354,11 +357,28 @@ def settings_of(content: Mapping[str, Any]) -> Settings:
         raise SettingsError(_wrong_settings(error)) from None
 
 
+def _refuse_unusable(home: Path) -> None:
+    """A place where the databases cannot be: better said now than after the first step."""
+    try:
+        str(home).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(home).decode(errors="backslashreplace")
+        raise SettingsError(
+            f"home: the name of {shown} is not UTF-8: rename the folder, or set home elsewhere"
+        ) from None
+    if "?" in str(home):
+        raise SettingsError(
+            f"home: DuckDB opens no database in {home}, because of the '?': rename the folder, or set home elsewhere"
+        )
+
+
 def _with_folder_targets(project: _AnyProject) -> _AnyProject:
     folder = project.settings.targets_folder
     if folder.path is None:
         return project
-    found, problems = look_into(project.resolve(folder.path), {target.name for target in project.settings.targets})
+    taken = {target.name for target in project.settings.targets}
+    place = project.resolve(folder.path)
+    found, problems = look_into(place, taken, folder.format, follow_links=folder.follow_links)
     shared = {name: getattr(folder, name) for name in type(folder).model_fields if name != "path"}
     targets = [TargetSettings(name=name, path=path, **shared) for name, path in found.items()]
     settings = project.settings.model_copy(update={"targets": [*project.settings.targets, *targets]})

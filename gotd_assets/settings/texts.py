@@ -22,11 +22,20 @@ Location = Annotated[Url | Path, Field(union_mode="left_to_right")]
 Paths = Annotated[Location | list[Location], BeforeValidator(refuse_secrets)]
 TextFormat = Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow", "text", "text-lines", "hf-dataset"]
 
+_FOLLOW_LINKS = (
+    "Read also what links in a folder (or below a glob's fixed part) lead to outside it; else such links are left out, "
+    "counted and named."
+)
+
 
 class FieldSettings(Section):
     """Where the parts of a document stand in a record."""
 
-    text: str = Field("text", description="Field that holds the text; dots reach into nested fields ('meta.body').")
+    text: str = Field(
+        "text",
+        description="Field that holds the text; dots reach into nested fields ('meta.body'), braces put several together "
+        "('{title}\\n{body}'), and a list of messages becomes its turns ('messages').",
+    )
     keep: list[str] = Field(default_factory=list, description="Further fields to carry along to the selected subset.")
 
 
@@ -42,6 +51,7 @@ class TextInputSettings(Section):
         examples=["data/web/*.jsonl"],
     )
     format: TextFormat = Field("auto", description="File format; 'auto' goes by the file name's ending.")
+    follow_links: Annotated[bool, UNVERSIONED] = Field(False, description=_FOLLOW_LINKS)
     fields: FieldSettings = Field(default=FieldSettings(), description="Which fields to read.")
     filter: str | None = Field(
         None,
@@ -104,6 +114,7 @@ class TargetsFolderSettings(Section):
         description="Folder in which every subfolder and every file is a target; new ones are taken up while it runs.",
     )
     format: TextFormat = Field("auto", description="File format of all of them.")
+    follow_links: Annotated[bool, UNVERSIONED] = Field(False, description=_FOLLOW_LINKS)
     fields: FieldSettings = Field(default=FieldSettings(), description="Which fields to read.")
     filter: str | None = Field(None, description="SQL condition on a record's fields.")
     direction: Literal["toward", "away"] = Field("toward", description="As for a declared target.")

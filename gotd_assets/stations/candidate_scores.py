@@ -9,6 +9,7 @@ from typing import Any, cast
 import polars as pl
 
 from gotd_assets.artifacts.artifact import Artifact
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.artifacts.store import ArtifactWriter
 from gotd_assets.catalogue.columns import Table
 from gotd_assets.catalogue.shown import ROW_COUNT, Description, Markdown, Shown, figures
@@ -79,7 +80,7 @@ def _described(artifact: Artifact) -> Description:
     """The distribution of scores, and what cannot be selected."""
     from gotd_assets.catalogue import plots
 
-    frame = pl.read_parquet(artifact.file("scores.parquet"))
+    frame = read_parquet(artifact.file("scores.parquet"))
     per_source = frame.group_by("source").agg(
         candidates=pl.len(), negative=(pl.col("score") < 0).sum(), median=pl.col("score").median()
     )

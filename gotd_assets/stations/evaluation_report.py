@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from gotd_assets.artifacts.artifact import Artifact
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.artifacts.store import ArtifactWriter
 from gotd_assets.catalogue.shown import Description, Markdown, Shown, figures
 from gotd_assets.catalogue.tables import frame_table
@@ -64,7 +65,7 @@ def evaluation_report(work: Work) -> Recipe:
         )
         outcomes = []
         for method, selected in subsets.items():
-            subset = pl.read_parquet(selected.file("subset.parquet"))
+            subset = read_parquet(selected.file("subset.parquet"))
             worth, *others = worth_over(
                 subset.get_column("doc_id"),
                 candidates,

@@ -12,7 +12,7 @@ from gotd_assets.catalogue.tables import frame_table
 from gotd_assets.checks import documents as checks
 from gotd_assets.errors import InputError
 from gotd_assets.lineage import Materialisation
-from gotd_assets.stations.documents import described_reading
+from gotd_assets.stations.documents import described_reading, warn_of_loss
 from gotd_assets.stations.engine import engine_of
 from gotd_assets.stations.station import Recipe, Station
 from gotd_assets.stations.work import Work
@@ -49,6 +49,7 @@ def raw_candidates(work: Work) -> Recipe:
                 engine=engine,
             )
         writer.summary.update(report.as_summary())
+        warn_of_loss(writer.summary, work)
 
     def record(artifact: Artifact, materialisation: Materialisation) -> Materialisation:
         return dataclasses.replace(

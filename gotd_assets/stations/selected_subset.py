@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from gotd_assets.artifacts.artifact import Artifact
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.artifacts.store import ArtifactStore, ArtifactWriter
 from gotd_assets.catalogue.columns import DOCUMENT_COLUMNS, Origin, Table
 from gotd_assets.catalogue.shown import ROW_COUNT, Description, Markdown, Percent, Shown, figures
@@ -112,7 +113,7 @@ def selected_subset(work: Work) -> Recipe:
             target_texts=target.get_column("text"),
             potentials=Potentials.load(potentials.file("potentials.safetensors"), problem_of(work.settings.transport)),
             relevance=distances,
-            away_scores=None if away_scores is None else pl.read_parquet(away_scores.file("scores.parquet")),
+            away_scores=None if away_scores is None else read_parquet(away_scores.file("scores.parquet")),
             shared={other: _signed(artifact, work.settings.target(other)) for other, artifact in shared.items()},
             toxicity=toxicity,
         )
@@ -142,6 +143,7 @@ def selected_subset(work: Work) -> Recipe:
             "budget": settings.budget,
             "seed": settings.seed,
             **_parameters(settings, method.settings),
+            **({"method_code": method.code} if method.code > 1 else {}),
         },
         write,
         lambda artifact: _described(artifact, scores),
@@ -161,9 +163,9 @@ def _parameters(settings: SelectionSettings, names: tuple[str, ...]) -> dict[str
 
 def _selectable(scores: Artifact, others: Iterable[Artifact]) -> pl.DataFrame:
     """Candidates of `scores` that no target excludes: what is selected for several must be held-out text of none."""
-    selectable = pl.read_parquet(scores.file("scores.parquet"))
+    selectable = read_parquet(scores.file("scores.parquet"))
     for scored in [scores, *others]:
-        excluded = pl.read_parquet(scored.file("exclusions.parquet"))
+        excluded = read_parquet(scored.file("exclusions.parquet"))
         selectable = selectable.join(excluded, on="doc_id", how="anti")
     return selectable
 
@@ -180,21 +182,21 @@ def _toxicity(work: Work) -> KeptToxicity:
 def _signed(scores: Artifact, target: TargetSettings) -> pl.DataFrame:
     """doc_id and score, low for what helps in the target's direction."""
     sign = -1 if target.direction == "away" else 1
-    return pl.read_parquet(scores.file("scores.parquet")).select("doc_id", pl.col("score") * sign)
+    return read_parquet(scores.file("scores.parquet")).select("doc_id", pl.col("score") * sign)
 
 
 def _distances(relevance: Artifact | None) -> Mapping[str, float] | None:
     if relevance is None:
         return None
-    return dict(pl.read_parquet(relevance.file("sources.parquet")).select("source", "distance").iter_rows())
+    return dict(read_parquet(relevance.file("sources.parquet")).select("source", "distance").iter_rows())
 
 
 def _described(artifact: Artifact, scored: Artifact) -> Description:
     """The best documents, where they stand among all that were `scored`, and where they come from."""
     from gotd_assets.catalogue import plots
 
-    scores = pl.read_parquet(scored.file("scores.parquet"))
-    frame = pl.read_parquet(artifact.file("subset.parquet"))
+    scores = read_parquet(scored.file("scores.parquet"))
+    frame = read_parquet(artifact.file("subset.parquet"))
     selected = scores.filter(pl.col("doc_id").is_in(frame.get_column("doc_id").implode()))
     best = frame.head(5)
     shown: dict[str, Shown] = {

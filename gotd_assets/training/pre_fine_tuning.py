@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from gotd_assets.artifacts.atomic import write_atomically
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import Json, file_sha256, fingerprint
 from gotd_assets.models.batches import TokenIds, encode
@@ -267,7 +268,7 @@ def pre_fine_tune(
 
 def _read_documents(path: Path) -> pl.DataFrame:
     try:
-        frame = pl.read_parquet(path, columns=["doc_id", "text"])
+        frame = read_parquet(path, columns=["doc_id", "text"])
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"{path}: cannot be read as Parquet with columns doc_id and text: {error}") from error
     if frame.is_empty():

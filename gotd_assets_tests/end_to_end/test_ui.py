@@ -18,6 +18,7 @@ from gotd_assets_tests.end_to_end.browser import (
     servers,
 )
 from gotd_assets_tests.end_to_end.project import make_project, sentences, write_jsonl
+from gotd_assets_tests.end_to_end.run_history import keep_history_as_shipped
 from gotd_assets_tests.end_to_end.test_dagster import GRAPH
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in which nothing was made yet."""
     folder = tmp_path_factory.mktemp("project")
     make_project(folder)
+    keep_history_as_shipped(folder)
     return folder
 
 

@@ -145,3 +145,10 @@ def test_a_model_of_the_paper_brings_its_optimisation_and_can_be_changed(name: s
 def test_an_unknown_model_of_the_paper_is_told_with_those_there_are() -> None:
     with pytest.raises(ValidationError, match="no 'gpt5'; known are: paper:gpt2, paper:gpt2-xl"):
         TrainingSettings(model="paper:gpt5")
+
+
+def test_what_is_said_of_a_cluster_needs_one(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="actors is for engine 'ray'"):
+        load(tmp_path, MINIMAL + "compute: {actors: 3}")
+    project = load(tmp_path, MINIMAL + "compute: {engine: ray, actors: 3}")
+    assert project.settings.compute.actors == 3

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.corpus.duplicates.near import band_keys, bands, candidate_pairs
 from gotd_assets.corpus.duplicates.shingles import ShingleIndex, jaccard, shingles
 from gotd_assets.corpus.report import ProgressMeter
@@ -197,7 +198,7 @@ class _Pool:
         for source, folder in folders.items():
             for shard in document_shards(folder, shards[-1].stop if shards else 0):
                 shards.append(shard)
-                frames.append(pl.read_parquet(shard.path, columns=["doc_id"]).with_columns(source=pl.lit(source)))
+                frames.append(read_parquet(shard.path, columns=["doc_id"]).with_columns(source=pl.lit(source)))
         return cls(pl.concat(frames), shards, list(folders), engine or LocalEngine())
 
     @property
@@ -219,12 +220,10 @@ class _Pool:
 
     def texts(self, rows: Rows) -> Iterator[tuple[Rows, pl.Series]]:
         """Texts at the distinct, ascending `rows`, a shard at a time, with their rows."""
-        import polars as pl
-
         for shard in self.shards:
             begin, end = np.searchsorted(rows, [shard.first, shard.stop])
             if end > begin:
-                texts = pl.read_parquet(shard.path, columns=["text"]).get_column("text")
+                texts = read_parquet(shard.path, columns=["text"]).get_column("text")
                 yield rows[begin:end], texts.gather(rows[begin:end] - shard.first)
 
     def count(self, rows: pl.DataFrame) -> dict[str, int]:
@@ -259,9 +258,8 @@ def _near_duplicates(pool: _Pool, repeated: Rows, threshold: float, meter: Progr
 
 
 def _keys(threshold: float, shard: DocumentShard) -> npt.NDArray[np.uint64]:
-    import polars as pl
 
-    return band_keys(pl.read_parquet(shard.path, columns=["text"]).get_column("text"), threshold)
+    return band_keys(read_parquet(shard.path, columns=["text"]).get_column("text"), threshold)
 
 
 def _shingles_of(pool: _Pool, rows: Rows) -> dict[int, npt.NDArray[np.uint64]]:
@@ -300,11 +298,10 @@ def _near_references(
 
 
 def _similar(index: ShingleIndex, threshold: float, shard: DocumentShard) -> Found:
-    import polars as pl
 
     found: Found = []
     begin = 0
-    for part in shingles(pl.read_parquet(shard.path, columns=["text"]).get_column("text")):
+    for part in shingles(read_parquet(shard.path, columns=["text"]).get_column("text")):
         found += [(begin + text, known, similarity) for text, known, similarity in index.similar(part, threshold)]
         begin += len(part)
     return found
