@@ -6,14 +6,17 @@ if TYPE_CHECKING:
     from gotd_assets.api.select import select
     from gotd_assets.api.selector import Selector
     from gotd_assets.components.selection_pipeline import SelectionPipeline
+    from gotd_assets.pipeline.downstream import latest_model, latest_selection
 
-__all__ = ["SelectionPipeline", "Selector", "select"]
+__all__ = ["SelectionPipeline", "Selector", "latest_model", "latest_selection", "select"]
 __version__ = "0.2.0"
 
 # Loaded when they are asked for: rooms that need no Dagster do not pay for it, nor `select` for the component.
 _PLACES = {
     "SelectionPipeline": "gotd_assets.components.selection_pipeline",
     "Selector": "gotd_assets.api.selector",
+    "latest_model": "gotd_assets.pipeline.downstream",
+    "latest_selection": "gotd_assets.pipeline.downstream",
     "select": "gotd_assets.api.select",
 }
 

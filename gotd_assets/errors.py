@@ -38,10 +38,15 @@ def _without_password(match: re.Match[str]) -> str:
 
 
 class GotdError(Exception):
-    """Base of every error raised on purpose by this package; what it quotes of others shows no credentials."""
+    """Base of every error raised on purpose by this package; what it quotes of others shows no credentials.
 
-    def __init__(self, message: str = "") -> None:
+    Attributes:
+        may_pass: the same may succeed a little later, with nothing done: a network or a server was in trouble.
+    """
+
+    def __init__(self, message: str = "", *, may_pass: bool = False) -> None:
         super().__init__(masked(message))
+        self.may_pass = may_pass
 
 
 class SettingsError(GotdError):

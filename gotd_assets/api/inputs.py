@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from gotd_assets.corpus.texts.rendering import fields_in, rendered
 from gotd_assets.errors import InputError
 
 if TYPE_CHECKING:
@@ -96,29 +98,54 @@ def _texts(value: Any, name: str, text: str) -> tuple[pl.Series, Callable[[Seque
     if isinstance(value, pl.LazyFrame):
         value = value.collect()
     if isinstance(value, pl.DataFrame):
-        return _strings(_column(value, value.columns, name, text), name), lambda rows: value[list(rows)]
+        return _rendered(value, value.columns, name, text, pl.DataFrame.to_dicts), lambda rows: value[list(rows)]
     if isinstance(value, pl.Series):
         return _strings(value, name), lambda rows: value[list(rows)]
     module = type(value).__module__.partition(".")[0]
     if module == "pandas":
-        column = value if value.ndim == 1 else _column(value, list(value.columns), name, text)
-        return _strings(column.tolist(), name), lambda rows: value.iloc[list(rows)]
+        texts = (
+            _strings(value.tolist(), name)
+            if value.ndim == 1
+            else _rendered(value, list(value.columns), name, text, lambda frame: frame.to_dict("records"))
+        )
+        return texts, lambda rows: value.iloc[list(rows)]
     if module == "datasets" and isinstance(value, Mapping):
         raise InputError(f"{name}: a dataset of several splits; give one of them: {', '.join(map(repr, value))}")
-    if module == "datasets" and hasattr(value, "select"):
-        return _strings(_column(value, value.column_names, name, text), name), lambda rows: value.select(list(rows))
+    if module == "datasets" and hasattr(value, "select_columns"):
+        columns = value.column_names
+        return _rendered(value, columns, name, text, list), lambda rows: value.select(list(rows))
     if module == "pyarrow":
-        return _strings(_column(value, value.column_names, name, text).to_pylist(), name), value.take
+        return _rendered(value, value.column_names, name, text, lambda table: table.to_pylist()), value.take
     if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping):
         items = value if isinstance(value, Sequence | np.ndarray) else list(value)
-        return _strings(items, name), lambda rows: [items[row] for row in rows]
+        said = [rendered(item, text) if isinstance(item, Mapping) else item for item in items]
+        return _strings(said, name), lambda rows: [items[row] for row in rows]
     raise InputError(f"{name}: {type(value).__name__} holds no texts; {_WHAT_WILL_DO}")
 
 
-def _column(frame: Any, columns: Sequence[str], name: str, text: str) -> Any:
-    if text not in columns:
-        raise InputError(f"{name}: no column {text!r}; it has: {', '.join(map(str, columns))}: name one with text=…")
-    return frame[text]
+def _rendered(
+    frame: Any, columns: Sequence[str], name: str, text: str, records: Callable[[Any], list[dict[str, Any]]]
+) -> pl.Series:
+    """A text for each row of a frame: of a column, or put together of several."""
+    wanted = list(dict.fromkeys(field if field in columns else field.split(".")[0] for field in fields_in(text)))
+    missing = next((field for field in wanted if field not in columns), None)
+    if missing is not None:
+        raise InputError(
+            f"{name}: no column {missing!r}; it has: {', '.join(map(str, columns))}: name the one with the text as text=…"
+        )
+    if wanted == [text] and isinstance(frame, pl.DataFrame) and frame.schema[text] == pl.String:
+        return _strings(frame[text], name)
+    only = frame.select_columns(wanted) if hasattr(frame, "select_columns") else _selected(frame, wanted)
+    return _strings([rendered(_without_nan(record), text) for record in records(only)], name)
+
+
+def _without_nan(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Null as pandas writes it is NaN."""
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in record.items()}
+
+
+def _selected(frame: Any, columns: list[str]) -> Any:
+    return frame.select(columns) if hasattr(frame, "select") else frame[columns]
 
 
 def _strings(values: Any, name: str) -> pl.Series:

@@ -1,7 +1,7 @@
 """`gotd`: the project from the command line, for people and scripts that do not use the Dagster UI."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -86,11 +86,17 @@ def export(
     target: Annotated[str, typer.Argument(help="Name of the target.")],
     folder: Annotated[Path, typer.Argument(help="Folder to copy the selection to; made if missing.")],
     method: Annotated[str, typer.Option(help="Selection method.")] = "gotd",
+    form: Annotated[
+        Literal["subset", "source"],
+        typer.Option(
+            "--as", help="'subset': Parquet, JSONL and manifest; 'source': the records as they came, byte for byte."
+        ),
+    ] = "subset",
 ) -> None:
-    """Copy a selection (Parquet, JSONL, manifest) to a folder of your own."""
+    """Copy a selection to a folder of your own: with all that is known of it, or as the records that it was made of."""
     from gotd_assets.cli.report import export_selection
 
-    export_selection(project_here(), target, method, folder, _console)
+    export_selection(project_here(), target, method, folder, _console, as_source=form == "source")
 
 
 @app.command()

@@ -80,13 +80,21 @@ def show(project: Project, target: str, console: Console) -> None:
         console.print(f"  {line}", soft_wrap=True)
 
 
-def export_selection(project: Project, target: str, method: str, folder: Path, console: Console) -> None:
-    """Copy subset.parquet, subset.jsonl and manifest.json of a selection to `folder`.
+def export_selection(
+    project: Project, target: str, method: str, folder: Path, console: Console, *, as_source: bool = False
+) -> None:
+    """Copy subset.parquet, subset.jsonl and manifest.json of a selection to `folder`, or the records as they came.
 
     Raises:
         ArtifactError: there is no such selection yet.
     """
     artifact = ArtifactStore(project.home.artifacts).current(ArtifactKey("selected_subset", f"{target}/{method}"))
+    if as_source:
+        from gotd_assets.selection.originals import export_originals
+
+        for path in export_originals(project, artifact, folder):
+            console.print(f"{path}", soft_wrap=True)
+        return
     for path in artifact.copy_files(("subset.parquet", "subset.jsonl", MANIFEST), folder):
         console.print(f"{path}", soft_wrap=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -35,8 +34,8 @@ def run(targets: list[str] | None, console: Console, *, dry_run: bool = False) -
     project = load_project(path)
     names = [project.settings.target(name).name for name in targets or [t.name for t in project.settings.targets]]
     os.environ["GOTD_SETTINGS"] = str(path)
-    for library in ("mlflow", "alembic"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+    # Read when MLflow is loaded, which sets the levels of its loggers itself.
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     from gotd_assets.stations.all import GRAPH
 
     stages = GRAPH.stages(project.settings, names)

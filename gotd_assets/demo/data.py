@@ -12,7 +12,7 @@ from gotd_assets.artifacts.atomic import write_atomically
 from gotd_assets.demo import packages, texts
 from gotd_assets.fingerprint import document_id
 
-POOL_SIZES = {"news": 110, "politics": 4, "health": 500, "sport": 60, "business": 60, "reviews": 45}
+POOL_SIZES = {"news": 75, "politics": 2, "health": 450, "sport": 45, "business": 45, "reviews": 32}
 TARGET_SIZE = 60
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import dagster as dg
 from dagster._core.errors import DagsterUserCodeProcessError
@@ -11,6 +11,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from gotd_assets.catalogue.foreign import visible
 from gotd_assets.errors import GotdError
+from gotd_assets.settings.orchestration import OrchestrationSettings
 
 
 class SentenceError(DagsterUserCodeProcessError, dg.Failure):
@@ -36,4 +37,31 @@ def errors_as_sentences() -> Iterator[None]:
     try:
         yield
     except GotdError as error:
-        raise SentenceError(visible(str(error), keep="\n")) from None
+        raise _sentence(error) from None
+
+
+@contextlib.contextmanager
+def step_errors_as_sentences(
+    context: dg.AssetExecutionContext, settings: OrchestrationSettings, warn: Callable[[str], None]
+) -> Iterator[None]:
+    """The same for a step; one whose trouble may pass is tried again.
+
+    Dagster's own policy for retries would also try what was canceled, and what nobody foresaw.
+
+    Raises:
+        SentenceError: an error made for people was raised in the block.
+        dagster.RetryRequested: the same may succeed a little later.
+    """
+    try:
+        yield
+    except GotdError as error:
+        attempt = context.retry_number
+        if error.may_pass and attempt < settings.retries:
+            seconds = settings.retry_seconds * 2**attempt
+            warn(f"{error}\nIt is tried again in {seconds:g} s, {settings.retries - attempt} time(s) more at most")
+            raise dg.RetryRequested(settings.retries, seconds) from None
+        raise _sentence(error) from None
+
+
+def _sentence(error: GotdError) -> SentenceError:
+    return SentenceError(visible(str(error), keep="\n"))

@@ -25,6 +25,7 @@ from gotd_assets.settings.encoder import EncoderSettings
 from gotd_assets.settings.evaluation import EvaluationSettings, ToxicitySettings
 from gotd_assets.settings.home import Home, require_addressable
 from gotd_assets.settings.operation import CheckSettings, NotifySettings, WatchSettings
+from gotd_assets.settings.orchestration import OrchestrationSettings
 from gotd_assets.settings.secrets import holds_secret
 from gotd_assets.settings.section import Section, example_of, field_path, shortened
 from gotd_assets.settings.selection import SelectionSettings
@@ -80,6 +81,9 @@ class Settings(Section):
     watch: WatchSettings = Field(default=WatchSettings(), description="What the sensors look for.")
     checks: CheckSettings = Field(default=CheckSettings(), description="Limits of the asset checks.")
     notify: NotifySettings = Field(default=NotifySettings(), description="Who is told of failures and new models.")
+    orchestration: OrchestrationSettings = Field(
+        default=OrchestrationSettings(), description="How Dagster places, repeats and times the steps."
+    )
     compute: ComputeSettings = Field(default=ComputeSettings(), description="Where heavy stations work.")
     estimates: EstimateSettings = Field(
         default=EstimateSettings(), description="When a step says beforehand how long it will take."

@@ -1,7 +1,7 @@
 """Sections `sources`, `targets`, `targets_folder`, `preparation` and `duplicates`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -31,7 +31,11 @@ _FOLLOW_LINKS = (
 class FieldSettings(Section):
     """Where the parts of a document stand in a record."""
 
-    text: str = Field("text", description="Field that holds the text; dots reach into nested fields ('meta.body').")
+    text: str = Field(
+        "text",
+        description="Field that holds the text; dots reach into nested fields ('meta.body'), braces put several together "
+        "('{title}\\n{body}'), and a list of messages becomes its turns ('messages').",
+    )
     keep: list[str] = Field(default_factory=list, description="Further fields to carry along to the selected subset.")
 
 
@@ -63,6 +67,21 @@ class TextInputSettings(Section):
 
 class SourceSettings(TextInputSettings):
     """One source of candidates."""
+
+    path: Annotated[Paths, UNVERSIONED] = Field(
+        default_factory=list, description="Files, as for a target; or give an asset in their place."
+    )
+    asset: Annotated[str | None, UNVERSIONED] = Field(
+        None,
+        description="Key of an asset in your own Dagster project ('crawl/clean') whose rows are the source: a file or folder "
+        "that its metadata names as path, or the table that it returns. Read again when it is materialized.",
+    )
+
+    @model_validator(mode="after")
+    def _has_files_or_an_asset(self) -> Self:
+        if (self.asset is None) == (not self.path):
+            raise ValueError("give a path, or the key of an asset, one of both")
+        return self
 
 
 class HoldoutSettings(Section):

@@ -14,9 +14,19 @@ class SketchSettings(Section):
 
     method: Literal["all", "random", "kmeans"] = Field("kmeans", description="How the points are chosen.")
     size: int = Field(1000, ge=1, description="Number of points, at most the number of target documents.")
+    whole_up_to: Annotated[int, UNVERSIONED] = Field(
+        2000,
+        ge=0,
+        description="With method kmeans, a target of at most so many documents is not sketched: all of its points are taken, "
+        "since a sketch moves the selection and a small target costs little.",
+    )
     tolerance: float | None = Field(
         None, gt=0, description="Choose the size so that the OT distance between target and sketch is at most this."
     )
+
+    def points(self, documents: int) -> int:
+        """How many points a target of so many documents is given, unless a tolerance decides."""
+        return documents if self.method == "kmeans" and self.size < documents <= self.whole_up_to else self.size
 
 
 class TransportSettings(Section):

@@ -109,9 +109,9 @@ def _duplicates(artifact: Artifact) -> dict[str, Shown]:
         "rates": frame_table(pl.DataFrame(rows)),
     }
     if summary["examples"]:
-        columns = ("kind", "similarity", "source", "matched_source", "text", "matched_text")
+        columns = ("text", "matched_text", "kind", "similarity", "source", "matched_source")
         shown["examples"] = frame_table(pl.DataFrame(summary["examples"]).select(columns))
-    return shown | figures(artifact)
+    return shown | figures(artifact, "documents", "exact", "near", "vector", "forgotten")
 
 
 def _similar(artifact: Artifact) -> dict[str, Shown]:

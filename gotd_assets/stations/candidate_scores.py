@@ -88,13 +88,13 @@ def _described(artifact: Artifact) -> Description:
     shown: dict[str, Shown] = {}
     if contamination["found"]:
         found = pl.DataFrame(list(contamination["by_source"].items()), schema=["source", "contaminated"], orient="row")
-        columns = ("kind", "similarity", "source", "text", "matched_text")
+        columns = ("text", "matched_text", "kind", "similarity", "source")
         shown["contaminated_by_source"] = frame_table(found)
         shown["contamination_examples"] = frame_table(pl.DataFrame(contamination["examples"]).select(columns))
     return shown | {
         "distribution": Markdown(plots.scores_by_source(frame)),
         "per_source": frame_table(per_source.sort("median")),
-        **figures(artifact),
+        **figures(artifact, "candidates", "negative", "contaminated", "lowest", "median", "highest"),
         ROW_COUNT: frame.height,
     }
 

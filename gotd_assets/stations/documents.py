@@ -36,7 +36,17 @@ def described_reading(artifact: Artifact) -> dict[str, Shown]:
         places = _named(summary.get(title))
         if places is not None:
             shown[title] = places
-    return shown | figures(artifact) | {ROW_COUNT: count(artifact, "kept")}
+    first = (
+        "train_documents",
+        "heldout_documents",
+        "read",
+        "kept",
+        "quarantined",
+        "too_short",
+        "duplicates",
+        "filtered",
+    )
+    return shown | figures(artifact, *first) | {ROW_COUNT: count(artifact, "kept")}
 
 
 def warn_of_loss(summary: Mapping[str, Json], work: Work) -> None:

@@ -70,6 +70,9 @@ def _encoder(work: Work) -> EncoderSettings:
     )
 
 
+_FIRST = ("documents", "embedded", "reused", "quarantined", "documents_per_second", "dimension")
+
+
 def _described(artifact: Artifact) -> Description:
     """How many vectors, how many of them new, and how fast; what has none, and why; how some begin."""
     shown: dict[str, Shown] = {}
@@ -78,7 +81,7 @@ def _described(artifact: Artifact) -> Description:
         reasons = pl.read_ndjson(path).group_by("reason").len("documents").sort("reason")
         shown = {"quarantine": frame_table(reasons), "quarantine_file": path}
     sample = frame_table(_beginnings(artifact))
-    return shown | {"sample": sample} | figures(artifact) | {ROW_COUNT: count(artifact, "documents")}
+    return shown | {"sample": sample} | figures(artifact, *_FIRST) | {ROW_COUNT: count(artifact, "documents")}
 
 
 def _beginnings(artifact: Artifact) -> pl.DataFrame:

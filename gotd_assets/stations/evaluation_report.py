@@ -111,7 +111,9 @@ def _described(artifact: Artifact) -> Description:
     if curves:
         shown["budget_curves"] = Markdown(plots.budget_curves(curves))
     report = Markdown(artifact.file("report.md").read_text(encoding="utf-8"))
-    return shown | {"report": report} | figures(artifact)
+    # By method only what is worth a line in the asset's plots; the report has the rest.
+    perplexities = [f"perplexity_{method['method']}" for method in content["methods"]]
+    return shown | figures(artifact, "perplexity_base", *perplexities) | {"report": report}
 
 
 def _methods(content: Mapping[str, Any]) -> pl.DataFrame:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from gotd_assets.artifacts.atomic import write_atomically
 from gotd_assets.errors import GotdError
+from gotd_assets.fingerprint import fingerprint
 from gotd_assets.stations.partition import Partition
 
 if TYPE_CHECKING:
+    from gotd_assets.fingerprint import Json
     from gotd_assets.settings.project import Project
     from gotd_assets.stations.graph import Graph, Stage
 
@@ -65,3 +68,42 @@ def problems_ahead(graph: Graph, project: Project, stages: Sequence[Stage]) -> d
 
 # These are about models that every target needs.
 _OF_ALL = frozenset({encoder, base_model})
+
+
+def load_models(graph: Graph, project: Project, stages: Sequence[Stage]) -> None:
+    """Load the models that `stages` need, each of them once in a home: what shows only then is told before hours of work.
+
+    Raises:
+        GotdError: one cannot be loaded, lacks weights, or is not what it is taken for.
+    """
+    looks = {look for stage in stages for asset in stage.assets for look in graph.named(asset).looks}
+    if encoder in looks and project.settings.encoder.kind != "precomputed":
+        _load_encoder(project)
+    if base_model in looks:
+        _load_base_model(project)
+
+
+def _load_encoder(project: Project) -> None:
+    from gotd_assets.embedding.embed import load_encoder
+    from gotd_assets.models.encoder import encoder_version
+
+    settings = project.settings.encoder
+    known = project.home.models / f"loaded-encoder-{encoder_version(settings, project.root)}"
+    if not known.exists():
+        load_encoder(settings, project.root)
+        write_atomically(known, "")
+
+
+def _load_base_model(project: Project) -> None:
+    from gotd_assets.models.language import load_language_model, model_version
+
+    settings = project.settings.pre_fine_tuning
+    how: Json = {
+        "model": model_version(settings, project.root),
+        "objective": settings.objective,
+        "tokens": settings.max_tokens,
+    }
+    known = project.home.models / f"loaded-model-{fingerprint(how)}"
+    if not known.exists():
+        load_language_model(settings, project.root, project.home.models)
+        write_atomically(known, "")

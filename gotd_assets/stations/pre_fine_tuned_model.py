@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gotd_assets.artifacts.artifact import Artifact
 from gotd_assets.artifacts.store import ArtifactStore, ArtifactWriter
-from gotd_assets.catalogue.shown import Description, Link, Markdown, Shown, figures
+from gotd_assets.catalogue.shown import Description, Link, Markdown, Percent, Shown, figures
 from gotd_assets.checks import training as checks
 from gotd_assets.lineage import Materialisation, Training
 from gotd_assets.settings.project import Project
@@ -35,13 +35,13 @@ def pre_fine_tuned_model(work: Work) -> Recipe:
     subset = work.open(_SELECTION)
     target = work.open(_TARGET)
     work.depend_on({"base_model": model_version(training, work.root)})
-    tracking = _tracking(work, subset)
 
     def write(writer: ArtifactWriter) -> None:
         from gotd_assets.training.forecast import Forecast
         from gotd_assets.training.pre_fine_tuning import pre_fine_tune
 
         forecast = Forecast()
+        tracking = _tracking(work, subset)
 
         def show(progress: object) -> None:
             work.announce(forecast.take(progress), writer)
@@ -124,7 +124,19 @@ def _described(artifact: Artifact, ui_url: str) -> Description:
     shown: dict[str, Shown] = {"mlflow_run": Link(run)}
     if report.get("loss_curve"):
         shown["loss"] = Markdown(plots.curve(report["loss_curve"], "step", "loss"))
-    return shown | {"model": artifact.path / "model"} | figures(artifact)
+    figured = figures(
+        artifact,
+        "perplexity_before",
+        "perplexity_after",
+        Percent("perplexity_change"),
+        Percent("perplexity_change_low"),
+        Percent("perplexity_change_high"),
+        "final_loss",
+        "documents",
+        "tokens",
+        "seconds",
+    )
+    return shown | figured | {"model": artifact.path / "model"}
 
 
 def _worth_training(project: Project, store: ArtifactStore, partition: Partition) -> bool:

@@ -12,7 +12,7 @@ from gotd_assets.artifacts.artifact import Artifact
 from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.artifacts.store import ArtifactStore, ArtifactWriter
 from gotd_assets.catalogue.columns import DOCUMENT_COLUMNS, Origin, Table
-from gotd_assets.catalogue.shown import ROW_COUNT, Description, Markdown, Shown, figures
+from gotd_assets.catalogue.shown import ROW_COUNT, Description, Markdown, Percent, Shown, figures
 from gotd_assets.catalogue.tables import frame_table
 from gotd_assets.checks import selection as checks
 from gotd_assets.fingerprint import Json
@@ -143,6 +143,7 @@ def selected_subset(work: Work) -> Recipe:
             "budget": settings.budget,
             "seed": settings.seed,
             **_parameters(settings, method.settings),
+            **({"method_code": method.code} if method.code > 1 else {}),
         },
         write,
         lambda artifact: _described(artifact, scores),
@@ -199,8 +200,7 @@ def _described(artifact: Artifact, scored: Artifact) -> Description:
     selected = scores.filter(pl.col("doc_id").is_in(frame.get_column("doc_id").implode()))
     best = frame.head(5)
     shown: dict[str, Shown] = {
-        "best": frame_table(best.select("rank", "score", "source", "text")),
-        "nearest_in_target": frame_table(best.select("rank", "nearest_target_text")),
+        "best": frame_table(best.select("text", "nearest_target_text", "score")),
     }
     if selected.height:
         cut = plots.scores_with_cut(scores.get_column("score"), selected.get_column("score"))
@@ -215,9 +215,20 @@ def _described(artifact: Artifact, scored: Artifact) -> Description:
         shown["target_clusters_served"] = frame_table(pl.DataFrame(clusters))
     return {
         **shown,
+        **figures(
+            artifact,
+            "documents",
+            "selected_helping",
+            "selectable_helping",
+            "cut_score",
+            "mean_gradient",
+            "target_clusters_covered",
+            "target_clusters",
+            Percent("near_duplicate_share"),
+            Percent("bootstrap_overlap"),
+        ),
         "parquet": artifact.file("subset.parquet"),
         "jsonl": artifact.file("subset.jsonl"),
-        **figures(artifact),
         ROW_COUNT: frame.height,
     }
 

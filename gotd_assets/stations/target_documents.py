@@ -68,7 +68,7 @@ def _described(artifact: Artifact) -> Description:
     """Counts and a sample of the part that guides the selection."""
     from gotd_assets.corpus.shards import scan_documents
 
-    sample = scan_documents(artifact.path / "train").select("doc_id", "text", "n_chars").head(5).collect()
+    sample = scan_documents(artifact.path / "train").select("text", "n_chars", "doc_id").head(5).collect()
     return {"sample": frame_table(sample), **described_reading(artifact)}
 
 

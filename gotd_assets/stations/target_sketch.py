@@ -20,6 +20,10 @@ def target_sketch(work: Work) -> Recipe:
     """
     transport = work.settings.transport
     embeddings = work.open(_EMBEDDINGS)
+    # The version goes by how many points are asked for, not by the setting that says when they are all.
+    # In a dry run it may not be known yet how many documents there are; a sketch of what is not there is made anyway.
+    documents = int(str(embeddings.manifest.summary.get("documents", 0)))
+    size = transport.sketch.points(documents)
 
     def write(writer: ArtifactWriter) -> None:
         from gotd_assets.embedding.vectors import open_vectors
@@ -28,14 +32,14 @@ def target_sketch(work: Work) -> Recipe:
         sketch = make_sketch(
             open_vectors(embeddings.path).vectors,
             method=transport.sketch.method,
-            size=transport.sketch.size,
+            size=size,
             tolerance=transport.sketch.tolerance,
             cost=transport.cost,
         )
         sketch.save(writer.path / "sketch.safetensors")
         writer.summary.update(points=len(sketch.weights), method=sketch.method, error=sketch.error)
 
-    return Recipe({"sketch": transport.sketch.shaping(), "cost": transport.cost}, write)
+    return Recipe({"sketch": {**transport.sketch.shaping(), "size": size}, "cost": transport.cost}, write)
 
 
 STATION = Station(

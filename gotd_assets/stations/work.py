@@ -75,6 +75,7 @@ class Work:
         journal: is told how far it is.
         run_id: of the run that it belongs to.
         origin: names of that run, as tags of runs elsewhere.
+        lineage: the project's, if it is open already.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Work:
         journal: Journal | None = None,
         run_id: str | None = None,
         origin: Mapping[str, str] | None = None,
+        lineage: LineageStore | None = None,
     ) -> None:
         self.project = project
         self.settings: Settings = project.settings
@@ -99,6 +101,7 @@ class Work:
         self.origin = origin or {}
         self.lease: Lease | None = None
         self.inputs: dict[str, str] = {}
+        self._lineage = lineage
         self._reads = reads
         self._read = read or (lambda key: self.store.current(key, run_id))
         self._journal = journal or Silence()
@@ -154,7 +157,7 @@ class Work:
     @functools.cached_property
     def lineage(self) -> LineageStore:
         """The project's lineage."""
-        return LineageStore(self.project.home.lineage)
+        return self._lineage or LineageStore(self.project.home.lineage)
 
     def forgotten(self) -> list[str]:
         """doc_ids that nothing made from now on may hold, in order."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gotd_assets.artifacts.planning import Plan, Planned
 from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.errors import GotdError
+from gotd_assets.lineage import LineageStore
 from gotd_assets.stations.all import GRAPH
 from gotd_assets.stations.carry_out import Outcome, carry_out, plan_out
 from gotd_assets.stations.first_look import problems_ahead
@@ -34,6 +35,7 @@ class Workshop:
         self._graph = graph
         self._journal = journal
         self._store = ArtifactStore(project.home.artifacts)
+        self._lineage: LineageStore | None = None
 
     def make(
         self, asset: str, partition: Partition | None = None, overrides: Mapping[str, object] | None = None
@@ -44,6 +46,9 @@ class Workshop:
             HeldBackError: it fails a blocking check.
             GotdError: it cannot be made; the message says what to do.
         """
+        if self._lineage is None:
+            # It looks at the database's schema when it is made, which takes as long as a record.
+            self._lineage = LineageStore(self.project.home.lineage)
         work = self._work(asset, partition or Partition(), overrides or {})
         return carry_out(self._graph.named(asset), work)
 
@@ -84,4 +89,4 @@ class Workshop:
     ) -> Work:
         project = self.project.overridden(overrides)
         reads = self._graph.reads(self._graph.named(asset), partition, project.settings)
-        return Work(project, asset, partition, reads, read=read, journal=self._journal)
+        return Work(project, asset, partition, reads, read=read, journal=self._journal, lineage=self._lineage)

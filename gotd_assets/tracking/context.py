@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import subprocess
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -75,8 +75,7 @@ class TrackingContext:
 
 def _source(root: Path) -> dict[str, str]:
     """What MLflow shows in its column Source: this package, and the commit of the project's folder if it has one."""
-    version = importlib.metadata.version("gotd-assets")
-    found = {"mlflow.source.name": f"gotd-assets {version}", "mlflow.source.type": "PROJECT"}
+    found = {"mlflow.source.name": f"gotd-assets {version('gotd-assets')}", "mlflow.source.type": "PROJECT"}
     try:
         git = subprocess.run(
             ["git", "-C", str(root), "rev-parse", "--verify", "HEAD"],

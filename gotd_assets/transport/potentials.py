@@ -75,7 +75,7 @@ class Potentials:
         """
         f = soft_c_transform(points, self.g, self.sketch, self.problem)
         if self.self_sketch is not None and self.self_g is not None:
-            f -= soft_c_transform(points, self.self_g, self.self_sketch, self.problem)
+            f -= soft_c_transform(points, self.self_g, self.self_sketch, self.problem, leave_one_out=True)
         return f
 
     def target_pull(self, points: Any, k: int = 5) -> tuple[Tensor, Tensor]:
@@ -130,7 +130,7 @@ class Potentials:
         """
         measure = PreparedSource.of(source, self.sketch.centre, self.problem)
         sketch = sketch_of_source(measure, self.problem, seed)
-        f, _ = self_potential(sketch, self.problem)
+        f, _ = self_potential(sketch, self.problem, leave_one_out=True)
         bare = dataclasses.replace(self, self_sketch=sketch, self_g=f, mean_f=0.0)
         total = torch.zeros((), dtype=torch.float64)
         for block in measure.blocks(_BLOCK_ROWS):

@@ -73,7 +73,8 @@ def review_sources(
     """
     store = ArtifactStore(project.home.artifacts)
     review = Review()
-    for source in project.settings.sources:
+    # What is an asset of the user's own is followed by the orchestrator.
+    for source in (source for source in project.settings.sources if source.asset is None):
         content = _content(source, project, review)
         current = current_content(store, ArtifactKey("raw_candidates", source.name), "file:")
         if content is None:

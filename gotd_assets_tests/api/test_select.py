@@ -90,6 +90,21 @@ def test_a_frame_with_nulls_and_the_wrong_split_are_told(tmp_path: Path) -> None
         given(splits, "pool", tmp_path, "text")
 
 
+TURNS = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [pl.DataFrame, pd.DataFrame, pa.Table.from_pylist, datasets.Dataset.from_list, list],
+    ids=str,
+)
+def test_texts_are_put_together_of_columns_and_turns(make, tmp_path: Path) -> None:
+    frame = make([{"title": "One", "chat": TURNS, "n": 1}, {"title": None, "chat": TURNS[:1], "n": 2}])
+    found = given(frame, "pool", tmp_path, "{title}\n{chat}")
+    assert pl.read_parquet(found.path)["text"].to_list() == ["One\nuser: Why?\n\nassistant: Because.", "\nuser: Why?"]
+    assert pl.read_parquet(given(frame, "pool", tmp_path, "chat").path)["text"][1] == "user: Why?"
+
+
 def test_rows_of_a_frame_come_back_with_all_their_columns(chosen: Selection, encoder: Path, home: Path) -> None:
     frame = pd.DataFrame({"body": POOL, "n": range(len(POOL))}, index=range(100, 100 + len(POOL)))
     found = select(frame, pl.Series(TARGET), 8, encoder=encoder, text="body", home=home)

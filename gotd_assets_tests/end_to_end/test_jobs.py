@@ -12,6 +12,7 @@ from gotd_assets.artifacts.artifact import ArtifactKey
 from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets_tests.catalogue.svg import drawn
 from gotd_assets_tests.end_to_end.project import make_project, sentences, write_jsonl
+from gotd_assets_tests.end_to_end.run_history import event_log
 from gotd_assets_tests.watch.test_notify import Hook, hook  # noqa: F401 - a fixture
 
 PICTURES = {
@@ -34,15 +35,16 @@ TABLES = {
 def launched(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Path, dg.Definitions, dg.DagsterInstance]]:
-    """A project after the job `materialise_everything`, of whose progress every line was observed."""
+    """A project after the job `materialize_everything`, of whose progress every line was observed."""
     folder = tmp_path_factory.mktemp("jobs")
-    with pytest.MonkeyPatch.context() as patch, dg.instance_for_test() as instance:
+    kept = {"event_log_storage": event_log(str(tmp_path_factory.mktemp("history")))}
+    with pytest.MonkeyPatch.context() as patch, dg.instance_for_test(overrides=kept) as instance:
         patch.setenv("GOTD_SETTINGS", str(make_project(folder)))
         patch.setattr("gotd_assets.stations.work.SECONDS_BETWEEN_OBSERVATIONS", 0.0)
         from gotd_assets.definitions import defs
 
         definitions = defs()
-        launch(definitions, instance, "materialise_everything")
+        launch(definitions, instance, "materialize_everything")
         yield folder, definitions, instance
 
 

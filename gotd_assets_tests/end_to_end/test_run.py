@@ -23,7 +23,7 @@ from gotd_assets_tests.end_to_end.project import (
     make_project,
     run_stages_of,
     sentences,
-    started_gotd,
+    started_selection,
     until_selection,
     write_jsonl,
 )
@@ -200,8 +200,7 @@ def _run_on_odd_sources(folder: Path) -> None:
     frame = pl.DataFrame({"body": [{"content": text} for text in texts], "id": [f"id-{i}" for i in range(20)]})
     frame.write_parquet(folder / "mine" / "one.parquet")
     write_jsonl(folder / "data" / "repeated.jsonl", sentences("sport", 1, 0) * 50)
-    done = gotd(folder, "run")
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_stages_of(folder, until_selection)
 
 
 def test_parquet_of_ones_own_needs_only_settings(odd: Path) -> None:
@@ -224,9 +223,9 @@ def test_a_source_of_one_text_repeated_counts_once(odd: Path) -> None:
 
 def test_a_killed_run_is_continued_by_the_next(solved: Path, tmp_path: Path) -> None:
     copied(solved, tmp_path)
-    training = {"model": "model", "max_tokens": 32, "epochs": 100.0, "checkpoint_steps": 1}
+    training = {"model": "model", "max_tokens": 32, "epochs": 60.0, "checkpoint_steps": 1}
     make_project(tmp_path, training=training, selection={"budget": 8, "methods": ["gotd"]})
-    with started_gotd(tmp_path, "run") as process:
+    with started_selection(tmp_path) as process:
         while process.poll() is None and not any((tmp_path / ".gotd" / "scratch").rglob("checkpoint.safetensors")):
             time.sleep(0.05)
         process.kill()
@@ -234,7 +233,7 @@ def test_a_killed_run_is_continued_by_the_next(solved: Path, tmp_path: Path) -> 
     assert process.returncode == -signal.SIGKILL, said
     done = gotd(tmp_path, "run")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"selected_subset: selected_subset\[film/gotd\] version \w+ is up to date", done.stdout)
+    assert re.search(r"selected_subset\[film/gotd\] version \w+ is up to date", done.stdout)
     facts = json.loads(current(tmp_path, "pre_fine_tuned_model", "film/gotd").file("training.json").read_text())
     run = MlflowClient(facts["tracking_uri"]).get_run(facts["mlflow_run_id"])
     assert run.data.tags["gotd.resumed"] == "true"

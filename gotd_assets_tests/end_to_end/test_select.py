@@ -9,6 +9,7 @@ import pytest
 from gotd_assets import select
 from gotd_assets.artifacts.artifact import ArtifactKey
 from gotd_assets.artifacts.store import ArtifactStore
+from gotd_assets_tests.end_to_end.project import copied, gotd
 
 
 @pytest.mark.parametrize(("method", "as_files"), [("gotd", True), ("random", False)])
@@ -26,3 +27,22 @@ def test_the_same_rows_come_out_of_the_pipeline(method: str, as_files: bool, fin
 
 def texts_of(path: Path) -> list[str]:
     return [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_selection_is_exported_as_the_lines_that_it_was_read_from(finished: Path, tmp_path: Path) -> None:
+    done = gotd(finished, "export", "film", str(tmp_path / "mine"), "--as", "source")
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = ArtifactStore(finished / ".gotd" / "artifacts").current(ArtifactKey("selected_subset", "film/gotd"))
+    subset = pl.read_parquet(made.file("subset.parquet")).sort("rank")
+    for name in ("news", "mixed"):
+        origins = subset.filter(pl.col("source") == name)["origin"].to_list()
+        lines = (finished / "data" / f"{name}.jsonl").read_bytes().splitlines(keepends=True)
+        expected = b"".join(lines[int(origin.rsplit(":", 1)[1]) - 1] for origin in origins)
+        path = tmp_path / "mine" / f"{name}.jsonl"
+        assert (path.read_bytes() if path.exists() else b"") == expected
+    copied(finished, tmp_path / "again")
+    with (tmp_path / "again" / "data" / "mixed.jsonl").open("a") as file:
+        file.write("\n")
+    refused = gotd(tmp_path / "again", "export", "film", str(tmp_path / "other"), "--as", "source")
+    assert refused.returncode == 2
+    assert "mixed.jsonl changed since the selection was made" in " ".join(refused.stderr.split())

@@ -29,10 +29,12 @@ def sinkhorn_potential(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def symmetric_potential(x: np.ndarray) -> np.ndarray:
+    """The self-potential of the law of which x is a sample: no point is its own partner."""
     cost = 0.5 * ((x[:, None] - x[None]) ** 2).sum(-1)
+    np.fill_diagonal(cost, np.inf)
     f = np.zeros(len(x))
     for _ in range(3000):
-        f = 0.5 * (f - EPSILON * logsumexp((f[None] - cost) / EPSILON - np.log(len(x)), axis=1))
+        f = 0.5 * (f - EPSILON * logsumexp((f[None] - cost) / EPSILON - np.log(len(x) - 1), axis=1))
     return f
 
 

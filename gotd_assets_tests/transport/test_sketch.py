@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from gotd_assets.errors import TransportError
+from gotd_assets.settings.transport import SketchSettings
 from gotd_assets.transport import Sketch, make_sketch
 
 
@@ -73,3 +74,14 @@ def test_nan_and_emptiness_are_refused() -> None:
         make_sketch(points)
     with pytest.raises(TransportError, match="at least one point"):
         make_sketch(torch.empty(0, 3))
+
+
+@pytest.mark.parametrize(
+    ("settings", "documents", "points"),
+    [({}, 1500, 1500), ({"size": 200}, 480, 480), ({}, 2001, 1000), ({"size": 200, "whole_up_to": 0}, 480, 200),
+     ({"method": "random", "size": 200}, 480, 200)],
+)  # fmt: skip
+def test_a_small_target_is_taken_whole(settings: dict[str, object], documents: int, points: int) -> None:
+    asked = SketchSettings(**settings).points(documents)
+    sketch = make_sketch(torch.randn(documents, 2), method=SketchSettings(**settings).method, size=asked)
+    assert len(sketch.weights) == points

@@ -8,7 +8,7 @@ import ot
 import pytest
 import torch
 from geomloss import SamplesLoss
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -117,7 +117,6 @@ def test_score_is_the_derivative_of_the_transport_cost() -> None:
         assert float(base.scores(candidate[None].double())) == pytest.approx(derivative, abs=2e-3)
 
 
-@settings(max_examples=25, deadline=None)
 @given(
     x=arrays.arrays(np.float32, (12, 2), elements=FLOATS),
     y=arrays.arrays(np.float32, (5, 2), elements=FLOATS),
@@ -210,12 +209,12 @@ def test_unbalanced_target_ignores_an_outlier_and_agrees_with_pot() -> None:
     assert solved.certificate.dual_value < balanced.certificate.dual_value / 2
 
 
-def test_debiased_scores_vanish_when_source_and_target_are_the_same() -> None:
-    x = cloud(200, 3)
-    biased = solve(x, sketch_of(x), Problem(epsilon=1.0, tolerance=1e-6, dtype="float64"))
-    debiased = solve(x, sketch_of(x), Problem(epsilon=1.0, tolerance=1e-6, dtype="float64"), debias=True)
-    assert float(biased.scores(x).abs().max()) > 0.1
-    assert float(debiased.scores(x).abs().max()) < 1e-3
+def test_debiased_scores_vanish_where_source_and_target_are_samples_of_the_same() -> None:
+    x, y = cloud(800, 2), cloud(800, 2, seed=1)
+    problem = Problem(epsilon=1.0, tolerance=1e-5, dtype="float64")
+    biased, debiased = solve(x, sketch_of(y), problem), solve(x, sketch_of(y), problem, debias=True)
+    # What is left is the difference of the two samples.
+    assert float(debiased.scores(x).std()) < 0.3 * float(biased.scores(x).std())
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])

@@ -15,6 +15,7 @@ from gotd_assets.corpus.reading.portion import Damage, Problem, Wanted
 from gotd_assets.corpus.reading.records import read_portion
 from gotd_assets.corpus.texts.clean import clean_texts, cut_at_words
 from gotd_assets.corpus.texts.filters import Condition, field_value
+from gotd_assets.corpus.texts.rendering import fields_in, rendered
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import document_id
 
@@ -105,7 +106,7 @@ class Preparer:
     @property
     def columns(self) -> list[str]:
         """The top-level fields that are needed."""
-        names = [self.entry.fields.text, *self.entry.fields.keep]
+        names = [*fields_in(self.entry.fields.text), *self.entry.fields.keep]
         # The plain name too: a field may have a dot in its own name.
         roots = itertools.chain.from_iterable((name, name.split(".")[0]) for name in names)
         return list(dict.fromkeys([*roots, *(self.condition.fields if self.condition else [])]))
@@ -210,7 +211,7 @@ class Preparer:
             return positions, rows, values
         good: tuple[list[int], list[dict[str, Any]], list[str]] = ([], [], [])
         for position, row in zip(positions, rows, strict=True):
-            text = field_value(row, field)
+            text = rendered(row, field)
             if isinstance(text, str) and len(text) <= limit:
                 good[0].append(position)
                 good[1].append(row)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Where lines cannot be replaced (a file, a pipe), progress is told this often.
 _SECONDS_BETWEEN_LINES = 30.0
 _SOON_STALE = contextvars.ContextVar("soon_stale", default=False)
+_UP_TO_DATE = "is up to date"
 _START_OF_LINE = "\r\x1b[2K"
 
 
@@ -40,12 +41,16 @@ class Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._is_open = False
-        self._last = -_SECONDS_BETWEEN_LINES
+        self._last = time.monotonic()
 
     def keep(self, line: str) -> None:
         """Print `line` for good."""
         self.clear()
         self._console.print(line, soft_wrap=True)
+
+    def begin(self) -> None:
+        """Something new begins: where lines cannot be replaced, its first one comes after a while."""
+        self._last = time.monotonic()
 
     def replace(self, line: str) -> None:
         """Show `line` in the place of the last such line; where that cannot be, print one now and then."""
@@ -89,6 +94,7 @@ class ConsoleHandler(logging.Handler):
         super().__init__(logging.DEBUG)
         self._lines = Lines(console)
         self._rows: dict[str, int] = {}
+        self._said: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show the line of `record`, or that its station is done."""
@@ -97,22 +103,26 @@ class ConsoleHandler(logging.Handler):
         if event is not None:
             self._take(event)
         elif record.levelno >= logging.INFO:
-            line = f"  {meta.get('step_key')}: {meta.get('orig_message')}"
+            step, said = str(meta.get("step_key")), str(meta.get("orig_message"))
+            line = f"  {said}" if said.startswith(step) else f"  {step}: {said}"
             if _SOON_STALE.get():
                 self._lines.replace(line)
             else:
                 self._lines.keep(line)
+                if _UP_TO_DATE in line:
+                    self._said.add(step)
 
     def _take(self, event: dg.DagsterEvent) -> None:
         """What an event of the orchestrator's says to people: that a station works, or is done."""
         step = str(event.step_key)
         if event.is_step_start:
-            self._lines.replace(f"  {step}: …")
+            self._lines.begin()
+            self._said.discard(step)
         elif event.is_step_materialization:
             rows: Any = event.step_materialization_data.materialization.metadata.get(ROW_COUNT)
             if rows is not None:
                 self._rows[step] = int(rows.value)
-        elif event.is_step_success:
+        elif event.is_step_success and step not in self._said:
             rows = f"{self._rows.pop(step):,} rows, " if step in self._rows else ""
             took = event.step_success_data.duration_ms / 1000
             self._lines.keep(f"  {step}: {rows}{in_words(took) if took >= 1 else f'{took:.1f} s'}")

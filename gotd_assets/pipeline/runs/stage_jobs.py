@@ -50,10 +50,10 @@ def build_stage_jobs(placement: Placement, all_assets: Callable[[], dg.JobDefini
         run(context, [config.target], lambda station: station.is_late or station.group == "selection")
 
     @dg.job(
-        name=placement.name("materialise_everything"),
+        name=placement.name("materialize_everything"),
         description="Make everything that is missing or stale, from files to reports, as `gotd run` does.",
     )
-    def materialise_everything() -> None:
+    def materialize_everything() -> None:
         everything()
 
     @dg.job(
@@ -71,7 +71,7 @@ def build_stage_jobs(placement: Placement, all_assets: Callable[[], dg.JobDefini
     def compare_methods() -> None:
         every_method()
 
-    return [materialise_everything, reselect_target, compare_methods]
+    return [materialize_everything, reselect_target, compare_methods]
 
 
 def _run(context: dg.OpExecutionContext, placement: Placement, job: dg.JobDefinition, stages: Sequence[Stage]) -> None:

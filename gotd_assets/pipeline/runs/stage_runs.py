@@ -17,7 +17,7 @@ from gotd_assets.pipeline.runs.child_runs import Starter
 from gotd_assets.pipeline.runs.jobs import STAGE_JOBS
 from gotd_assets.pipeline.runs.stopping import StoppedError, stops_noted
 from gotd_assets.pipeline.runs.telling import notification, worth_telling
-from gotd_assets.stations.first_look import problems_ahead
+from gotd_assets.stations.first_look import load_models, problems_ahead
 from gotd_assets.stations.graph import Stage
 from gotd_assets.watch.notify import send
 
@@ -54,6 +54,7 @@ def run_stages(
     failures = problems_ahead(placement.graph, project, stages)
     if None in failures:
         raise failures[None]
+    load_models(placement.graph, project, stages)
     for target in failures:
         warn(f"target {target} cannot be finished and is not begun")
     with stops_noted() as stopped:

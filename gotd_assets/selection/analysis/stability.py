@@ -46,7 +46,7 @@ def bootstrap_overlaps(
         sketched = make_sketch(
             target,
             method=sketch.method,
-            size=sketch.size,
+            size=sketch.points(len(target)),
             tolerance=sketch.tolerance,
             cost=potentials.problem.cost,
             seed=number + 1,

@@ -54,6 +54,7 @@ class Method:
         resampled: whether its stability under bootstrap samples of the target is measured: it goes by the target's
             vectors, draws nothing at random, and is cheap to run again.
         nested: whether its ranking is the same for every budget.
+        code: raised when the same problem would give another selection; only selections by this method are made again.
     """
 
     rank: Rank
@@ -64,6 +65,7 @@ class Method:
     calibrated: bool = False
     resampled: bool = False
     nested: bool = True
+    code: int = 1
 
 
 _SCORE = ("candidate_scores", "score")
@@ -76,7 +78,7 @@ METHODS: Mapping[str, Method] = {
     "gotd": Method(gotd, (_SCORE,), gradient="ranks", calibrated=True, resampled=True),
     "gotd-away": Method(gotd_away, (_SCORE,), gradient="ranks", calibrated=True, resampled=True),
     "gotd-debiased": Method(
-        gotd_debiased, (_VECTOR, _POTENTIAL), frozenset({"potentials"}), calibrated=True, resampled=True
+        gotd_debiased, (_VECTOR, _POTENTIAL), frozenset({"potentials"}), calibrated=True, resampled=True, code=2
     ),
     "gotd-toward-and-away": Method(
         gotd_toward_and_away,
