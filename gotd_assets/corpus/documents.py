@@ -138,7 +138,7 @@ class _Reading:
         self.damages += prepared.damages
         self.counts.update(prepared.counts)
         if not self.writer.documents:
-            self.fields_seen.update(prepared.fields)
+            self.fields_seen.update(name.encode(errors="backslashreplace").decode() for name in prepared.fields)
         self._write(self._joined(documents) if self.preparer.joins else documents)
 
     def finish(self) -> ReadReport:

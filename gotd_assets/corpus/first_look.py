@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gotd_assets.corpus.files.input_file import InputFile
 from gotd_assets.corpus.files.paths import find_files
-from gotd_assets.corpus.reading.portion import Wanted
+from gotd_assets.corpus.reading.portion import Problem, Wanted
 from gotd_assets.corpus.reading.records import portions, read_portion
 from gotd_assets.errors import InputError
 
@@ -35,22 +34,26 @@ def _look(file: InputFile, wanted: Sequence[str], max_record_bytes: int, label: 
     columns = [field.partition(".")[0] for field in wanted]
     needed = Wanted(columns, max_record_bytes)
     batches = (batch for portion in portions([file], needed) for batch in read_portion(portion, needed))
-    for batch in itertools.islice(batches, 1):
-        if batch.problems and not batch.records:
-            first = batch.problems[0]
-            raise InputError(
-                f"{label}.path: {file.name} cannot be read ({first.reason}: {first.excerpt}): mend or replace it"
-            )
-        missing = [
-            field
-            for field, column in zip(wanted, columns, strict=True)
-            if not any(column in record for record in batch.records)
-        ]
-        if batch.records and missing:
-            raise InputError(
-                f"{label}: none of the first {len(batch.records)} records of {file.name} has a field {missing[0]!r}; they have: "
-                f"{', '.join(map(str, batch.records[0]))}"
-            )
+    problems: list[Problem] = []
+    records: list[dict[str, Any]] = []
+    for batch in batches:
+        problems += batch.problems[:1]
+        records = batch.records
+        if records:
+            break
+    if problems and not records:
+        first = problems[0]
+        raise InputError(
+            f"{label}.path: {file.name} cannot be read ({first.reason}: {first.excerpt}): mend or replace it"
+        )
+    missing = [
+        field for field, column in zip(wanted, columns, strict=True) if not any(column in record for record in records)
+    ]
+    if records and missing:
+        raise InputError(
+            f"{label}: none of the first {len(records)} records of {file.name} has a field {missing[0]!r}; they have: "
+            f"{', '.join(map(str, records[0]))}"
+        )
 
 
 def _local(paths: Paths) -> list[str | Path]:

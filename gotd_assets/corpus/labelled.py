@@ -70,14 +70,14 @@ def read_labelled(
         InputError: files cannot be read, no text has one of the labels, or too few texts are left.
     """
     whole = out / "all"
-    read_documents(
+    reading = read_documents(
         labelled_source(task),
         preparation.model_copy(update={"chunk_by": "none", "join_short": False}),
         root,
         whole,
         progress=progress,
         remote=remote,
-    )
+    ).as_summary()
     documents = pl.concat(iter_documents(whole)).unique("doc_id", keep="first", maintain_order=True)
     documents = documents.filter(~pl.col("doc_id").is_in(pl.Series(sorted(forgotten), dtype=pl.String).implode()))
     known = documents.filter(pl.col(task.label).is_in(list(task.labels)))
@@ -115,6 +115,7 @@ def read_labelled(
         "test_documents": test.height,
         "other_labels": documents.height - known.height,
         "test_documents_removed": report.found,
+        **{name: reading[name] for name in ("damaged", "left_out") if name in reading},
     }
 
 

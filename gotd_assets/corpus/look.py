@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import itertools
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gotd_assets.corpus.files.paths import find_files
+from gotd_assets.corpus.reading.portion import Wanted
+from gotd_assets.corpus.reading.records import portions, read_portion
 from gotd_assets.errors import InputError
 
 if TYPE_CHECKING:
     from gotd_assets.corpus.files.input_file import InputFile
 
 _RECORDS = 200
-# A JSON array is read whole for its first records; beyond this it is left to the reader.
-_LARGEST_JSON = 64 * 2**20
+_LARGEST_RECORD = 16 * 2**20
 _USUAL = ("text", "content", "body")
 
 
@@ -70,63 +66,28 @@ def look(path: Path, label: str) -> Look:
 
 
 def _first_records(file: InputFile) -> tuple[list[dict[str, Any]], int]:
-    """Some records of a file, and about how many it has."""
-    match file.format:
-        case "parquet":
-            import pyarrow.parquet as pq
+    """Some records of a file, and about how many it has.
 
-            with pq.ParquetFile(file.path) as parquet:
-                batch = next(parquet.iter_batches(batch_size=_RECORDS), None)
-                return ([] if batch is None else batch.to_pylist()), parquet.metadata.num_rows
-        case "arrow":
-            return _of_arrow(file)
-        case "json" if file.path.stat().st_size <= _LARGEST_JSON:
-            with file.open() as stream:
-                content = json.loads(stream.read())
-            records = [record for record in content if isinstance(record, dict)] if isinstance(content, list) else []
-            return records[:_RECORDS], len(records)
-        case "text" | "text-lines":
-            with file.open() as stream:
-                return [{"text": stream.read(1 << 16).decode("utf-8", errors="replace")}], 1
-        case _:
-            return _of_lines(file)
+    Raises:
+        ValueError: it cannot be read.
+    """
+    # No fields named: all.
+    wanted = Wanted((), _LARGEST_RECORD)
+    found = portions([file], wanted)
+    portion = next(found, None)
+    batches = [] if portion is None else list(read_portion(portion, wanted))
+    records = [record for batch in batches for record in batch.records]
+    damages = [damage for batch in batches for damage in batch.damages]
+    if damages and not records:
+        raise ValueError(damages[0].reason)
+    total = len(records)
+    if next(found, None) is not None:
+        total = max(total, round(total * file.path.stat().st_size / max(1, sum(batch.size for batch in batches))))
+    if file.format == "parquet":
+        import pyarrow.parquet as pq
 
-
-def _of_arrow(file: InputFile) -> tuple[list[dict[str, Any]], int]:
-    import pyarrow as pa
-
-    with pa.memory_map(str(file.path)) as source:
-        is_file = source.read(6) == b"ARROW1"
-        source.seek(0)
-        table = (pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)).read_all()
-        return table.slice(0, _RECORDS).to_pylist(), table.num_rows
-
-
-def _of_lines(file: InputFile) -> tuple[list[dict[str, Any]], int]:
-    """Of JSON lines, CSV and TSV: the first records, and a number that follows from their length."""
-    with file.open() as stream:
-        lines = [line for line in itertools.islice(stream, 4 * _RECORDS) if line.strip()]
-    if file.format in ("csv", "tsv"):
-        text = io.StringIO(b"".join(lines).decode("utf-8-sig", errors="replace"))
-        rows: Iterator[Any] = csv.DictReader(text, delimiter="\t" if file.format == "tsv" else ",")
-        records = list(itertools.islice(rows, _RECORDS))
-        share = len(records) / max(len(records), sum(1 for _ in rows) + len(records))
-    else:
-        parsed = (_object(line) for line in lines[:_RECORDS])
-        records = [record for record in parsed if record is not None]
-        share = min(1.0, _RECORDS / max(len(lines), 1))
-    if len(lines) < 4 * _RECORDS:
-        return records, round(len(records) / share) if share else 0
-    read = sum(map(len, lines)) * share
-    return records, max(len(records), round(len(records) * file.path.stat().st_size / max(read, 1)))
-
-
-def _object(line: bytes) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None
+        total = pq.read_metadata(file.path).num_rows
+    return records[:_RECORDS], total
 
 
 def _text_field(records: list[dict[str, Any]], fields: tuple[str, ...]) -> str | None:

@@ -8,6 +8,7 @@ from gotd_assets.artifacts.artifact import Artifact
 from gotd_assets.artifacts.store import ArtifactWriter
 from gotd_assets.lineage import Materialisation
 from gotd_assets.stations import first_look
+from gotd_assets.stations.documents import warn_of_loss
 from gotd_assets.stations.reads import Each
 from gotd_assets.stations.station import Recipe, Station
 from gotd_assets.stations.work import Work
@@ -44,6 +45,7 @@ def labelled_documents(work: Work) -> Recipe:
             forgotten=forgotten,
         )
         writer.summary.update({"tasks": 1, **counts})
+        warn_of_loss(writer.summary, work)
 
     def record(artifact: Artifact, materialisation: Materialisation) -> Materialisation:
         return dataclasses.replace(

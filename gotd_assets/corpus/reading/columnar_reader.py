@@ -41,7 +41,7 @@ class Request:
 
     Attributes:
         path: its path, as the system has it.
-        columns: those that are wanted, in order.
+        columns: those that are wanted, in order; none: all whose names are there once.
         max_record_bytes: what is larger is left out.
         first_part: number of the part (row group, record batch) to begin with.
         first_row: number of the first row in it, from 1.
@@ -206,6 +206,8 @@ def _read_arrow(request: Request, source: pa.NativeFile) -> Iterator[object]:
 
 
 def _present(request: Request, names: Sequence[str]) -> list[str]:
+    if not request.columns:
+        return [name for name in names if names.count(name) == 1]
     present = [name for name in request.columns if name in names]
     if not present or any(names.count(name) > 1 for name in present):
         raise ValueError("its columns are not those that are wanted")

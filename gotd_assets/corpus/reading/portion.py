@@ -90,7 +90,7 @@ class Wanted:
     """What is wanted of every record.
 
     Attributes:
-        columns: its top-level fields that are needed.
+        columns: its top-level fields that are needed; of columnar files all are read if it names none.
         max_record_bytes: what is larger is set aside.
         values: whether fields other than texts are wanted, so that numbers must come as they are.
     """

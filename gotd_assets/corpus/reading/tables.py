@@ -88,7 +88,7 @@ class _Held:
 
 def _check(file: InputFile, columns: Sequence[str], names: Sequence[str]) -> None:
     present = [name for name in columns if name in names]
-    if not present:
+    if columns and not present:
         raise InputError(
             f"{file.name}: no field {columns[0]!r}; it has: {', '.join(names)}: set fields.text to the one with the text"
         )
