@@ -45,6 +45,12 @@ from gotd_assets.settings.yaml_file import parse_yaml
 SETTINGS_FILE_VARIABLE = "GOTD_SETTINGS"
 
 
+def _without_null(schema: dict[str, Any]) -> None:
+    """Leave None out of the JSON schema of a section that may be left out: its errors are to name the field."""
+    (section,) = (kind for kind in schema.pop("anyOf") if kind.get("type") != "null")
+    schema.update(section)
+
+
 class Settings(Section):
     """Everything a project says about itself."""
 
@@ -69,7 +75,9 @@ class Settings(Section):
     transport: TransportSettings = Field(default=TransportSettings(), description="The optimal transport problem.")
     selection: SelectionSettings = Field(default=SelectionSettings(), description="What is chosen.")
     training: TrainingSettings | None = Field(
-        None, description="Pre-fine-tuning; without it the project ends at the selections and a report on them."
+        None,
+        description="Pre-fine-tuning; without it the project ends at the selections and a report on them.",
+        json_schema_extra=_without_null,
     )
     toxicity: ToxicitySettings = Field(
         default=ToxicitySettings(), description="A classifier that tells how toxic a text is."
