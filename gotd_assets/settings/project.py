@@ -326,9 +326,7 @@ def load_project(path: Path | None = None) -> Project:
         SettingsError: the file is missing, is not YAML, or a field is wrong; every wrong field is named by its path.
     """
     path = settings_path() if path is None else path
-    project = Project.of(read_settings(path), path.parent.resolve())
-    _refuse_unusable(project.home.path)
-    return project
+    return Project.of(read_settings(path), path.parent.resolve())
 
 
 def read_settings(path: Path) -> Settings:
@@ -363,21 +361,6 @@ def settings_of(content: Mapping[str, Any]) -> Settings:
         return Settings.model_validate(dict(content))
     except ValidationError as error:
         raise SettingsError(_wrong_settings(error)) from None
-
-
-def _refuse_unusable(home: Path) -> None:
-    """A place where the databases cannot be: better said now than after the first step."""
-    try:
-        str(home).encode()
-    except UnicodeEncodeError:
-        shown = os.fsencode(home).decode(errors="backslashreplace")
-        raise SettingsError(
-            f"home: the name of {shown} is not UTF-8: rename the folder, or set home elsewhere"
-        ) from None
-    if "?" in str(home):
-        raise SettingsError(
-            f"home: DuckDB opens no database in {home}, because of the '?': rename the folder, or set home elsewhere"
-        )
 
 
 def _with_folder_targets(project: _AnyProject) -> _AnyProject:
