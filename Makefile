@@ -10,11 +10,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help setup demo study study-quick test test-all test-ui torture screenshots check format docs ui bench-transport bench-embedding bench-corpus bench-lineage clean
-=======
-.PHONY: help setup demo study study-quick test test-all test-ui screenshots check format docs ui first-hour bench-transport bench-embedding bench-corpus bench-lineage clean
->>>>>>> firsthour
+.PHONY: help setup demo study study-quick test test-all test-ui torture screenshots check format docs ui constraints first-hour bench-transport bench-embedding bench-corpus bench-lineage clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -86,6 +82,9 @@ docs: $(READY) ## write docs/settings.md from the settings' descriptions
 
 ui: $(INSTALLED) ## Dagster web server and daemon, and the MLflow UI, on loopback; PORT=3001 MLFLOW_PORT=5001
 	@$(BIN)/gotd ui $(if $(PORT),--port $(PORT)) $(if $(MLFLOW_PORT),--mlflow-port $(MLFLOW_PORT))
+
+constraints: $(INSTALLED) ## renew constraints.txt: what pip would install today
+	@$(BIN)/python -m benchmarks.newest_constraints
 
 first-hour: $(INSTALLED) ## a stranger's path, timed: wheel, select(), gotd init, gotd run, UI; some minutes
 	@$(BIN)/python -m benchmarks.first_hour

@@ -7,10 +7,11 @@ from pathlib import Path
 import polars as pl
 
 from gotd_assets.artifacts.artifact import Artifact, ArtifactKey
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.corpus.files.copies import RemoteFiles
-from gotd_assets.corpus.files.originals import copy_originals
 from gotd_assets.corpus.files.paths import find_files
+from gotd_assets.corpus.originals import copy_originals
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import file_sha256
 from gotd_assets.settings.project import Project
@@ -26,7 +27,7 @@ def export_originals(project: Project, selection: Artifact, folder: Path) -> lis
     Raises:
         InputError: a file is not what it was when the selection was made, or is gone.
     """
-    subset = pl.read_parquet(selection.file("subset.parquet"), columns=["source", "origin", "rank"]).sort("rank")
+    subset = read_parquet(selection.file("subset.parquet"), columns=["source", "origin", "rank"]).sort("rank")
     store = ArtifactStore(project.home.artifacts)
     written = []
     for name in subset.get_column("source").unique(maintain_order=True):
@@ -36,9 +37,10 @@ def export_originals(project: Project, selection: Artifact, folder: Path) -> lis
         }
         entry = project.settings.source(name)
         remote = RemoteFiles(project.home.remote, lambda _: None)
-        files = {
-            file.name: file for file in find_files(entry.path, entry.format, project.root, f"sources {name!r}", remote)
-        }
+        found = find_files(
+            entry.path, entry.format, project.root, f"sources {name!r}", remote, follow_links=entry.follow_links
+        )
+        files = {file.name: file for file in found.files}
         origins = subset.filter(pl.col("source") == name).get_column("origin").unique(maintain_order=True)
         places = []
         for origin in origins:

@@ -77,7 +77,12 @@ class ClassificationSettings(Section):
         min_length=1,
         description="Numbers of labels that the model is fine-tuned on, each a point of the curve.",
     )
-    seeds: int = Field(3, ge=1, description="Draws of labels, each with its own order and head.")
+    seeds: int = Field(3, ge=1, description="Draws of labels, each with its own order.")
+    fine_tune: bool = Field(
+        True,
+        description="Fine-tune the model on the labels, beginning with a linear probe as its head. Without, the probe alone is "
+        "measured, which takes one pass over the texts.",
+    )
     test_share: float = Field(
         0.5, gt=0, lt=1, description="Share of the labelled texts that is for measuring, by hash of the text."
     )

@@ -10,8 +10,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from gotd_assets.corpus.files.originals import copy_originals
 from gotd_assets.corpus.files.paths import find_files
+from gotd_assets.corpus.originals import copy_originals
 from gotd_assets.errors import InputError
 
 LINES = [
