@@ -67,6 +67,7 @@ class Work:
         read: the artifact of a key as a station is to read it; by default the current one.
         journal: is told how far it is.
         run_id: of the run that it belongs to.
+        aside: what is made is for that run alone.
         origin: names of that run, as tags of runs elsewhere.
     """
 
@@ -80,6 +81,7 @@ class Work:
         read: Callable[[ArtifactKey], Artifact] | None = None,
         journal: Journal | None = None,
         run_id: str | None = None,
+        aside: bool = False,
         origin: Mapping[str, str] | None = None,
     ) -> None:
         self.project = project
@@ -89,6 +91,7 @@ class Work:
         self.key = ArtifactKey(asset, partition.name)
         self.store = ArtifactStore(project.home.artifacts)
         self.run_id = run_id
+        self.aside = aside
         self.origin = origin or {}
         self.lease: Lease | None = None
         self.inputs: dict[str, str] = {}
