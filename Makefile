@@ -2,48 +2,59 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What running it needs, and what developing it needs beside.
+INSTALLED := $(VENV)/installed
 READY := $(VENV)/ready
 export DAGSTER_HOME := $(CURDIR)
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo study study-quick test test-all test-ui screenshots check format docs ui bench-transport bench-embedding bench-corpus bench-lineage clean
+.PHONY: help setup demo study study-quick test test-all test-ui torture screenshots check format docs ui constraints first-hour bench-transport bench-embedding bench-corpus bench-lineage clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
 setup: $(READY) ## install everything into .venv
 
-$(READY): pyproject.toml constraints.txt
-	@echo "installing into $(VENV) (a few minutes the first time)"
+# Python compiles what is imported when it is imported; compiling all of it first takes as long as downloading it.
+$(INSTALLED): pyproject.toml constraints.txt
+	@echo "installing into $(VENV): a minute or two the first time"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	@$(BIN)/python -m pip install --progress-bar off --constraint constraints.txt --editable . --group dev \
-		| grep --line-buffered -E '^(Collecting|Installing|Successfully)' | cut -c1-100
-	@$(BIN)/python -c "import dagster, duckdb, faiss, mlflow, polars, torch, transformers" \
-		|| { echo "the installation is not complete; run make clean and try again"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --no-compile --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install --no-compile --progress-bar off --constraint constraints.txt --editable . > $(VENV)/install.log \
+		|| { tail -5 $(VENV)/install.log; echo "the installation failed; $(VENV)/install.log tells more"; exit 1; }
 	@touch $@
 
-demo: $(READY) ## real text and models, from nothing to a selection and a tracked training run
+$(READY): $(INSTALLED)
+	@echo "installing what developing needs"
+	@$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --group dev
+	@touch $@
+
+demo: $(INSTALLED) ## real text and models, from nothing to a selection and a tracked training run
 	@$(BIN)/gotd demo
 
-study-quick: $(READY) ## compare the methods: 20,000 documents, two targets; goes on where it was
+study-quick: $(INSTALLED) ## compare the methods: 20,000 documents, two targets; goes on where it was
 	@$(BIN)/python -m benchmarks.study run --quick
 	@$(BIN)/python -m benchmarks.study page docs/study.md
 
-study: $(READY) ## compare the methods: 103,000 documents, four targets; hours, goes on where it was
+study: $(INSTALLED) ## compare the methods: 103,000 documents, four targets; hours, goes on where it was
 	@$(BIN)/python -m benchmarks.study run
 	@$(BIN)/python -m benchmarks.study page docs/study.md
 
 test: $(READY) ## the fast tests, a process for every core
 	@$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
 
-test-all: $(READY) ## all tests but those in a browser, minutes to an hour
-	@$(BIN)/python -m pytest -m "not ui"
+test-all: $(READY) ## all tests but those in a browser, more draws of each property; minutes to an hour
+	@$(BIN)/python -m pytest -m "not ui" --hypothesis-profile full
 
 test-ui: $(VENV)/browser ## the UI in headless Chromium: graph, launchpad, plots, MLflow
 	@$(BIN)/python -m pytest -m ui
+
+KILLS ?= 500
+torture: $(READY) ## kill KILLS=500 runs at random moments: nothing is lost, nothing left; SEED= and FOLDER= go on with one
+	@OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1 $(BIN)/python -m gotd_assets_tests.end_to_end.torture --kills $(KILLS) \
+		$(if $(SEED),--seed $(SEED)) $(if $(FOLDER),--folder $(FOLDER))
 
 screenshots: $(VENV)/browser ## docs/images out of what `make demo` made
 	@$(BIN)/python -m gotd_assets_tests.end_to_end.screenshots . docs/images
@@ -69,8 +80,14 @@ format: $(READY) ## format the code and mend what ruff can
 docs: $(READY) ## write docs/settings.md from the settings' descriptions
 	@$(BIN)/gotd settings-reference docs/settings.md
 
-ui: $(READY) ## Dagster web server and daemon, and the MLflow UI, on loopback
-	@$(BIN)/gotd ui
+ui: $(INSTALLED) ## Dagster web server and daemon, and the MLflow UI, on loopback; PORT=3001 MLFLOW_PORT=5001
+	@$(BIN)/gotd ui $(if $(PORT),--port $(PORT)) $(if $(MLFLOW_PORT),--mlflow-port $(MLFLOW_PORT))
+
+constraints: $(INSTALLED) ## renew constraints.txt: what pip would install today
+	@$(BIN)/python -m benchmarks.newest_constraints
+
+first-hour: $(INSTALLED) ## a stranger's path, timed: wheel, select(), gotd init, gotd run, UI; some minutes
+	@$(BIN)/python -m benchmarks.first_hour
 
 bench-transport: $(VENV)/bench ## the solver against geomloss, OTT-JAX and POT
 	@$(BIN)/python -m benchmarks.transport

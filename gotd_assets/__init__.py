@@ -3,10 +3,22 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gotd_assets.api.select import select
+    from gotd_assets.api.selector import Selector
     from gotd_assets.components.selection_pipeline import SelectionPipeline
+    from gotd_assets.pipeline.downstream import latest_model, latest_selection
 
-__all__ = ["SelectionPipeline"]
+__all__ = ["SelectionPipeline", "Selector", "latest_model", "latest_selection", "select"]
 __version__ = "0.2.0"
+
+# Loaded when they are asked for: rooms that need no Dagster do not pay for it, nor `select` for the component.
+_PLACES = {
+    "SelectionPipeline": "gotd_assets.components.selection_pipeline",
+    "Selector": "gotd_assets.api.selector",
+    "latest_model": "gotd_assets.pipeline.downstream",
+    "latest_selection": "gotd_assets.pipeline.downstream",
+    "select": "gotd_assets.api.select",
+}
 
 
 def __dir__() -> list[str]:
@@ -14,9 +26,8 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> object:
-    # Dagster finds the component here; rooms that need no Dagster do not pay for it.
-    if name in __all__:
-        from gotd_assets.components.selection_pipeline import SelectionPipeline
+    if name in _PLACES:
+        import importlib
 
-        return SelectionPipeline
+        return getattr(importlib.import_module(_PLACES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

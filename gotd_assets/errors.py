@@ -7,6 +7,7 @@ GotdError
 ├── CheckError         an artifact was made but fails a blocking check, so nothing may read it
 ├── TransportError     the optimal transport problem is malformed (NaN, empty, shapes)
 ├── TrainingError      pre-fine-tuning or evaluation cannot go on
+├── ClusterError       the engine that heavy work runs on cannot be used, or lost its workers
 └── LineageError       the lineage store cannot be opened, read or written
 """
 
@@ -37,10 +38,15 @@ def _without_password(match: re.Match[str]) -> str:
 
 
 class GotdError(Exception):
-    """Base of every error raised on purpose by this package; what it quotes of others shows no credentials."""
+    """Base of every error raised on purpose by this package; what it quotes of others shows no credentials.
 
-    def __init__(self, message: str = "") -> None:
+    Attributes:
+        may_pass: the same may succeed a little later, with nothing done: a network or a server was in trouble.
+    """
+
+    def __init__(self, message: str = "", *, may_pass: bool = False) -> None:
         super().__init__(masked(message))
+        self.may_pass = may_pass
 
 
 class SettingsError(GotdError):
@@ -65,6 +71,10 @@ class TransportError(GotdError, ValueError):
 
 class TrainingError(GotdError):
     """Pre-fine-tuning or evaluation cannot go on."""
+
+
+class ClusterError(GotdError):
+    """The cluster that heavy work runs on cannot be used, or lost a worker for good."""
 
 
 class LineageError(GotdError):

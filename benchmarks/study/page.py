@@ -13,7 +13,7 @@ from benchmarks.study.results import Results
 from benchmarks.study.verdicts import GOTD, losses, tallies, verdicts
 from gotd_assets.artifacts.atomic import write_atomically
 from gotd_assets.catalogue.tables import markdown_table
-from gotd_assets.statistics import Mean
+from gotd_assets.models.statistics import Mean
 
 _HEAD = """# Study: the methods side by side on real text
 
@@ -29,7 +29,7 @@ pool is its pre-training distribution. A study goes on where it was interrupted,
 
 ± is half of a 95 % interval over seeds (Student's t, wide with two seeds). Comparisons are paired: the change of
 perplexity on the same documents (below zero is better), its 95 % interval over seeds and documents (two-way, Student's t;
-`gotd_assets/statistics.py`), and p from the same interval. In tables p is of one comparison alone; where wins are counted it
+`gotd_assets/models/statistics.py`), and p from the same interval. In tables p is of one comparison alone; where wins are counted it
 is corrected for all that are counted (Holm). One seed says nothing about another: its interval is of documents alone.
 
 **Sections read from MLflow before 2026-11-28** have an earlier interval, a bootstrap, and a p that ignores seeds. It covers

@@ -10,7 +10,7 @@ import numpy as np
 
 from gotd_assets.errors import InputError
 from gotd_assets.models.comparison import Difference, compare
-from gotd_assets.statistics import Mean, mean_of, mean_overlap
+from gotd_assets.models.statistics import Mean, mean_of, mean_overlap
 
 if TYPE_CHECKING:
     import numpy.typing as npt

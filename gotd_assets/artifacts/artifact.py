@@ -3,7 +3,8 @@
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -102,6 +103,11 @@ class Artifact:
             known = ", ".join(file.name for file in self.manifest.files)
             raise ArtifactError(f"{self.key} version {self.version} has no file {name!r}; it has: {known}")
         return self.path / name
+
+    def copy_files(self, names: Sequence[str], folder: Path) -> list[Path]:
+        """Copy its files `names` to `folder`, made if missing; their new places."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return [Path(shutil.copy2(self.path / name, folder / name)) for name in names]
 
     def json(self, name: str) -> dict[str, Any]:
         """Content of the data file `name`, an object in JSON.

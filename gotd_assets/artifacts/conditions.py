@@ -65,7 +65,9 @@ def unversioned_settings(settings: Settings) -> dict[str, str]:
     """Settings that stand in no version, by path: another device or batch size makes nothing again."""
     found = {}
     for name in _SECTIONS:
-        section: Section = getattr(settings, name)
+        section: Section | None = getattr(settings, name)
+        if section is None:
+            continue
         for field in unversioned(type(section)):
             value = getattr(section, field)
             if not isinstance(value, Section):

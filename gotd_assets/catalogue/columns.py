@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-import polars as pl
 
 from gotd_assets.artifacts.artifact import Artifact
+from gotd_assets.artifacts.parquet import parquet_columns
 
 Origin: TypeAlias = tuple[str, str]
 """An asset and one of its columns."""
@@ -82,7 +83,7 @@ def _carried(name: str, table: Table) -> Sequence[Origin]:
 
 def _types(path: str) -> dict[str, str]:
     if path.endswith(".parquet"):
-        return {name: str(kind) for name, kind in pl.read_parquet_schema(path).items()}
+        return parquet_columns(Path(path))
     if path.endswith(".npy"):
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)
         return {"doc_id": "String", "vector": f"{vectors.dtype}[{vectors.shape[1]}]"}

@@ -154,7 +154,7 @@ def budget_curves(lines: Mapping[str, Sequence[Sequence[float]]]) -> str:
         path = _line(scaled, low, high, math.log(max(1.0, longest[-1][0])), points_at_most=max(8, 36 // len(lines)))
         drawing.line(path, colour, width=2)
         drawing.text(k * WIDTH // len(lines), 11, f"{name} {number(points[-1][1])}", colour)
-    drawing.footer("1", "documents, best first (log)", number(longest[-1][0]))
+    drawing.footer("1", "sum of gradients of the best k documents (log)", number(longest[-1][0]))
     return drawing.markdown("sum of gradients by budget")
 
 

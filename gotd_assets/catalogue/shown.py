@@ -27,17 +27,47 @@ class Link:
     url: str
 
 
-Shown: TypeAlias = "str | int | float | bool | Path | Markdown | Link"
+@dataclasses.dataclass(frozen=True)
+class Details:
+    """Figures for whoever looks closely, folded together."""
+
+    figures: Mapping[str, int | float | str | bool]
+
+
+@dataclasses.dataclass(frozen=True)
+class Percent:
+    """Name of a share in an artifact's summary that is shown in percent, as NAME_percent."""
+
+    name: str
+
+
+Shown: TypeAlias = "str | int | float | bool | Path | Markdown | Link | Details"
 Description: TypeAlias = Mapping[str, Shown]
 
 
-def figures(artifact: Artifact) -> dict[str, Shown]:
-    """Numbers and words of the artifact's summary, flat; nested parts are left to tables and pictures."""
-    return {
+def figures(artifact: Artifact, *first: str | Percent) -> dict[str, Shown]:
+    """Numbers and words of the artifact's summary: those named in `first` in that order, the others as `details`.
+
+    All of them, if none is named. Nested parts are left to tables and pictures.
+    """
+    flat = {
         key: float(f"{value:.6g}") if isinstance(value, float) else value
         for key, value in artifact.manifest.summary.items()
         if isinstance(value, int | float | str | bool)
     }
+    if not first:
+        return dict(flat)
+    shown: dict[str, Shown] = {}
+    for one in first:
+        name = one.name if isinstance(one, Percent) else one
+        if name not in flat:
+            continue
+        value = flat.pop(name)
+        if isinstance(one, Percent):
+            shown[f"{name}_percent"] = float(f"{100 * float(value):.4g}")
+        else:
+            shown[name] = value
+    return {**shown, "details": Details(flat)} if flat else shown
 
 
 def count(artifact: Artifact, name: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
@@ -11,7 +12,12 @@ from gotd_assets.catalogue.shown import Markdown
 
 # Dagster shows Markdown of fewer characters in place, and longer behind a link.
 _IN_PLACE = 1000
-_TEXT_WIDTHS = (160, 120, 80, 60, 40)
+# A wider row runs out of its page at 1440 pixels.
+_ROW_WIDTH = 110
+_TEXT_WIDTHS = (100, 80, 60, 50, 40, 30)
+# Enough to tell documents apart, and to ask for one.
+_ID_DIGITS = 12
+_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -25,14 +31,17 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list
 
 
 def frame_table(frame: pl.DataFrame) -> Markdown:
-    """A frame as a table; long texts are shortened, more so if the table can then be seen in place."""
+    """A frame as a table; long texts are shortened, more so if the table can then be seen in place, and doc_ids too."""
     tables = [
         "\n".join(
-            markdown_table(frame.columns, ([cell(value, width) for value in row] for row in frame.iter_rows()))[:-1]
+            markdown_table(
+                frame.columns, ([cell(_shortened(value), width) for value in row] for row in frame.iter_rows())
+            )[:-1]
         )
         for width in _TEXT_WIDTHS
     ]
-    return Markdown(next((shown for shown in tables if len(shown) < _IN_PLACE), tables[0]))
+    narrow = [shown for shown in tables if max(map(len, shown.splitlines())) <= _ROW_WIDTH] or tables[-1:]
+    return Markdown(next((shown for shown in narrow if len(shown) < _IN_PLACE), narrow[0]))
 
 
 def pair_table(key: str, value: str, pairs: Mapping[str, object]) -> Markdown:
@@ -44,3 +53,7 @@ def cell(value: object, width: int) -> str:
     """A value as Markdown for one cell: on one line, at most `width` characters before what is escaped."""
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return markdown(one_line(text, width))
+
+
+def _shortened(value: object) -> object:
+    return value[:_ID_DIGITS] if isinstance(value, str) and _ID.fullmatch(value) else value

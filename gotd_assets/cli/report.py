@@ -1,6 +1,5 @@
 """`gotd report` and `gotd export`: what came out, on the terminal and as files to take away."""
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,15 @@ from gotd_assets.artifacts.artifact import MANIFEST, Artifact, ArtifactKey
 from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.catalogue.foreign import one_line
 from gotd_assets.errors import ArtifactError
-from gotd_assets.evaluation.report import NOTHING_HELD_OUT, change_cell, name_of, perplexity_cells, references_of
+from gotd_assets.evaluation.report import (
+    NOTHING_HELD_OUT,
+    NOTHING_TRAINED,
+    change_cell,
+    is_trained,
+    name_of,
+    perplexity_cells,
+    references_of,
+)
 from gotd_assets.settings.project import Project
 
 _WIDTH = 110
@@ -58,19 +65,7 @@ def show(project: Project, target: str, console: Console) -> None:
             best.add_row(str(document["rank"]), f"{document['score']:.4f}", document["source"], *texts)
         console.print(best)
 
-    outcome = Table("", title="what it did", title_justify="left")
-    for column in ("transport cost to target", "held-out perplexity", "95% interval"):
-        outcome.add_column(column, justify="right")
-    before = f"{methods[0]['worth']['before']:.5f}"
-    outcome.add_row("pool, base model", before, *perplexity_cells(report["base_perplexity"]))
-    for m in methods:
-        label = f"with {m['documents']} by {m['method']}"
-        outcome.add_row(label, f"{m['worth']['after']:.5f}", *perplexity_cells(m["perplexity"]))
-    console.print(outcome)
-    _print_changes(report, console)
-    for m in methods:
-        line = f"MLflow run of {m['method']}: {m['mlflow_run_id']}"
-        console.print(line, soft_wrap=True)
+    _print_outcome(report, console)
 
     subset = store.current(ArtifactKey("selected_subset", f"{target}/{methods[0]['method']}")).file("subset.parquet")
     console.print("\nnext", style="bold")
@@ -79,23 +74,29 @@ def show(project: Project, target: str, console: Console) -> None:
         f"load the selection:  polars.read_parquet('{subset}')",
         f"take it away:        {gotd} export {target} my-selection",
         f"ask why:             {gotd} audit why_document --document {methods[0]['best'][0]['doc_id'][:12]}",
-        "see it all:          make ui",
-        f"your own text:       change `sources` and `targets` in gotd.yaml, then `{gotd} run`",
+        f"see it all:          {gotd} ui",
+        f"your own text:       `{gotd} init` in a new folder, or change gotd.yaml here, then `{gotd} run`",
     ):
         console.print(f"  {line}", soft_wrap=True)
 
 
-def export_selection(project: Project, target: str, method: str, folder: Path, console: Console) -> None:
-    """Copy subset.parquet, subset.jsonl and manifest.json of a selection to `folder`.
+def export_selection(
+    project: Project, target: str, method: str, folder: Path, console: Console, *, as_source: bool = False
+) -> None:
+    """Copy subset.parquet, subset.jsonl and manifest.json of a selection to `folder`, or the records as they came.
 
     Raises:
         ArtifactError: there is no such selection yet.
     """
     artifact = ArtifactStore(project.home.artifacts).current(ArtifactKey("selected_subset", f"{target}/{method}"))
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("subset.parquet", "subset.jsonl", MANIFEST):
-        shutil.copy2(artifact.path / name, folder / name)
-        console.print(f"{folder / name}", soft_wrap=True)
+    if as_source:
+        from gotd_assets.selection.originals import export_originals
+
+        for path in export_originals(project, artifact, folder):
+            console.print(f"{path}", soft_wrap=True)
+        return
+    for path in artifact.copy_files(("subset.parquet", "subset.jsonl", MANIFEST), folder):
+        console.print(f"{path}", soft_wrap=True)
 
 
 def _report_of(project: Project, store: ArtifactStore, target: str) -> Artifact:
@@ -111,6 +112,26 @@ def _program() -> str:
     """How this program was called, so that the lines it shows can be typed."""
     called = Path(sys.argv[0])
     return str(called) if called.name == "gotd" else "gotd"
+
+
+def _print_outcome(report: dict[str, Any], console: Console) -> None:
+    """What the selections did to the transport cost and, where models were trained on them, to perplexity."""
+    methods, trained = report["methods"], is_trained(report)
+    outcome = Table("", title="what it did", title_justify="left")
+    for column in ("transport cost to target", *(("held-out perplexity", "95% interval") if trained else ())):
+        outcome.add_column(column, justify="right")
+    base = perplexity_cells(report["base_perplexity"]) if trained else []
+    outcome.add_row("pool, base model" if trained else "pool", f"{methods[0]['worth']['before']:.5f}", *base)
+    for m in methods:
+        cells = perplexity_cells(m["perplexity"]) if trained else []
+        outcome.add_row(f"with {m['documents']} by {m['method']}", f"{m['worth']['after']:.5f}", *cells)
+    console.print(outcome)
+    if not trained:
+        console.print(NOTHING_TRAINED)
+        return
+    _print_changes(report, console)
+    for m in methods:
+        console.print(f"MLflow run of {m['method']}: {m['mlflow_run_id']}", soft_wrap=True)
 
 
 def _print_changes(report: dict[str, Any], console: Console) -> None:

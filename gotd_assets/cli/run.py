@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,8 @@ from rich.text import Text
 
 from gotd_assets.artifacts.run_lock import alone
 from gotd_assets.cli.project import settings_file_here
+from gotd_assets.cli.project_files import complete
+from gotd_assets.cli.selections import SelectionsShown
 from gotd_assets.errors import GotdError
 from gotd_assets.settings.project import load_project
 
@@ -34,8 +35,8 @@ def run(targets: list[str] | None, console: Console, *, dry_run: bool = False, t
     project = load_project(path)
     names = [project.settings.target(name).name for name in targets or [t.name for t in project.settings.targets]]
     os.environ["GOTD_SETTINGS"] = str(path)
-    for library in ("mlflow", "alembic"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+    # Read when MLflow is loaded, which sets the levels of its loggers itself.
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     from gotd_assets.stations.all import GRAPH
 
     stages = GRAPH.stages(project.settings, names, lambda station: train or not station.is_late)
@@ -47,10 +48,20 @@ def run(targets: list[str] | None, console: Console, *, dry_run: bool = False, t
     from gotd_assets.pipeline.graph import pipeline_job
     from gotd_assets.pipeline.instance import dagster_instance
     from gotd_assets.pipeline.placement import Placement
-    from gotd_assets.pipeline.runs.stage_runs import end_killed_runs, run_stages
+    from gotd_assets.pipeline.runs.stage_runs import command, end_killed_runs, run_stages
     from gotd_assets.pipeline.runs.stopping import StoppedError
 
+    if "DAGSTER_HOME" not in os.environ and not (project.root / "history").exists():
+        # Dagster would spread its default storage over the folder.
+        complete(project.root)
     placement = Placement.of_file(path)
+    shown = SelectionsShown(project, names, console)
+
+    def announce(number: int, stage: Stage) -> None:
+        if any(GRAPH.named(asset).is_late for asset in stage.assets):
+            shown.show()
+        console.rule(Text.assemble((f"{number}/{len(stages)}", "bold"), f" {stage.title}"), align="left")
+
     with alone(project.home), dagster_instance(project) as instance:
         end_killed_runs(placement, instance)
         try:
@@ -59,9 +70,8 @@ def run(targets: list[str] | None, console: Console, *, dry_run: bool = False, t
                 pipeline_job(placement, console),
                 instance,
                 stages,
-                announce=lambda number, stage: console.rule(
-                    Text.assemble((f"{number}/{len(stages)}", "bold"), f" {stage.title}"), align="left"
-                ),
+                starter=command(placement),
+                announce=announce,
                 warn=lambda problem: console.print(Text("warning:", "yellow"), problem),
             )
         except StoppedError as stopped:

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from gotd_assets.catalogue.tables import markdown_table
 from gotd_assets.settings.project import Settings
+from gotd_assets.settings.section import section_in
 from gotd_assets.settings.texts import Url
 
 _INTRODUCTION = (
@@ -38,10 +39,7 @@ def _rows(model: type[BaseModel], prefix: str) -> list[tuple[str, str, str, str]
 
 
 def _section(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
-    many = typing.get_origin(annotation) is list
-    inner = typing.get_args(annotation)[0] if many else annotation
-    is_model = isinstance(inner, type) and issubclass(inner, BaseModel)
-    return (inner if is_model else None), many
+    return section_in(annotation), typing.get_origin(annotation) is list
 
 
 def _shown(value: object) -> str:

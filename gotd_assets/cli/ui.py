@@ -14,6 +14,7 @@ from types import FrameType
 
 from rich.console import Console
 
+from gotd_assets.cli.project_files import complete
 from gotd_assets.errors import GotdError
 from gotd_assets.settings.project import Project
 from gotd_assets.tracking.context import TrackingContext
@@ -34,6 +35,7 @@ def serve(project: Project, console: Console, *, dagster_port: int = 3000, mlflo
     for name, port in (("Dagster", dagster_port), ("MLflow", mlflow_port)):
         if _answers(port):
             raise GotdError(f"port {port} for {name} is taken: stop what listens there ({_HOST}:{port})")
+    complete(project.root)
     tracking = TrackingContext.of(project, run_name="", selection_version="", tags={})
     prepare_tracking(tracking)
     environment = {"DAGSTER_HOME": str(project.root), **os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"} | _QUIET_MLFLOW

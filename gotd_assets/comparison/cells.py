@@ -64,6 +64,8 @@ class Comparison:
             remarks.append(
                 "One seed: intervals are of held-out documents alone, and nothing is known about another seed."
             )
+        if settings.training is None:
+            remarks.append("No `training` in gotd.yaml: selections are compared, and no model.")
         if len(methods) == 1:
             remarks.append(f"One method: `{methods[0]}` is compared with the base model only.")
         if len(budgets) < 3:
@@ -89,7 +91,7 @@ class Comparison:
             "selection": settings.selection.model_copy(
                 update={"methods": list(self.methods), "budget": cell.budget, "seed": cell.seed}
             ),
-            "training": settings.training.model_copy(update={"seed": cell.seed}),
+            "training": None if settings.training is None else settings.training.model_copy(update={"seed": cell.seed}),
         }
         return self.project.model_copy(update={"settings": settings.model_copy(update=changed)})
 

@@ -12,7 +12,7 @@ from gotd_assets.catalogue.foreign import markdown
 from gotd_assets.catalogue.tables import markdown_table
 from gotd_assets.comparison.results import BASE, Results
 from gotd_assets.models.comparison import HOW_COMPARED, Difference
-from gotd_assets.statistics import mean_of, mean_overlap
+from gotd_assets.models.statistics import mean_of, mean_overlap
 
 if TYPE_CHECKING:
     from gotd_assets.comparison.cells import Comparison

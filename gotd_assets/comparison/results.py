@@ -7,9 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
 from gotd_assets.artifacts.artifact import ArtifactKey
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.comparison.run import costs_file
 from gotd_assets.errors import ArtifactError
@@ -113,11 +112,12 @@ def _perplexities(comparison: Comparison, cell: Cell, store: ArtifactStore) -> d
     models = {method: _found(store, cell, "pre_fine_tuned_model", method) for method in comparison.methods}
     trained = {method: model.path for method, model in models.items() if model is not None}
     documents = _found(store, cell, "target_documents")
-    if not trained or documents is None:
-        return {}
     project = comparison.project_of(cell)
+    training = project.settings.training
+    if not trained or documents is None or training is None:
+        return {}
     return evaluate_perplexity(
-        project.settings.training,
+        training,
         {BASE: None, **trained},
         documents.path / "heldout",
         root=project.root,
@@ -145,7 +145,7 @@ def _made(
     perplexity: PerplexityReport | None,
     seconds: Mapping[str, float],
 ) -> Made:
-    subset = pl.read_parquet(selection.file("subset.parquet"), columns=["doc_id", "source"])
+    subset = read_parquet(selection.file("subset.parquet"), ["doc_id", "source"])
     figures = {
         name: float(str(value))
         for name, value in selection.manifest.summary.items()

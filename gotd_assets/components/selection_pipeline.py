@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from pathlib import Path
 from typing import Any, Self
 
 import dagster as dg
@@ -15,7 +13,6 @@ from gotd_assets.errors import SettingsError
 from gotd_assets.pipeline.asset import OWNERS
 from gotd_assets.pipeline.graph import build_pipeline
 from gotd_assets.pipeline.placement import Placement
-from gotd_assets.settings.project import Project
 
 
 @dg.scaffold_with(SelectionPipelineScaffolder)
@@ -53,13 +50,7 @@ class SelectionPipeline(dg.Component):
         except ValidationError as error:
             raise SettingsError(_wrong_values(error, resolution)) from None
         folder = context.path if context.path.is_dir() else context.path.parent
-        load = functools.partial(Project.of, given.settings(), folder.resolve())
-        return cls(Placement(load(), load, given.prefix, given.pool))
-
-    @classmethod
-    def of_file(cls, path: Path) -> Self:
-        """The only pipeline of a code location, described by the gotd.yaml at `path`."""
-        return cls(Placement.of_file(path))
+        return cls(Placement.of(given.settings, folder.resolve(), given.prefix, given.pool))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Assets, checks, jobs, sensors and automation."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gotd_assets.corpus.files.input_file import ROW_BITS, entry_label, origins
-from gotd_assets.corpus.files.paths import find_files
-from gotd_assets.corpus.reading.portion import Portion
+from gotd_assets.corpus.files.paths import Found, find_files
+from gotd_assets.corpus.reading.portion import Damage, Portion
 from gotd_assets.corpus.reading.records import portions
 from gotd_assets.corpus.report import LENGTH_EDGES, ProgressMeter, ReadReport
 from gotd_assets.corpus.seen import DIGEST_BYTES, SeenTexts
@@ -20,19 +20,19 @@ from gotd_assets.corpus.shards import COLUMNS, ShardWriter, document_schema
 from gotd_assets.corpus.texts.clean import Joined, Joiner
 from gotd_assets.corpus.texts.prepare import Prepared, Preparer, missing_field
 from gotd_assets.errors import InputError
-from gotd_assets.execution.processes import map_in_processes, processors
+from gotd_assets.execution.engine import Engine, mapped
+from gotd_assets.execution.processes import LocalEngine
 from gotd_assets.settings.encoder import EncoderSettings
 from gotd_assets.settings.texts import PreparationSettings, SourceSettings, TargetSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
     from pathlib import Path
     from typing import TextIO
 
     import polars as pl
 
     from gotd_assets.corpus.files.copies import RemoteFiles
-    from gotd_assets.corpus.files.input_file import InputFile
 
 
 # Starting a process takes about as long as reading this much.
@@ -50,12 +50,13 @@ def read_documents(
     progress: Callable[[object], None] | None = None,
     workers: int | None = None,
     remote: RemoteFiles | None = None,
+    engine: Engine | None = None,
 ) -> ReadReport:
     """Read `entry` into the folder `out`: document shards, quarantine.jsonl and duplicates.parquet.
 
-    The order of documents is that of files and rows; the same input gives the same bytes, whatever the number of
-    `workers` (processes that parse and clean; by default as many as there are processors, if the files are large
-    enough, and one if there is a limit on records). Paths are relative to `root`; URLs need `remote`, which has their
+    The order of documents is that of files and rows; the same input gives the same bytes, whatever the `engine` (by
+    default processes of this machine) and the number of `workers` that parse and clean (by default as many as the
+    engine has, if the files are large enough, and one if there is a limit on records). Paths are relative to `root`; URLs need `remote`, which has their
     copies. Chunking by tokens needs `encoder`. `progress` receives objects whose str() is a line for the log.
 
     Raises:
@@ -63,20 +64,23 @@ def read_documents(
             the filter is not a condition on fields.
     """
     label = entry_label(entry)
-    files = find_files(entry.path, entry.format, root, label, remote)
+    found = find_files(entry.path, entry.format, root, label, remote, follow_links=entry.follow_links)
+    files = found.files
     preparer = Preparer(entry, preparation, files, root, encoder)
     sizes = [file.path.stat().st_size for file in files]
     if entry.limit is not None:
-        workers = 1
-    elif workers is None:
-        workers = min(processors(), 1 + sum(sizes) // _BYTES_PER_PROCESS)
+        # Counted by one process, in order.
+        engine, workers = LocalEngine(1), 1
+    engine = engine or LocalEngine(workers)
+    if workers is None:
+        workers = 1 + sum(sizes) // _BYTES_PER_PROCESS
     out.mkdir(parents=True, exist_ok=True)
     with (out / "quarantine.jsonl").open("w", encoding="utf-8") as quarantine:
-        reading = _Reading(preparer, files, out, quarantine)
+        reading = _Reading(preparer, found, out, quarantine)
         meter = ProgressMeter(label, sum(sizes), progress)
         before = [0, *itertools.accumulate(sizes)]
-        cut = portions(files, preparer.columns, entry.max_record_bytes)
-        for portion, prepared in map_in_processes(preparer.prepare, cut, workers):
+        cut = portions(files, preparer.wanted)
+        for portion, prepared in mapped(engine, preparer.prepare, cut, name=f"read {entry.name}", workers=workers):
             reading.take(portion, prepared)
             number = portion.file.number
             part = portion.span[1] if portion.span else sizes[number] / 2
@@ -92,7 +96,7 @@ _Row = tuple["int | str | None", ...]
 class _Reading:
     """The state of one reading: counts, the documents seen, and where they go."""
 
-    def __init__(self, preparer: Preparer, files: Sequence[InputFile], out: Path, quarantine: TextIO) -> None:
+    def __init__(self, preparer: Preparer, found: Found, out: Path, quarantine: TextIO) -> None:
         entry = preparer.entry
         self.preparer = preparer
         self.entry = entry
@@ -102,7 +106,9 @@ class _Reading:
             raise InputError(
                 f"{self.label}.fields.keep {clash[0]!r} is the name of a column of every document: drop it"
             )
-        self.files = files
+        self.files = found.files
+        self.left_out = found.left_out
+        self.damages: list[Damage] = []
         self.out = out
         self.quarantine = quarantine
         self.joiner = Joiner(preparer.preparation.chunk_size)
@@ -129,6 +135,7 @@ class _Reading:
         for problem in problems:
             self.reasons[problem.reason] += 1
             self.quarantine.write(json.dumps(dataclasses.asdict(problem)) + "\n")
+        self.damages += prepared.damages
         self.counts.update(prepared.counts)
         if not self.writer.documents:
             self.fields_seen.update(prepared.fields)
@@ -158,6 +165,8 @@ class _Reading:
             characters=self.counts["characters"],
             bytes=sum(file.path.stat().st_size for file in self.files),
             files=len(self.files),
+            damaged=tuple(self.damages),
+            left_out=tuple(self.left_out),
             lengths=tuple(self.lengths.tolist()),
         )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.corpus.documents import read_documents
 from gotd_assets.corpus.duplicates.search import find_contamination
 from gotd_assets.corpus.shards import ShardWriter, iter_documents, scan_documents
@@ -96,7 +97,7 @@ def read_labelled(
     report = find_contamination(
         {"test": out / "test"}, [out / "train", *candidates], duplicates, foreign, progress=progress
     )
-    gone = pl.read_parquet(foreign).get_column("doc_id")
+    gone = read_parquet(foreign).get_column("doc_id")
     test = sides["test"].filter(~pl.col("doc_id").is_in(gone.implode())).head(task.test_documents)
     shutil.rmtree(out / "test")
     _write(test, out / "test", task.label)

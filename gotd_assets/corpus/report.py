@@ -5,15 +5,21 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
+
+from gotd_assets.catalogue.durations import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gotd_assets.corpus.files.walk import LeftOut
+    from gotd_assets.corpus.reading.portion import Damage
     from gotd_assets.fingerprint import Json
 
 LENGTH_EDGES = (0, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 100_000)
 _SECONDS_BETWEEN_REPORTS = 2.0
+_NAMED = 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +38,8 @@ class ReadReport:
         characters: characters of the kept documents.
         bytes: bytes of the input files on disk.
         files: number of input files.
+        damaged: files of which more than single records is lost.
+        left_out: files found in folders and by patterns that were not read, with the reason.
         lengths: documents per length class; class i reaches from LENGTH_EDGES[i] to the next, the last is open.
     """
 
@@ -46,6 +54,8 @@ class ReadReport:
     characters: int = 0
     bytes: int = 0
     files: int = 0
+    damaged: tuple[Damage, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
     lengths: tuple[int, ...] = (0,) * len(LENGTH_EDGES)
 
     @property
@@ -54,7 +64,7 @@ class ReadReport:
         return sum(self.quarantined_by_reason.values())
 
     def as_summary(self) -> dict[str, Json]:
-        """The counts as JSON; the same for the same input, so without times."""
+        """The counts as JSON; the same for the same input, so without times. Without what there is none of."""
         names = (
             "read",
             "filtered",
@@ -72,6 +82,23 @@ class ReadReport:
             "quarantined": self.quarantined,
             "quarantined_by_reason": dict(sorted(self.quarantined_by_reason.items())),
             "length_histogram": {"edges": list(LENGTH_EDGES), "counts": list(self.lengths)},
+            **({"damaged": self._damaged()} if self.damaged else {}),
+            **({"left_out": self._left_out()} if self.left_out else {}),
+        }
+
+    def _damaged(self) -> dict[str, Json]:
+        return {
+            "places": len(self.damaged),
+            "of_unknown_size": sum(damage.lost_bytes is None for damage in self.damaged),
+            "lost_bytes": sum(damage.lost_bytes or 0 for damage in self.damaged),
+            "named": [dataclasses.asdict(damage) for damage in self.damaged[:_NAMED]],
+        }
+
+    def _left_out(self) -> dict[str, Json]:
+        return {
+            "places": len(self.left_out),
+            "by_reason": dict(sorted(Counter(place.reason for place in self.left_out).items())),
+            "named": [dataclasses.asdict(place) for place in self.left_out[:_NAMED]],
         }
 
 
@@ -90,7 +117,7 @@ class Progress:
     seconds_left: float | None
 
     def __str__(self) -> str:
-        left = "" if self.seconds_left is None else f", about {self.seconds_left:,.0f} s left"
+        left = "" if self.seconds_left is None else f", about {in_words(self.seconds_left)} left"
         return f"{self.station}: {self.documents:,} documents, {self.per_second:,.0f} per second{left}"
 
 

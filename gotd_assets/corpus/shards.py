@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gotd_assets.artifacts.parquet import read_parquet, scan_parquet
 from gotd_assets.errors import InputError
 
 if TYPE_CHECKING:
@@ -122,9 +123,7 @@ def scan_documents(path: Path) -> pl.LazyFrame:
     Raises:
         InputError: the folder holds no shard.
     """
-    import polars as pl
-
-    return pl.scan_parquet(shard_paths(path))
+    return scan_parquet(shard_paths(path))
 
 
 def iter_documents(path: Path, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
@@ -133,10 +132,8 @@ def iter_documents(path: Path, columns: Sequence[str] | None = None) -> Iterator
     Raises:
         InputError: the folder holds no shard.
     """
-    import polars as pl
-
     for shard in shard_paths(path):
-        yield pl.read_parquet(shard, columns=None if columns is None else list(columns))
+        yield read_parquet(shard, columns=None if columns is None else list(columns))
 
 
 def sample_documents(path: Path, n: int) -> pl.DataFrame:
@@ -148,12 +145,12 @@ def sample_documents(path: Path, n: int) -> pl.DataFrame:
     import polars as pl
 
     shards = list(document_shards(path))
-    ids = pl.concat(pl.read_parquet(shard.path, columns=["doc_id"]) for shard in shards)
+    ids = pl.concat(read_parquet(shard.path, columns=["doc_id"]) for shard in shards)
     rows = ids.with_row_index("row").bottom_k(n, by="doc_id").get_column("row").sort()
     # A shard is read only for what is wanted of it.
     found: list[pl.DataFrame] = []
     for shard in shards:
         wanted = rows.filter((rows >= shard.first) & (rows < shard.stop))
         if len(wanted) or not found:
-            found.append(pl.read_parquet(shard.path)[(wanted.cast(pl.Int64) - shard.first).to_list()])
+            found.append(read_parquet(shard.path)[(wanted.cast(pl.Int64) - shard.first).to_list()])
     return pl.concat(found).sort("doc_id").head(n)

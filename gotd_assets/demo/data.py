@@ -12,8 +12,8 @@ from gotd_assets.artifacts.atomic import write_atomically
 from gotd_assets.demo import packages, texts
 from gotd_assets.fingerprint import document_id
 
-POOL_SIZES = {"news": 350, "politics": 12, "health": 1200, "sport": 200, "business": 200, "reviews": 130}
-TARGET_SIZE = 120
+POOL_SIZES = {"news": 75, "politics": 2, "health": 450, "sport": 45, "business": 45, "reviews": 32}
+TARGET_SIZE = 60
 
 
 def prepare(folder: Path, say: Callable[[str], None]) -> None:

@@ -12,10 +12,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import polars as pl
 
-from gotd_assets.embedding.store import VectorStore, id_bytes
+from gotd_assets.artifacts.parquet import read_parquet
+from gotd_assets.catalogue.durations import in_words
+from gotd_assets.embedding.store import SEGMENT_ROWS, VectorStore, id_bytes
 from gotd_assets.embedding.vectors import unit_rows
 from gotd_assets.errors import InputError
-from gotd_assets.models.encoder import SETTING, encoder_version, is_static
+from gotd_assets.execution.engine import Engine, mapped
+from gotd_assets.execution.processes import LocalEngine
+from gotd_assets.models.encoder import encoder_version, is_static
+from gotd_assets.models.encoder_folder import SETTING
 from gotd_assets.models.location import find_model
 
 if TYPE_CHECKING:
@@ -23,6 +28,10 @@ if TYPE_CHECKING:
 
     from gotd_assets.fingerprint import Json
     from gotd_assets.settings.encoder import EncoderSettings
+
+
+# What a worker elsewhere is given at a time.
+_SEGMENTS_AT_A_TIME = 2
 
 
 class Encoder(Protocol):
@@ -47,7 +56,7 @@ class EmbeddingProgress:
     def __str__(self) -> str:
         rate = self.done / max(self.seconds, 1e-9)
         left = (self.missing - self.done) / max(rate, 1e-9)
-        return f"embedded {self.done:,} of {self.missing:,} new documents, {rate:,.0f}/s, about {left:.0f} s left"
+        return f"embedded {self.done:,} of {self.missing:,} new documents, {rate:,.0f}/s, about {in_words(left)} left"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,16 +96,19 @@ def embed_documents(
     out: Path,
     *,
     progress: Callable[[EmbeddingProgress], None] | None = None,
+    engine: Engine | None = None,
 ) -> EmbeddingReport:
     """Write to `out` a vector for every document of folder `documents`, shard by shard in the same order.
 
-    Vectors come from the store in folder `store`; documents it does not know pass through the encoder and are added.
-    `out` receives vectors-*.npy (n, D) and ids-*.npy (n, 16), and quarantine.jsonl.
+    Vectors come from the store in folder `store`; documents it does not know pass through the encoder and are added,
+    by this process (which uses all processors or the GPU) or by the workers of an `engine` elsewhere, each with the
+    encoder loaded once. `out` receives vectors-*.npy (n, D) and ids-*.npy (n, 16), and quarantine.jsonl.
 
     Raises:
         InputError: the encoder cannot be loaded, or no document has a usable vector.
     """
     started = time.monotonic()
+    engine = LocalEngine(1) if engine is None or engine.is_local else engine
     vectors = VectorStore(store / encoder_version(settings, root))
     shards = sorted(documents.glob("documents-*.parquet"))
     counts = {"embedded": 0, "tokens": 0}
@@ -110,18 +122,16 @@ def embed_documents(
                 seconds = time.monotonic() - started
                 progress(EmbeddingProgress(counts["embedded"], missing, counts["tokens"], seconds))
 
-        encoder = load_encoder(settings, root) if missing else None
-        for shard in shards:
-            frame = pl.read_parquet(shard, columns=["doc_id", "text"])
-            frame = frame.filter(vectors.missing(frame.get_column("doc_id"))).unique("doc_id", maintain_order=True)
-            if frame.is_empty():
-                continue
-            if encoder is None:
-                raise RuntimeError("documents appeared while the store was locked")
-            start = 0
-            for raw in encoder.encode(frame.get_column("text").to_list(), tick):
-                vectors.add(frame.get_column("doc_id").slice(start, len(raw)), _stored(raw, settings))
-                start += len(raw)
+        # This process tells after every batch, and does a shard in one go, as it cuts one segment into tokens while the
+        # model is at the one before.
+        embedder = SegmentEmbedder(settings, root, vectors.folder, tick if engine.is_local else None)
+        rows = None if engine.is_local else _SEGMENTS_AT_A_TIME * SEGMENT_ROWS
+        segments = _missing_rows(shards, vectors, rows)
+        workers = -(-missing // SEGMENT_ROWS)
+        for _, (n_documents, n_tokens) in mapped(engine, embedder, segments, name="embed", workers=workers):
+            if not engine.is_local:
+                tick(n_documents, n_tokens)
+        vectors.refresh()
     seconds = time.monotonic() - started
     total, quarantined, dimension = _write_artifact(shards, vectors, out)
     if total == 0 and quarantined:
@@ -138,6 +148,65 @@ def embed_documents(
         dtype=settings.storage_dtype,
         documents_per_second=round(counts["embedded"] / max(seconds, 1e-9), 1),
     )
+
+
+_Rows = tuple[Path, "npt.NDArray[np.int64]"]
+"""A shard of documents, and rows of it."""
+
+
+def _missing_rows(shards: Sequence[Path], vectors: VectorStore, most: int | None) -> Iterator[_Rows]:
+    """Rows of every shard that have no vector yet and whose document was in no row before, at most so many at a time."""
+    claimed = pl.Series("doc_id", [], dtype=pl.String)
+    for shard in shards:
+        frame = pl.DataFrame({"doc_id": _doc_ids(shard)}).with_row_index("row")
+        unknown = vectors.missing(frame.get_column("doc_id")) & ~frame.get_column("doc_id").is_in(claimed.implode())
+        frame = frame.filter(unknown).unique("doc_id", keep="first", maintain_order=True)
+        if len(shards) > 1:
+            claimed = claimed.append(frame.get_column("doc_id"))
+        rows = frame.get_column("row").cast(pl.Int64).to_numpy()
+        for start in range(0, len(rows), most or max(len(rows), 1)):
+            yield shard, rows[start : start + most if most else None]
+
+
+class SegmentEmbedder:
+    """Embeds rows of shards into segments of the store in `folder`; sent to a worker, it loads its encoder there.
+
+    A segment is named by what is in it, so that one that was written by a worker that was lost is not made again.
+    """
+
+    def __init__(
+        self, settings: EncoderSettings, root: Path, folder: Path, tick: Callable[[int, int], None] | None = None
+    ) -> None:
+        self._arguments = settings, root, folder
+        self._store = VectorStore(folder)
+        self._tick = tick
+        self._encoder: Encoder | None = None
+
+    def __reduce__(self) -> tuple[type[SegmentEmbedder], tuple[EncoderSettings, Path, Path]]:
+        """By its arguments: an encoder stays where it was loaded."""
+        return SegmentEmbedder, self._arguments
+
+    def __call__(self, rows: _Rows) -> tuple[int, int]:
+        """Documents and tokens that passed through the encoder."""
+        settings, root, _ = self._arguments
+        if self._encoder is None:
+            self._encoder = load_encoder(settings, root)
+        passed = [0, 0]
+
+        def tick(n_documents: int, n_tokens: int) -> None:
+            passed[0] += n_documents
+            passed[1] += n_tokens
+            if self._tick is not None:
+                self._tick(n_documents, n_tokens)
+
+        shard, chosen = rows
+        frame = read_parquet(shard, columns=["doc_id", "text"])[chosen]
+        doc_ids, texts = frame.get_column("doc_id"), frame.get_column("text").to_list()
+        start = 0
+        for raw in self._encoder.encode(texts, tick):
+            self._store.add(doc_ids.slice(start, len(raw)), as_stored(raw, settings))
+            start += len(raw)
+        return passed[0], passed[1]
 
 
 def load_encoder(settings: EncoderSettings, root: Path) -> Encoder:
@@ -161,10 +230,15 @@ def load_encoder(settings: EncoderSettings, root: Path) -> Encoder:
 
 
 def _doc_ids(shard: Path) -> pl.Series:
-    return pl.read_parquet(shard, columns=["doc_id"]).get_column("doc_id")
+    return read_parquet(shard, columns=["doc_id"]).get_column("doc_id")
 
 
-def _stored(vectors: npt.NDArray[np.float32], settings: EncoderSettings) -> npt.NDArray[Any]:
+def as_stored(vectors: npt.NDArray[np.float32], settings: EncoderSettings) -> npt.NDArray[Any]:
+    """`vectors` (n, D) as they are kept: of length 1 and in the number format that `settings` ask for.
+
+    Raises:
+        InputError: they are too large for that format.
+    """
     if settings.normalize:
         vectors = unit_rows(vectors)
     if settings.storage_dtype == "float16" and len(vectors) and np.nanmax(np.abs(vectors)) > np.finfo(np.float16).max:

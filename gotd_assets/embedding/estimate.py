@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from gotd_assets.artifacts.parquet import scan_parquet
+from gotd_assets.catalogue.durations import in_words
 from gotd_assets.embedding.embed import load_encoder
 from gotd_assets.embedding.store import VectorStore
 from gotd_assets.models.encoder import encoder_version
@@ -29,8 +31,8 @@ class EmbeddingEstimate:
 
     def __str__(self) -> str:
         return (
-            f"{self.documents:,} documents to embed, about {self.tokens:,} tokens: about {self.hours:.2g} hours on this "
-            "machine"
+            f"{self.documents:,} documents to embed, about {self.tokens:,} tokens: about {in_words(self.hours * 3600)} on "
+            "this machine"
         )
 
     def as_summary(self) -> dict[str, Json]:
@@ -53,7 +55,7 @@ def estimate_embedding(
         return None
     vectors = VectorStore(store / encoder_version(encoder, root))
     vectors.refresh()
-    shards = pl.scan_parquet(sorted(documents.glob("documents-*.parquet")))
+    shards = scan_parquet(sorted(documents.glob("documents-*.parquet")))
     doc_ids = shards.select(pl.col("doc_id").unique()).collect().get_column("doc_id")
     missing = doc_ids.filter(vectors.missing(doc_ids))
     if len(missing) < settings.min_documents:

@@ -8,7 +8,7 @@ twice; reading needs no lock, as segments never change.
 from __future__ import annotations
 
 import contextlib
-import uuid
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,8 +64,8 @@ class VectorStore:
         return ~doc_ids.is_in(self._index.get_column("doc_id").implode())
 
     def add(self, doc_ids: pl.Series, vectors: npt.NDArray[Any]) -> None:
-        """Append a segment of documents that were `missing`; call it while `writing`."""
-        name = uuid.uuid4().hex
+        """Append a segment of documents that were `missing`; call it while `writing`, here or in a worker's behalf."""
+        name = hashlib.sha256(id_bytes(doc_ids).tobytes()).hexdigest()[:32]
         _write(self.folder, f"vectors-{name}.npy", vectors)
         _write(self.folder, f"ids-{name}.npy", id_bytes(doc_ids))
         self._segments[name] = np.load(self.folder / f"vectors-{name}.npy", mmap_mode="r")

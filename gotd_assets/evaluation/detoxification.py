@@ -19,7 +19,7 @@ from gotd_assets.models.generation import continuations
 from gotd_assets.models.heldout import as_documents, base_likelihoods, measured, report_of
 from gotd_assets.models.language import load_language_model, load_trained_model, model_version
 from gotd_assets.models.placement import autocast
-from gotd_assets.statistics import two_way_mean
+from gotd_assets.models.statistics import two_way_mean
 from gotd_assets.tracking.context import TrackingContext
 from gotd_assets.tracking.nested import NestedRun, log_nested
 

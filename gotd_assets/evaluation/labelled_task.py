@@ -19,7 +19,7 @@ from gotd_assets.evaluation.zero_shot import zero_shot
 from gotd_assets.fingerprint import fingerprint
 from gotd_assets.models.device import choose_device
 from gotd_assets.models.language import load_language_model, load_trained_model, model_version
-from gotd_assets.statistics import holm, two_way_mean
+from gotd_assets.models.statistics import holm, two_way_mean
 from gotd_assets.tracking.context import TrackingContext
 from gotd_assets.tracking.nested import NestedRun, log_nested
 

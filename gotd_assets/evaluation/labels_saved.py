@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gotd_assets.statistics import CONFIDENCE, resampled_counts
+from gotd_assets.models.statistics import CONFIDENCE, resampled_counts
 
 if TYPE_CHECKING:
     import numpy.typing as npt

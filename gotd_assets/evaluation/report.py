@@ -27,6 +27,10 @@ NOTHING_HELD_OUT = (
     "Perplexity was not measured: nothing is held out of this target. Give it more texts, a holdout.share above 0, or files "
     "of their own in holdout.path."
 )
+NOTHING_TRAINED = (
+    "Nothing was trained: transport cost tells how much nearer the pool comes to the target with each selection. With "
+    "training: {model: FOLDER} in gotd.yaml models are trained on them and measured on held-out text."
+)
 _FIGURES = {
     "cut_score": "score of the last document",
     "selectable_helping": "candidates that help (calibrated gradient below 0)",
@@ -49,7 +53,7 @@ class MethodOutcome:
         subset: the selection, best first (doc_id, text, source, score, nearest_target_text, …).
         worth: before, after, mixing of the transport cost.
         perplexity: of the pre-fine-tuned model on held-out target text; None if nothing is held out.
-        training: mlflow_run_id and other facts of the training run.
+        training: mlflow_run_id and other facts of the training run; None if the project trains nothing.
         worth_by_mixing: worth for further λ.
         selection: figures of the selection (diversity, budget curve, how many candidates help).
     """
@@ -58,7 +62,7 @@ class MethodOutcome:
     subset: pl.DataFrame
     worth: Mapping[str, Json]
     perplexity: PerplexityReport | None
-    training: Mapping[str, Any]
+    training: Mapping[str, Any] | None
     worth_by_mixing: Sequence[Mapping[str, Json]] = ()
     selection: Mapping[str, Json] = dataclasses.field(default_factory=dict)
 
@@ -137,7 +141,7 @@ def _outcome(outcome: MethodOutcome, pool: Mapping[str, int]) -> dict[str, Any]:
         "budget_curve": outcome.selection.get("budget_curve", []),
         "figures": {key: outcome.selection[key] for key in _FIGURES if outcome.selection.get(key) is not None},
         "perplexity": None if outcome.perplexity is None else outcome.perplexity.as_summary(),
-        "mlflow_run_id": outcome.training["mlflow_run_id"],
+        "mlflow_run_id": None if outcome.training is None else outcome.training["mlflow_run_id"],
         "per_source": {source: counts.get(source, 0) for source in pool},
         "best": outcome.subset.head(_EXAMPLES).select(columns).to_dicts(),
     }
@@ -159,7 +163,42 @@ def _markdown(content: Mapping[str, Any]) -> str:
             for source, count in content["pool"].items()
         ],
     )
-    lines += markdown_table(
+    lines += _outcomes(content) if is_trained(content) else _costs(methods)
+    lines += _evidence(methods)
+    for m in methods[:1]:
+        lines += [f"## Best documents by {m['method']}", ""]
+        lines += markdown_table(
+            ["rank", "score", "source", "text", "nearest target example"],
+            [
+                [
+                    str(d["rank"]),
+                    f"{d['score']:.4f}",
+                    d["source"],
+                    cell(d["text"], _WIDTH),
+                    cell(d["nearest_target_text"], _WIDTH),
+                ]
+                for d in m["best"]
+            ],
+        )
+    return "\n".join(lines)
+
+
+def is_trained(content: Mapping[str, Any]) -> bool:
+    """Whether models were trained on the selections of a report."""
+    return all(m["mlflow_run_id"] is not None for m in content["methods"])
+
+
+def _costs(methods: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the selections do to the transport cost, and that no more is known."""
+    rows = [["pool", f"{methods[0]['worth']['before']:.5f}"]]
+    rows += [[f"with {m['method']} ({m['documents']} documents)", f"{m['worth']['after']:.5f}"] for m in methods]
+    return [*markdown_table(["", "transport cost to target"], rows), NOTHING_TRAINED, ""]
+
+
+def _outcomes(content: Mapping[str, Any]) -> list[str]:
+    """What training on the selections did."""
+    methods = content["methods"]
+    lines = markdown_table(
         ["", "transport cost to target", "held-out perplexity", "95% interval", "MLflow run"],
         [
             [
@@ -179,24 +218,7 @@ def _markdown(content: Mapping[str, Any]) -> str:
             ),
         ],
     )
-    lines += _compared(content["base_perplexity"], methods)
-    lines += _evidence(methods)
-    for m in methods[:1]:
-        lines += [f"## Best documents by {m['method']}", ""]
-        lines += markdown_table(
-            ["rank", "score", "source", "text", "nearest target example"],
-            [
-                [
-                    str(d["rank"]),
-                    f"{d['score']:.4f}",
-                    d["source"],
-                    cell(d["text"], _WIDTH),
-                    cell(d["nearest_target_text"], _WIDTH),
-                ]
-                for d in m["best"]
-            ],
-        )
-    return "\n".join(lines)
+    return [*lines, *_compared(content["base_perplexity"], methods)]
 
 
 def _compared(base: Mapping[str, Any] | None, methods: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -12,6 +12,7 @@ from gotd_assets.errors import InputError
 from gotd_assets.evaluation.scores import Scores
 from gotd_assets.models.batches import MEASURING_BATCH_TOKENS, Batch, by_length, padded
 from gotd_assets.models.device import choose_precision
+from gotd_assets.models.long_texts import beginnings
 from gotd_assets.models.objectives import TokenLoss
 from gotd_assets.models.placement import autocast
 
@@ -92,7 +93,8 @@ class _Prompts:
     def tokens(self, text: str, label: int) -> tuple[list[int], int]:
         """Token ids of text and template with the words of `label`, and how many of them at the end are the words."""
         words = self._words[label]
-        return [*self._before, *self._ids(text)[: self._room], *self._after, *words], len(words)
+        (start,) = beginnings([text], self._room, lambda some, most: len(self._ids(some)[:most]))
+        return [*self._before, *self._ids(start)[: self._room], *self._after, *words], len(words)
 
     def _ids(self, text: str, *, special: bool = False) -> list[int]:
         ids: list[int] = self._tokenizer(text, add_special_tokens=special)["input_ids"] if text or special else []

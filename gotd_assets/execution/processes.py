@@ -1,4 +1,4 @@
-"""A function applied to many items by processes of our own, results in order.
+"""Workers on this machine: processes of our own.
 
 The processes are started anew rather than forked (the libraries in use have threads) and do not import the caller's
 main module; they end when their pipe closes, so a killed caller leaves none behind.
@@ -6,25 +6,21 @@ main module; they end when their pipe closes, so a killed caller leaves none beh
 
 from __future__ import annotations
 
-import collections
-import concurrent.futures
 import contextlib
 import os
-import queue
 import subprocess
 import sys
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from gotd_assets.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
 
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
-_AHEAD = 2
+    from gotd_assets.execution.engine import Worker
+
 _PROGRAM = """
 import sys
 from multiprocessing.connection import Connection
@@ -38,48 +34,25 @@ def processors() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def map_in_processes(
-    function: Callable[[_Item], _Result], items: Iterable[_Item], workers: int
-) -> Iterator[tuple[_Item, _Result]]:
-    """Yield every item with `function(item)`, in order, computed by `workers` processes; with one, by this one.
+class LocalEngine:
+    """Processes of this machine, as many as it has processors.
 
-    At most a few more items than there are workers are under way. `function`, items and results travel between
-    processes, so must be picklable; an exception is raised here, when its item's turn comes.
-
-    Raises:
-        InputError: a process was killed, as when memory runs out.
+    With one, whatever is mapped is done by the calling process itself.
     """
-    if workers <= 1:
-        for item in items:
-            yield item, function(item)
-        return
-    with contextlib.ExitStack() as stack:
-        idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
-        for _ in range(workers):
-            idle.put(stack.enter_context(_Worker(function)))
-        threads = concurrent.futures.ThreadPoolExecutor(workers)
-        # Entered last, so left first: what is under way ends before the processes do.
-        stack.callback(threads.shutdown, wait=True, cancel_futures=True)
 
-        def compute(item: _Item) -> Any:
-            worker = idle.get()
-            try:
-                return worker.compute(item)
-            finally:
-                idle.put(worker)
+    name = "local"
+    is_local = True
 
-        pending: collections.deque[tuple[_Item, concurrent.futures.Future[Any]]] = collections.deque()
-        for item in items:
-            pending.append((item, threads.submit(compute, item)))
-            if len(pending) >= workers + _AHEAD:
-                first, future = pending.popleft()
-                yield first, future.result()
-        while pending:
-            first, future = pending.popleft()
-            yield first, future.result()
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = processors() if workers is None else workers
+
+    def worker(self, function: Callable[[Any], Any], name: str) -> contextlib.AbstractContextManager[Worker]:
+        """A process for `function`."""
+        del name
+        return _Process(function)
 
 
-class _Worker:
+class _Process:
     """A process at the other end of a pipe."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
@@ -94,7 +67,7 @@ class _Worker:
         other.close()
         self._pipe.send(function)
 
-    def __enter__(self) -> _Worker:
+    def __enter__(self) -> _Process:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -12,6 +12,7 @@ from typing import Any, cast
 import duckdb
 import polars as pl
 
+from gotd_assets.artifacts.parquet import literal_names
 from gotd_assets.errors import LineageError
 from gotd_assets.fingerprint import fingerprint
 from gotd_assets.lineage.database import utc_now
@@ -32,7 +33,7 @@ _ONCE = ("members", "scores")  # these name a document at most once
 @dataclasses.dataclass(frozen=True)
 class _Rows:
     content: str
-    data: pl.DataFrame | list[str]  # a frame, or paths of Parquet files
+    data: pl.DataFrame | list[Path]  # a frame, or paths of Parquet files
     count: int
 
 
@@ -126,14 +127,14 @@ def _write_rows(connection: duckdb.DuckDBPyConnection, artifact_key: int, rows: 
 
 
 @contextlib.contextmanager
-def _incoming(connection: duckdb.DuckDBPyConnection, content: str, data: pl.DataFrame | list[str]) -> Iterator[None]:
+def _incoming(connection: duckdb.DuckDBPyConnection, content: str, data: pl.DataFrame | list[Path]) -> Iterator[None]:
     """Within the block, `incoming` is a table of the rows to record. A transaction that fails takes it along."""
     if isinstance(data, pl.DataFrame):
         connection.register("incoming", data)
         yield
         connection.unregister("incoming")
     else:
-        run(connection, "load_parquet", {"paths": data, "columns": list(_COLUMNS[content])})
+        run(connection, "load_parquet", {"paths": literal_names(data), "columns": list(_COLUMNS[content])})
         yield
         run(connection, "unload_parquet")
 
@@ -162,14 +163,14 @@ def _frame(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> pl.DataFram
 
 def _checked(connection: duckdb.DuckDBPyConnection, content: str, table: Table, where: str) -> _Rows:
     if isinstance(table, pl.DataFrame):
-        data: pl.DataFrame | list[str] = table
+        data: pl.DataFrame | list[Path] = table
         names = table.columns
     else:
-        data = [str(path) for path in ([table] if isinstance(table, Path) else table)]
+        data = [table] if isinstance(table, Path) else list(table)
         try:
-            names = connection.read_parquet(data).columns
+            names = connection.read_parquet(literal_names(data), hive_partitioning=False).columns
         except duckdb.Error as error:
-            raise LineageError(f"{where}: {', '.join(data)} cannot be read as Parquet: {error}") from error
+            raise LineageError(f"{where}: {', '.join(map(str, data))} cannot be read as Parquet: {error}") from error
     missing = [column for column in _COLUMNS[content] if column not in names]
     if missing:
         raise LineageError(f"{where}: no column {', '.join(missing)}; there are {', '.join(names)}")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from gotd_assets.models.long_texts import beginnings
+
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -53,8 +55,17 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_tokens:
     """Token ids of each text (int64), special tokens as the tokenizer adds them, cut to `max_tokens`."""
     if not texts:
         return []
-    encoded = tokenizer(list(texts), truncation=True, max_length=max_tokens, return_attention_mask=False)
-    return [np.asarray(ids, dtype=np.int64) for ids in encoded["input_ids"]]
+
+    def token_ids(whole: list[str], most: int) -> list[list[int]]:
+        ids: list[list[int]] = tokenizer(whole, truncation=True, max_length=most, return_attention_mask=False)[
+            "input_ids"
+        ]
+        return ids
+
+    texts = list(texts)
+    if tokenizer.truncation_side == "right":
+        texts = beginnings(texts, max_tokens, lambda text, most: len(token_ids([text], most)[0]))
+    return [np.asarray(ids, dtype=np.int64) for ids in token_ids(texts, max_tokens)]
 
 
 def model_options(model: PreTrainedModel) -> dict[str, bool]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gotd_assets.statistics import holm, two_way_mean
+from gotd_assets.models.statistics import holm, two_way_mean
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import polars as pl
 
 from gotd_assets.artifacts.atomic import replaced
+from gotd_assets.artifacts.parquet import read_parquet, scan_parquet
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import document_id, fingerprint
 from gotd_assets.models.device import choose_device, choose_precision
@@ -42,7 +43,7 @@ def heldout_documents(folder: Path, limit: int) -> pl.DataFrame:
     if not files:
         return pl.DataFrame(schema={"doc_id": pl.String, "text": pl.String})
     try:
-        return pl.scan_parquet(files).select("doc_id", "text").sort("doc_id").head(limit).collect()
+        return scan_parquet(files).select("doc_id", "text").sort("doc_id").head(limit).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"held-out documents in {folder} cannot be read: {error}") from error
 
@@ -173,7 +174,7 @@ def _loader(folder: Path, settings: TrainingSettings) -> Callable[[], Loaded]:
 
 
 def _kept(file: Path) -> pl.DataFrame:
-    return pl.read_parquet(file) if file.is_file() else pl.DataFrame(schema=_SCHEMA)
+    return read_parquet(file) if file.is_file() else pl.DataFrame(schema=_SCHEMA)
 
 
 def _completed(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ from gotd_assets.artifacts.lock import held
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import file_sha256, fingerprint
 from gotd_assets.models.location import find_model, hub_options, pinned
+from gotd_assets.models.pretrained import load_tokenizer, load_weights, positions_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -24,7 +27,7 @@ _PICKLED_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgp
 
 
 @dataclasses.dataclass(frozen=True)
-class _Source:
+class BaseModel:
     """Where `training.model` points: a file or folder (`path`), or a hub id at a revision."""
 
     path: Path | None
@@ -43,7 +46,7 @@ def model_version(settings: TrainingSettings, root: Path) -> str:
         InputError: the path does not exist, the folder has no safetensors weights (pickled weights are refused), or a
             hub id comes without revision.
     """
-    source = _locate(settings, root)
+    source = located(settings, root)
     if source.path is None:
         return f"{source.hub_id}@{source.revision}"
     return _content_version(source.path)
@@ -66,7 +69,7 @@ def load_language_model(
         InputError: as `model_version`; or the files are not a model of the objective, such as an encoder whose
             masked-language-modelling head is missing.
     """
-    source = _locate(settings, root)
+    source = located(settings, root)
     if source.path is None:
         where = hub_options(source.hub_id, source.revision, _SETTING)
         return _from_pretrained(settings.model, source.hub_id, settings, **where)
@@ -88,18 +91,23 @@ def load_trained_model(folder: Path, settings: TrainingSettings) -> tuple[PreTra
     return _from_pretrained(str(path), path, settings)
 
 
-def _locate(settings: TrainingSettings, root: Path) -> _Source:
+def located(settings: TrainingSettings, root: Path) -> BaseModel:
+    """Where the base model is.
+
+    Raises:
+        InputError: as `model_version`.
+    """
     name = settings.model
     path = find_model(name, root, _SETTING)
     if path is None:
-        return _Source(None, name, pinned(name, settings.revision, _SETTING))
+        return BaseModel(None, name, pinned(name, settings.revision, _SETTING))
     if path.is_dir():
         _check_folder(path, name)
     elif path.suffix == ".safetensors":
         raise InputError(f"training.model {name!r} is a single weights file: name the folder {path.parent} instead")
     elif path.suffix != ".gguf":
         raise InputError(f"training.model {name!r}: {path} is neither a folder nor a .gguf file")
-    return _Source(path)
+    return BaseModel(path)
 
 
 def _check_folder(folder: Path, name: str) -> None:
@@ -136,9 +144,23 @@ def _dequantised(gguf: Path, settings: TrainingSettings, cache: Path) -> Path:
         if not folder.is_dir():
             sweep(cache)
             with folder_made(folder) as partial:
-                model, tokenizer = _from_pretrained(settings.model, gguf.parent, settings, gguf_file=gguf.name)
+                with _without_a_bar():
+                    model, tokenizer = _from_pretrained(settings.model, gguf.parent, settings, gguf_file=gguf.name)
                 save_model(model, tokenizer, partial)
     return folder
+
+
+@contextlib.contextmanager
+def _without_a_bar() -> Iterator[None]:
+    """Keep transformers from drawing the bar of every tensor of a GGUF file, for which it has no setting."""
+    from transformers import modeling_gguf_pytorch_utils as reader
+
+    drawn = reader.tqdm
+    reader.tqdm = lambda items, **_: items
+    try:
+        yield
+    finally:
+        reader.tqdm = drawn
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -155,37 +177,30 @@ def _from_pretrained(
     name: str, path: Path | str, settings: TrainingSettings, **where: Any
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     import torch
-    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
-    from transformers.utils import logging
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
-    logging.disable_progress_bar()
+    subject = f"training.model {name!r}"
     architecture = AutoModelForCausalLM if settings.objective == "causal" else AutoModelForMaskedLM
     options = {"trust_remote_code": settings.trust_remote_code, **where}
-    formats = {} if "gguf_file" in where else {"use_safetensors": True}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path, **options)
-        model, report = architecture.from_pretrained(
-            path, dtype=torch.float32, output_loading_info=True, **options, **formats
-        )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        raise InputError(
-            f"training.model {name!r} cannot be loaded as a {settings.objective} language model: {error}"
-        ) from error
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise InputError(
-            f"training.model {name!r} lacks {len(missing)} of the weights of a {settings.objective} language model "
-            f"({_some(missing)}): its head is missing, or it was made for something else (training.objective is "
-            f"{settings.objective!r}); take a model that was saved with its language modelling head"
-        )
+    tokenizer = load_tokenizer(path, subject, **options)
+    model = load_weights(
+        architecture,
+        path,
+        subject,
+        f"a {settings.objective} language model",
+        remedy=f"its head is missing, or it was made for something else (training.objective is {settings.objective!r}); "
+        "take a model that was saved with its language modelling head",
+        dtype=torch.float32,
+        **options,
+    )
     size = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > size:
         raise InputError(
             f"training.model {name!r}: its tokenizer knows {len(tokenizer)} tokens but the model {size}; "
             "they do not belong together"
         )
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if isinstance(positions, int) and positions > 0 and settings.max_tokens > positions:
+    positions = positions_of(model)
+    if positions is not None and settings.max_tokens > positions:
         raise InputError(
             f"training.max_tokens is {settings.max_tokens}, but training.model {name!r} has {positions} positions: "
             f"set training.max_tokens to at most {positions}"
@@ -211,7 +226,3 @@ def _sees_the_future(model: PreTrainedModel) -> bool:
         logits = model(input_ids=torch.stack([ids, changed])).logits[:, 0]
     model.train(training)
     return not torch.allclose(logits[0], logits[1], rtol=1e-4, atol=1e-5)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

@@ -12,6 +12,8 @@ from gotd_assets.errors import InputError
 _PACKAGE = "package:"
 _HUB_ID = re.compile(r"^[\w-][\w.-]*(/[\w.-]+)?$")
 _PROBE_SECONDS = 5.0
+# Of a model on the hub: what is read besides its weights and tokenizer.
+_SMALL = ["*.json", "*_*/*.json", "*_*/*.safetensors"]
 
 
 class HubOptions(TypedDict):
@@ -81,6 +83,29 @@ def hub_options(name: str, revision: str | None, setting: str) -> HubOptions:
         "an installed package; or make the hub reachable: HF_ENDPOINT names a mirror, HTTPS_PROXY a proxy, and where it "
         "was downloaded before, HF_HOME its cache"
     )
+
+
+def hub_folder(name: str, revision: str | None, setting: str) -> Path | None:
+    """Folder with the small files of a model on the hub, fetched if the hub can be reached; None if it is not here.
+
+    `modules.json`, or that there is none, is asked for last: once that is known, all of them are here.
+    """
+    from huggingface_hub import constants, hf_hub_download, snapshot_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError
+
+    if try_to_load_from_cache(name, "modules.json", revision=revision) is None and not constants.HF_HUB_OFFLINE:
+        try:
+            where = hub_options(name, revision, setting)
+            if not where["local_files_only"]:
+                snapshot_download(name, revision=revision, allow_patterns=_SMALL, ignore_patterns=["modules.json"])
+                hf_hub_download(name, "modules.json", revision=revision)
+        except EntryNotFoundError:
+            pass
+        except (InputError, OSError, ValueError):
+            # Loading says so; until then a version is that of a plain transformer.
+            return None
+    found = try_to_load_from_cache(name, "config.json", revision=revision)
+    return Path(found).parent if isinstance(found, str) else None
 
 
 def _unreachable(endpoint: str) -> str | None:

@@ -13,7 +13,7 @@ from gotd_assets.errors import TrainingError
 from gotd_assets.fingerprint import document_id
 from gotd_assets.models.batches import by_length, encode
 from gotd_assets.models.objectives import Objective
-from gotd_assets.statistics import two_way_mean
+from gotd_assets.models.statistics import two_way_mean
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -15,6 +15,7 @@ from gotd_assets.fingerprint import file_sha256, fingerprint
 from gotd_assets.models.batches import TokenIds, by_length, encode, padded
 from gotd_assets.models.device import choose_device
 from gotd_assets.models.location import find_model
+from gotd_assets.models.pretrained import load_tokenizer, load_weights, positions_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -31,7 +32,7 @@ def toxicity_version(settings: ToxicitySettings, root: Path) -> str:
     Raises:
         InputError: no classifier is named, it is not on this machine, or it has no safetensors weights.
     """
-    folder = _folder(settings, root)
+    folder = classifier_folder(settings, root)
     files = sorted(file for file in folder.iterdir() if file.suffix in _CONTENT)
     if not any(file.suffix == ".safetensors" for file in files):
         raise InputError(
@@ -61,27 +62,22 @@ class ToxicityClassifier:
 
     def __init__(self, settings: ToxicitySettings, root: Path) -> None:
         import torch
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
-        from transformers.utils import logging
+        from transformers import AutoModelForSequenceClassification
 
-        logging.disable_progress_bar()
-        folder = _folder(settings, root)
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            model, report = AutoModelForSequenceClassification.from_pretrained(
-                folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, output_loading_info=True
-            )
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(
-                f"toxicity.model {settings.model!r} cannot be loaded as a sequence classification model: {error}"
-            ) from error
-        if report["missing_keys"]:
-            raise InputError(
-                f"toxicity.model {settings.model!r} lacks {len(report['missing_keys'])} weights of a sequence "
-                f"classification model ({min(report['missing_keys'])}, …): take one that was saved with its head"
-            )
+        folder = classifier_folder(settings, root)
+        subject = f"toxicity.model {settings.model!r}"
+        self._tokenizer = load_tokenizer(folder, subject, local_files_only=True)
+        model = load_weights(
+            AutoModelForSequenceClassification,
+            folder,
+            subject,
+            "a sequence classification model",
+            remedy="take one that was saved with its head",
+            dtype=torch.float32,
+            local_files_only=True,
+        )
         self._model = model.to(choose_device(settings.device, "toxicity.device")).eval()
-        positions = getattr(model.config, "max_position_embeddings", settings.max_tokens)
+        positions = positions_of(model) or settings.max_tokens
         self._max_tokens = min(settings.max_tokens, positions, self._tokenizer.model_max_length)
         self._batch_tokens = settings.batch_tokens
         self._together = model.config.num_labels == 1 or model.config.problem_type == "multi_label_classification"
@@ -135,7 +131,12 @@ class KeptToxicity:
         return kept
 
 
-def _folder(settings: ToxicitySettings, root: Path) -> Path:
+def classifier_folder(settings: ToxicitySettings, root: Path) -> Path:
+    """The classifier's folder.
+
+    Raises:
+        InputError: none is named, or it is not on this machine.
+    """
     if settings.model is None:
         raise InputError("toxicity.model: no classifier is named; name the folder of a sequence classification model")
     folder = find_model(settings.model, root, "toxicity.model")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import inspect
 import math
 import time
@@ -14,15 +15,18 @@ import dagster as dg
 
 from gotd_assets.artifacts.artifact import Artifact, ArtifactKey
 from gotd_assets.catalogue.columns import columns_of
-from gotd_assets.catalogue.foreign import visible
-from gotd_assets.catalogue.shown import Link, Markdown, Shown
+from gotd_assets.catalogue.foreign import markdown, visible
+from gotd_assets.catalogue.shown import Details, Link, Markdown, Shown
 from gotd_assets.checks.check import Evaluated, HeldBackError
 from gotd_assets.pipeline import tags
 from gotd_assets.pipeline.automation.conditions import condition_of
 from gotd_assets.pipeline.checks import check_specs, severity_of
 from gotd_assets.pipeline.launchpad import launchpad_of, overrides_of
+from gotd_assets.pipeline.own_assets import dependencies, with_rows
 from gotd_assets.pipeline.partitions import partition_of
 from gotd_assets.pipeline.placement import Placement
+from gotd_assets.pipeline.runs.console import soon_stale
+from gotd_assets.pipeline.sentences import step_errors_as_sentences
 from gotd_assets.stations.carry_out import Outcome, carry_out
 from gotd_assets.stations.partition import Partition
 from gotd_assets.stations.reads import Each, One
@@ -39,6 +43,7 @@ OWNERS = ["team:data-selection"]
 
 def build_asset(station: Station, placement: Placement) -> dg.AssetsDefinition:
     """The asset of `station` in the pipeline at `placement`."""
+    orchestration = placement.declared.settings.orchestration
     return dg.asset(
         key=placement.key(station.name),
         description=inspect.cleandoc(station.description),
@@ -51,18 +56,32 @@ def build_asset(station: Station, placement: Placement) -> dg.AssetsDefinition:
         code_version=station.code_version,
         pool=placement.pool if station.is_heavy else None,
         automation_condition=condition_of(station, placement),
+        op_tags=orchestration.op_tags.get(station.name),
+        freshness_policy=_freshness(orchestration.freshness_hours.get(station.name)),
     )(_compute(station, placement))
+
+
+def _freshness(hours: float | None) -> dg.FreshnessPolicy | None:
+    return None if hours is None else dg.FreshnessPolicy.time_window(fail_window=dt.timedelta(hours=hours))
 
 
 def _compute(station: Station, placement: Placement) -> Callable[..., Result]:
     """The step, with a form in the launchpad where something can be set."""
-    launchpad = launchpad_of(station, placement.declared.settings)
+    settings = placement.declared.settings
+    launchpad = launchpad_of(station, settings)
+
+    def run(context: dg.AssetExecutionContext, overrides: Mapping[str, object]) -> Result:
+        def warn(line: str) -> None:
+            context.log.warning(visible(line, keep="\n"))
+
+        with step_errors_as_sentences(context, settings.orchestration, warn):
+            return _Step(context, placement, station, overrides).run()
 
     def plain(context: dg.AssetExecutionContext) -> Result:
-        return _Step(context, placement, station, {}).run()
+        return run(context, {})
 
     def configured(context: dg.AssetExecutionContext, config: dg.Config) -> Result:
-        return _Step(context, placement, station, overrides_of(station, config)).run()
+        return run(context, overrides_of(station, config))
 
     # As this file's annotations are text, Dagster is handed what they mean.
     types = {"context": dg.AssetExecutionContext, "return": Result}
@@ -72,15 +91,23 @@ def _compute(station: Station, placement: Placement) -> Callable[..., Result]:
 
 
 def _dependencies(station: Station, placement: Placement) -> list[dg.AssetDep]:
-    """What the station reads, as edges of the graph: one for each asset, whatever the partitions."""
+    """What the station reads, as edges of the graph: one for each asset, whatever the partitions.
+
+    What it reads and what else it reads was made of has no edge, which would cross the others; lineage has them all. An
+    asset whose change makes the station due keeps its own.
+    """
     settings = placement.declared.settings
-    found: dict[str, dg.AssetDep] = {}
-    for read in station.reads:
-        if read.when(settings) and read.asset not in found:
-            found[read.asset] = dg.AssetDep(
-                placement.key(read.asset), partition_mapping=_mapping(station, read, placement)
-            )
-    return list(found.values())
+    read: dict[str, One | Each] = {}
+    for one in station.reads:
+        if one.when(settings):
+            read.setdefault(one.asset, one)
+    kept = {station.follows.asset(settings)} if station.follows is not None else set()
+    behind = {asset for name in read for asset in placement.graph.made_of(name, settings)}
+    return [
+        dg.AssetDep(placement.key(asset), partition_mapping=_mapping(station, one, placement))
+        for asset, one in read.items()
+        if asset in kept or asset not in behind
+    ] + dependencies(placement, station)
 
 
 def _mapping(station: Station, read: One | Each, placement: Placement) -> dg.PartitionMapping | None:
@@ -109,6 +136,8 @@ class _Step:
         self._partition = partition
         run_id = context.run.run_id
         project = placement.load().overridden(overrides)
+        if partition.source is not None:
+            project = with_rows(project, partition.source, context)
         self._work = Work(
             project,
             station.name,
@@ -123,7 +152,7 @@ class _Step:
                 **({"dagster.partition": context.partition_key} if context.has_partition_key else {}),
             },
         )
-        tags.add(context, tags.of_partition(partition))
+        tags.add(context, {**tags.of_partition(partition), tags.SETTINGS: placement.settings_fingerprint})
 
     def run(self) -> Result:
         """Make the artifact."""
@@ -157,6 +186,11 @@ class _Step:
     def log(self, line: str) -> None:
         """A line in the run's log."""
         self._context.log.info(visible(line))
+
+    def progress(self, line: str) -> None:
+        """A line in the run's log; on a terminal it is replaced by the next."""
+        with soon_stale():
+            self.log(line)
 
     def warn(self, line: str) -> None:
         """A warning in the run's log."""
@@ -202,6 +236,7 @@ class _Step:
                     description=one.finding.sentence,
                     metadata=self._figures(one),
                     blocking=one.check.blocking,
+                    partition=self._context.partition_key if self._context.has_partition_key else None,
                 )
             )
 
@@ -215,11 +250,16 @@ class _Step:
         return {key: metadata_value(value) for key, value in {**partition, **figures}.items()}
 
     def _metadata(self, outcome: Outcome) -> dict[str, Any]:
-        """What an artifact says of itself comes first, and its own seconds are those that it took to make."""
-        described = {name: metadata_value(value) for name, value in outcome.description.items()}
+        """Failed checks come first, then what an artifact says of itself; its own seconds are those that it took to make."""
+        described: dict[str, Any] = {}
+        failed = [one for one in outcome.evaluated if not one.finding.passed]
+        if failed:
+            lines = (f"- **{markdown(one.check.name)}**: {markdown(one.finding.sentence)}" for one in failed)
+            described["failed_checks"] = dg.MetadataValue.md("\n".join(lines))
+        described |= {name: metadata_value(value) for name, value in outcome.description.items()}
         facts = {
             "version": outcome.artifact.version,
-            "reused": outcome.made.reused,
+            "already_there": outcome.made.reused,
             "folder": dg.MetadataValue.path(outcome.artifact.path),
             "seconds": round(time.monotonic() - self._started, 2),
             **self._columns(outcome.artifact),
@@ -249,6 +289,8 @@ def metadata_value(value: Shown) -> dg.MetadataValue[Any]:
             shown = dg.MetadataValue.md(text)
         case Link(url):
             shown = dg.MetadataValue.url(url)
+        case Details(figures):
+            shown = dg.MetadataValue.json(dict(figures))
         case Path():
             shown = dg.MetadataValue.path(value)
         case bool():

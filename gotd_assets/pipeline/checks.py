@@ -1,6 +1,11 @@
 """Checks as Dagster declares them, and the one that is a step of its own."""
 
+import contextlib
+import warnings
+from collections.abc import Iterator
+
 import dagster as dg
+from dagster_shared.utils.warnings import PreviewWarning
 
 from gotd_assets.artifacts.artifact import ArtifactKey
 from gotd_assets.checks.check import Check
@@ -13,12 +18,25 @@ from gotd_assets.tracking.context import TrackingContext
 
 def check_specs(station: Station, placement: Placement) -> list[dg.AssetCheckSpec]:
     """The checks of `station`, as its asset declares them; the step that makes it evaluates them."""
-    return [
-        dg.AssetCheckSpec(
-            check.name, asset=placement.key(station.name), description=check.description, blocking=check.blocking
-        )
-        for check in station.checks
-    ]
+    with partitioned_checks():
+        return [
+            dg.AssetCheckSpec(
+                check.name,
+                asset=placement.key(station.name),
+                description=check.description,
+                blocking=check.blocking,
+                partitions_def=placement.partitions.of(station.division),
+            )
+            for check in station.checks
+        ]
+
+
+@contextlib.contextmanager
+def partitioned_checks() -> Iterator[None]:
+    """Without Dagster's warning that checks by partition may still change; without them one partition hides another."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*partitions_def.*", category=PreviewWarning)
+        yield
 
 
 def severity_of(check: Check) -> dg.AssetCheckSeverity:
@@ -29,11 +47,7 @@ def severity_of(check: Check) -> dg.AssetCheckSeverity:
 def records_of_training_agree(placement: Placement) -> dg.AssetChecksDefinition:
     """Build the check; a step of its own, as lineage knows of a model only when its station is done."""
 
-    @dg.asset_check(
-        asset=placement.key("pre_fine_tuned_model"),
-        description="The model's own record, the lineage store and MLflow name the same run and the same selection.",
-    )
-    def records_of_training_agree(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    def compare(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         """Compare the three records of a partition's model."""
         from gotd_assets.tracking.run import recorded_run
 
@@ -55,4 +69,10 @@ def records_of_training_agree(placement: Placement) -> dg.AssetChecksDefinition:
             metadata={"partition": str(context.partition_key), **found.figures},
         )
 
-    return records_of_training_agree
+    with partitioned_checks():
+        return dg.asset_check(
+            name="records_of_training_agree",
+            asset=placement.key("pre_fine_tuned_model"),
+            description="The model's own record, the lineage store and MLflow name the same run and the same selection.",
+            partitions_def=placement.partitions.selections,
+        )(compare)

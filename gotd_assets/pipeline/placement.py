@@ -11,9 +11,11 @@ from typing import Self
 import dagster as dg
 
 from gotd_assets.artifacts.store import ArtifactStore
+from gotd_assets.fingerprint import fingerprint
 from gotd_assets.lineage import LineageStore
+from gotd_assets.pipeline.frozen import frozen
 from gotd_assets.pipeline.partitions import Partitions
-from gotd_assets.settings.project import Project, load_project
+from gotd_assets.settings.project import Project, Settings, read_settings
 from gotd_assets.stations.all import GRAPH
 from gotd_assets.stations.graph import Graph
 from gotd_assets.stations.station import GROUPS, Group
@@ -25,7 +27,7 @@ class Placement:
 
     Attributes:
         declared: the project when the code location was loaded; it decides what assets and partitions there are.
-        load: the project as it is now, with settings and targets that came since.
+        load: the project with these settings and the targets that stand in its targets folder now.
         key_prefix: of asset keys; with underscores between its parts also of jobs, sensors, groups and the pool.
         shared_pool: concurrency pool of the steps that use all cores or a GPU; one of its own if None.
         graph: its stations.
@@ -38,9 +40,31 @@ class Placement:
     graph: Graph = GRAPH
 
     @classmethod
+    def of(
+        cls, read: Callable[[], Settings], root: Path, key_prefix: tuple[str, ...] = (), shared_pool: str | None = None
+    ) -> Self:
+        """The pipeline whose settings `read` gives, relative to `root`; a run keeps those it was launched with.
+
+        Raises:
+            SettingsError: they are wrong.
+        """
+        settings = frozen(f"{root}/{'_'.join(key_prefix)}", read)
+        load = functools.partial(Project.of, settings, root)
+        return cls(load(), load, key_prefix, shared_pool)
+
+    @classmethod
     def of_file(cls, path: Path) -> Self:
-        """The only pipeline of a code location, as the settings file `path` describes it."""
-        return cls(load_project(path), functools.partial(load_project, path))
+        """The only pipeline of a code location, as the settings file `path` describes it.
+
+        Raises:
+            SettingsError: it is missing or wrong.
+        """
+        return cls.of(functools.partial(read_settings, path), path.parent.resolve())
+
+    @functools.cached_property
+    def settings_fingerprint(self) -> str:
+        """Tells these settings from others; the same in every process of a run."""
+        return fingerprint(self.declared.settings.without_secrets())[:12]
 
     @functools.cached_property
     def partitions(self) -> Partitions:

@@ -12,6 +12,7 @@ METHOD = "gotd/method"
 SOURCE = "gotd/source"
 SELECTION_VERSION = station.SELECTION_VERSION.name
 MODEL_VERSION = station.MODEL_VERSION.name
+SETTINGS = "gotd/settings"
 REASON = "gotd/reason"
 LAUNCHER = "gotd/launcher"
 TOLD = "gotd/told"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gotd_assets.artifacts.artifact import Artifact
 from gotd_assets.artifacts.conditions import TORCH_THREADS
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.errors import ArtifactError
 from gotd_assets.reproduction.record import Recorded
@@ -98,7 +99,7 @@ def first_difference(recorded: Path, rebuilt: Path) -> str | None:
     """Row and column in which two Parquet files begin to differ; None if their tables are equal."""
     import polars as pl
 
-    before, after = pl.read_parquet(recorded), pl.read_parquet(rebuilt)
+    before, after = read_parquet(recorded), read_parquet(rebuilt)
     if before.columns != after.columns:
         return f"columns were {', '.join(before.columns)}, now {', '.join(after.columns)}"
     if before.height != after.height:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import glob
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -51,4 +52,9 @@ def available_device(recorded: str | None) -> str:
 def _means(pattern: str, name: str, root: Path) -> bool:
     """Whether a path of gotd.yaml (file, folder, glob or URL) means the file `name`."""
     whole, file = (text if "://" in text else os.path.normpath(root / text) for text in (pattern, name))
-    return file == whole or file.startswith(f"{whole.rstrip('/')}/") or fnmatch.fnmatch(file, whole)
+    if file == whole or file.startswith(f"{whole.rstrip('/')}/"):
+        return True
+    # Only what stands in gotd.yaml is a pattern, not the folder it is in; and brackets may be part of a name.
+    place = Path(glob.escape(str(root)))
+    patterns = (pattern, pattern.replace("[", "[[]"))
+    return any(fnmatch.fnmatch(file, one if "://" in one else os.path.normpath(place / one)) for one in patterns)

@@ -11,6 +11,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gotd_assets.artifacts.parquet import scan_parquet
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -49,7 +51,7 @@ def write_scores(
             done += len(scores)
             if progress is not None:
                 progress(f"scored {done:,} of {pool.n_rows:,} candidates")
-    score = pl.scan_parquet(path).select("score").collect().get_column("score").to_numpy()
+    score = scan_parquet(path).select("score").collect().get_column("score").to_numpy()
     return ScoreSummary(
         candidates=len(score),
         negative=int((score < 0).sum()),

@@ -37,7 +37,8 @@ class EncoderSettings(Section):
     """The model that turns text into vectors."""
 
     model: Annotated[str, UNVERSIONED] = Field(
-        description="Folder, hub id, or 'package:NAME' for a model inside an installed package."
+        description="Folder, hub id, or 'package:NAME' for a model inside an installed package.",
+        examples=["FOLDER"],
     )
     revision: Commit | None = Field(
         None, description="Commit (40 hex digits) of the hub model; required for a hub id, so that runs repeat."
@@ -45,10 +46,24 @@ class EncoderSettings(Section):
     kind: Literal["auto", "transformers", "static", "precomputed"] = Field(
         "auto", description="Transformer encoder, static embeddings (model2vec), or vectors that already exist."
     )
-    pooling: Literal["auto", "mean", "cls"] = Field(
-        "auto", description="How token vectors become one; 'auto' follows a sentence-transformers folder, else mean."
+    pooling: Literal["auto", "mean", "cls", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"] = Field(
+        "auto",
+        description="How token vectors become one; 'auto' follows a sentence-transformers folder, else it is the last token's "
+        "for causal language models and the mean.",
     )
-    max_tokens: int = Field(256, ge=8, description="Texts are cut to this many tokens for embedding.")
+    max_tokens: int = Field(
+        256,
+        ge=8,
+        description="Texts are cut to this many tokens for embedding, or to fewer if the model's folder says so.",
+    )
+    prompt: Annotated[str | None, UNVERSIONED] = Field(
+        None,
+        description="Put before every text, such as 'query: ' for E5: the text itself, or the name of one of the prompts that "
+        "the model's folder has; '' for none, unset: the folder's default prompt, if it names one.",
+    )
+    target_prompt: Annotated[str | None, UNVERSIONED] = Field(
+        None, description="The same for the targets' texts; unset: as `prompt`."
+    )
     normalize: bool = Field(True, description="Scale vectors to length 1.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
@@ -67,6 +82,18 @@ class EncoderSettings(Section):
     tune: Annotated[TuneSettings, UNVERSIONED] = Field(
         default=TuneSettings(), description="Fine-tuning of the encoder on a target."
     )
+
+    def of_targets(self) -> Self:
+        """The settings by which the targets' texts are embedded."""
+        if self.target_prompt is None:
+            return self
+        return self.model_copy(update={"prompt": self.target_prompt, "target_prompt": None})
+
+    @model_validator(mode="after")
+    def _vectors_have_no_prompts(self) -> Self:
+        if self.kind == "precomputed" and (self.prompt or self.target_prompt):
+            raise ValueError("prompt: vectors that already exist are of their texts; drop prompt and target_prompt")
+        return self
 
     @model_validator(mode="after")
     def _only_transformers_are_tuned(self) -> Self:

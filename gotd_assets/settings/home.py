@@ -52,6 +52,11 @@ class Home:
         return self.path / "cache" / "remote"
 
     @property
+    def assets(self) -> Path:
+        """Rows that assets of the user's own returned, as files."""
+        return self.path / "cache" / "assets"
+
+    @property
     def mlflow(self) -> Path:
         """MLflow's database and files, unless there is a server."""
         return self.path / "mlflow"

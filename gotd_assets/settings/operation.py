@@ -38,6 +38,11 @@ class CheckSettings(Section):
     max_quarantine_rate: float = Field(
         0.1, ge=0, le=1, description="Share of records that may be quarantined (blocks)."
     )
+    damaged_files: Literal["block", "warn"] = Field(
+        "block",
+        description="What a damaged file does of which more than max_quarantine_rate of all bytes is lost, or nobody knows how "
+        "much, as of an archive that was cut off: 'block', or 'warn' and use the rest.",
+    )
     max_marginal_error: float = Field(
         0.1, gt=0, description="Marginal error ‖Pᵀ1−b‖₁ beyond which scores are not used (blocks)."
     )

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-import yaml
 from pydantic import (
     Field,
     ValidationError,
@@ -22,12 +21,14 @@ from pydantic_settings import SettingsError as UnreadableVariableError
 from gotd_assets.errors import SettingsError, masked
 from gotd_assets.fingerprint import Json
 from gotd_assets.settings.comparison import ComparisonSettings
+from gotd_assets.settings.compute import ComputeSettings
 from gotd_assets.settings.encoder import EncoderSettings
 from gotd_assets.settings.evaluation import EvaluationSettings, ToxicitySettings
 from gotd_assets.settings.home import Home, require_addressable
 from gotd_assets.settings.operation import CheckSettings, NotifySettings, WatchSettings
+from gotd_assets.settings.orchestration import OrchestrationSettings
 from gotd_assets.settings.secrets import holds_secret
-from gotd_assets.settings.section import Section, field_path, shortened
+from gotd_assets.settings.section import Section, example_of, field_path, shortened
 from gotd_assets.settings.selection import SelectionSettings
 from gotd_assets.settings.targets_folder import look_into
 from gotd_assets.settings.texts import (
@@ -40,6 +41,7 @@ from gotd_assets.settings.texts import (
 )
 from gotd_assets.settings.training import EstimateSettings, TrackingSettings, TrainingSettings
 from gotd_assets.settings.transport import TransportSettings
+from gotd_assets.settings.yaml_file import parse_yaml
 
 SETTINGS_FILE_VARIABLE = "GOTD_SETTINGS"
 
@@ -48,7 +50,11 @@ class Settings(Section):
     """Everything a project says about itself."""
 
     home: Path = Field(Path(".gotd"), description="Folder for everything this project writes.")
-    sources: list[SourceSettings] = Field(min_length=1, description="Where candidates come from.")
+    sources: list[SourceSettings] = Field(
+        min_length=1,
+        description="Where candidates come from.",
+        examples=["[{name: web, path: data/web/*.jsonl}]"],
+    )
     targets: list[TargetSettings] = Field(
         default_factory=list, description="What models are to be prepared for; needed unless there is a targets_folder."
     )
@@ -57,10 +63,15 @@ class Settings(Section):
     )
     preparation: PreparationSettings = Field(default=PreparationSettings(), description="From records to documents.")
     duplicates: DuplicateSettings = Field(default=DuplicateSettings(), description="Which documents count as the same.")
-    encoder: EncoderSettings = Field(description="The model that turns text into vectors.")
+    encoder: EncoderSettings = Field(
+        description="The model that turns text into vectors.",
+        examples=["{model: FOLDER}"],
+    )
     transport: TransportSettings = Field(default=TransportSettings(), description="The optimal transport problem.")
     selection: SelectionSettings = Field(default=SelectionSettings(), description="What is chosen.")
-    training: TrainingSettings = Field(description="Pre-fine-tuning.")
+    training: TrainingSettings | None = Field(
+        None, description="Pre-fine-tuning; without it the project ends at the selections and a report on them."
+    )
     toxicity: ToxicitySettings = Field(
         default=ToxicitySettings(), description="A classifier that tells how toxic a text is."
     )
@@ -74,6 +85,10 @@ class Settings(Section):
     watch: WatchSettings = Field(default=WatchSettings(), description="What the sensors look for.")
     checks: CheckSettings = Field(default=CheckSettings(), description="Limits of the asset checks.")
     notify: NotifySettings = Field(default=NotifySettings(), description="Who is told of failures and new models.")
+    orchestration: OrchestrationSettings = Field(
+        default=OrchestrationSettings(), description="How Dagster places, repeats and times the steps."
+    )
+    compute: ComputeSettings = Field(default=ComputeSettings(), description="Where heavy stations work.")
     estimates: EstimateSettings = Field(
         default=EstimateSettings(), description="When a step says beforehand how long it will take."
     )
@@ -81,7 +96,19 @@ class Settings(Section):
     @model_validator(mode="after")
     def _has_targets(self) -> Self:
         if not self.targets and self.targets_folder.path is None:
-            raise ValueError("targets: name at least one target, or a targets_folder in which they appear")
+            raise ValueError(
+                "targets: name at least one target, or a targets_folder in which they appear; write, for example, "
+                "targets: [{name: support, path: data/support.jsonl}]"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_models_to_measure(self) -> Self:
+        if self.training is None and (self.evaluation.classification or self.evaluation.detoxification):
+            raise ValueError(
+                "evaluation: a task is measured on trained models, and there is no training; write, for example, "
+                "training: {model: FOLDER}, or drop the task"
+            )
         return self
 
     @model_validator(mode="after")
@@ -144,6 +171,17 @@ class Settings(Section):
             and tune.objective in {"auto", "classification"}
             and self.evaluation.task(tune.target) is not None
         )
+
+    @property
+    def pre_fine_tuning(self) -> TrainingSettings:
+        """Section `training`, for stations that exist only where there is one.
+
+        Raises:
+            SettingsError: there is none.
+        """
+        if self.training is None:
+            raise SettingsError("training: this project trains nothing; write, for example, training: {model: FOLDER}")
+        return self.training
 
     def without_secrets(self) -> dict[str, Json]:
         """All of it as JSON, to be recorded: without the webhook, and without passwords in URLs."""
@@ -227,7 +265,7 @@ class Project(Section):
         sections = {path.partition(".")[0] for path in overrides}
         changed = {}
         for name in sections:
-            section: Section = getattr(self.settings, name)
+            section: Section = self.settings.pre_fine_tuning if name == "training" else getattr(self.settings, name)
             values = {path.partition(".")[2]: value for path, value in overrides.items() if path.startswith(f"{name}.")}
             try:
                 changed[name] = type(section).model_validate({**section.model_dump(), **values})
@@ -284,27 +322,67 @@ def load_project(path: Path | None = None) -> Project:
         SettingsError: the file is missing, is not YAML, or a field is wrong; every wrong field is named by its path.
     """
     path = settings_path() if path is None else path
+    project = Project.of(read_settings(path), path.parent.resolve())
+    _refuse_unusable(project.home.path)
+    return project
+
+
+def read_settings(path: Path) -> Settings:
+    """What the settings file `path` says, without what stands in the targets folder.
+
+    Raises:
+        SettingsError: as for `load_project`.
+    """
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read as YAML: {error}") from error
-    if not isinstance(content, dict):
+    content = parse_yaml(text, str(path))
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise SettingsError(f"{path}: expected a mapping with home, sources, targets …, found {type(content).__name__}")
     try:
-        settings = _SettingsOfFile(**content)
+        return _SettingsOfFile(**content)
     except ValidationError as error:
         # Without the cause: it quotes every value, and Dagster shows causes.
         raise SettingsError(f"{path.name}: {_wrong_settings(error)}") from None
     except UnreadableVariableError as error:
         raise SettingsError(f"environment: {error}: a whole section is written as JSON") from None
-    return Project.of(settings, path.parent.resolve())
+
+
+def settings_of(content: Mapping[str, Any]) -> Settings:
+    """The settings that `content` says, laid out as in gotd.yaml, whatever the environment says.
+
+    Raises:
+        SettingsError: a field is wrong; every wrong field is named by its path.
+    """
+    try:
+        return Settings.model_validate(dict(content))
+    except ValidationError as error:
+        raise SettingsError(_wrong_settings(error)) from None
+
+
+def _refuse_unusable(home: Path) -> None:
+    """A place where the databases cannot be: better said now than after the first step."""
+    try:
+        str(home).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(home).decode(errors="backslashreplace")
+        raise SettingsError(
+            f"home: the name of {shown} is not UTF-8: rename the folder, or set home elsewhere"
+        ) from None
+    if "?" in str(home):
+        raise SettingsError(
+            f"home: DuckDB opens no database in {home}, because of the '?': rename the folder, or set home elsewhere"
+        )
 
 
 def _with_folder_targets(project: _AnyProject) -> _AnyProject:
     folder = project.settings.targets_folder
     if folder.path is None:
         return project
-    found, problems = look_into(project.resolve(folder.path), {target.name for target in project.settings.targets})
+    taken = {target.name for target in project.settings.targets}
+    place = project.resolve(folder.path)
+    found, problems = look_into(place, taken, folder.format, follow_links=folder.follow_links)
     shared = {name: getattr(folder, name) for name in type(folder).model_fields if name != "path"}
     targets = [TargetSettings(name=name, path=path, **shared) for name, path in found.items()]
     settings = project.settings.model_copy(update={"targets": [*project.settings.targets, *targets]})
@@ -315,9 +393,18 @@ def _wrong_settings(error: ValidationError, prefix: tuple[str, ...] = ()) -> str
     lines = []
     for item in error.errors():
         path = (*prefix, *item["loc"])
+        if item["type"] == "missing":
+            lines.append(f"  {field_path(path)}: {_missing(path)}")
+            continue
         # What stands under a name that is none may be a secret as well.
         is_shown = item["type"] != "extra_forbidden" and not holds_secret(Settings, path)
         lines.append(
             f"  {field_path(path)}: {item['msg']}" + (f" (got {shortened(item['input'])})" if is_shown else "")
         )
     return f"{len(lines)} wrong setting(s)\n" + "\n".join(lines)
+
+
+def _missing(path: tuple[int | str, ...]) -> str:
+    """What to write where a required setting is missing."""
+    name, example = path[-1], example_of(Settings, path)
+    return "it is required" if example is None else f"it is required; write, for example, {name}: {example}"

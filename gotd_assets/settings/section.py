@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
@@ -50,6 +50,26 @@ def field_path(location: tuple[int | str, ...]) -> str:
     """Where a setting stands, as people write it: 'sources[2].path'."""
     parts = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return parts.removeprefix(".") or "(whole file)"
+
+
+def example_of(section: type[BaseModel], location: tuple[int | str, ...]) -> str | None:
+    """What people may write for the setting at `location`, as its field says; None if it says nothing."""
+    inner: type[BaseModel] | None = section
+    field = None
+    for part in location:
+        if isinstance(part, int):
+            continue
+        field = None if inner is None else inner.model_fields.get(part)
+        inner = None if field is None else section_in(field.annotation)
+    examples = None if field is None else field.examples
+    return str(examples[0]) if examples else None
+
+
+def section_in(annotation: Any) -> type[BaseModel] | None:
+    """The section that a setting of this type holds, alone, optional or in a list; None if it is no section."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for inner in get_args(annotation) if (found := section_in(inner)) is not None), None)
 
 
 def shortened(value: object) -> str:

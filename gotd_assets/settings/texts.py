@@ -1,7 +1,7 @@
 """Sections `sources`, `targets`, `targets_folder`, `preparation` and `duplicates`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -22,23 +22,36 @@ Location = Annotated[Url | Path, Field(union_mode="left_to_right")]
 Paths = Annotated[Location | list[Location], BeforeValidator(refuse_secrets)]
 TextFormat = Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow", "text", "text-lines", "hf-dataset"]
 
+_FOLLOW_LINKS = (
+    "Read also what links in a folder (or below a glob's fixed part) lead to outside it; else such links are left out, "
+    "counted and named."
+)
+
 
 class FieldSettings(Section):
     """Where the parts of a document stand in a record."""
 
-    text: str = Field("text", description="Field that holds the text; dots reach into nested fields ('meta.body').")
+    text: str = Field(
+        "text",
+        description="Field that holds the text; dots reach into nested fields ('meta.body'), braces put several together "
+        "('{title}\\n{body}'), and a list of messages becomes its turns ('messages').",
+    )
     keep: list[str] = Field(default_factory=list, description="Further fields to carry along to the selected subset.")
 
 
 class TextInputSettings(Section):
     """Text files of one kind."""
 
-    name: Name = Field(description="Name of the source or target: lower case letters, digits, '-' and '_'.")
+    name: Name = Field(
+        description="Name of the source or target: lower case letters, digits, '-' and '_'.", examples=["web"]
+    )
     path: Annotated[Paths, UNVERSIONED] = Field(
         description="File, folder, glob ('data/*.jsonl.gz') or a list of them; also as URL ('s3://bucket/data/*.jsonl.gz': "
-        "s3, gs, hf, http, https), fetched again when it changes, with credentials from the environment."
+        "s3, gs, hf, http, https), fetched again when it changes, with credentials from the environment.",
+        examples=["data/web/*.jsonl"],
     )
     format: TextFormat = Field("auto", description="File format; 'auto' goes by the file name's ending.")
+    follow_links: Annotated[bool, UNVERSIONED] = Field(False, description=_FOLLOW_LINKS)
     fields: FieldSettings = Field(default=FieldSettings(), description="Which fields to read.")
     filter: str | None = Field(
         None,
@@ -54,6 +67,21 @@ class TextInputSettings(Section):
 
 class SourceSettings(TextInputSettings):
     """One source of candidates."""
+
+    path: Annotated[Paths, UNVERSIONED] = Field(
+        default_factory=list, description="Files, as for a target; or give an asset in their place."
+    )
+    asset: Annotated[str | None, UNVERSIONED] = Field(
+        None,
+        description="Key of an asset in your own Dagster project ('crawl/clean') whose rows are the source: a file or folder "
+        "that its metadata names as path, or the table that it returns. Read again when it is materialized.",
+    )
+
+    @model_validator(mode="after")
+    def _has_files_or_an_asset(self) -> Self:
+        if (self.asset is None) == (not self.path):
+            raise ValueError("give a path, or the key of an asset, one of both")
+        return self
 
 
 class HoldoutSettings(Section):
@@ -97,6 +125,7 @@ class TargetsFolderSettings(Section):
         description="Folder in which every subfolder and every file is a target; new ones are taken up while it runs.",
     )
     format: TextFormat = Field("auto", description="File format of all of them.")
+    follow_links: Annotated[bool, UNVERSIONED] = Field(False, description=_FOLLOW_LINKS)
     fields: FieldSettings = Field(default=FieldSettings(), description="Which fields to read.")
     filter: str | None = Field(None, description="SQL condition on a record's fields.")
     direction: Literal["toward", "away"] = Field("toward", description="As for a declared target.")

@@ -51,7 +51,8 @@ class TrainingSettings(Section):
     model: Annotated[str, UNVERSIONED] = Field(
         description="Folder, .gguf file, hub id, 'package:NAME[/FILE]', or a model of the paper with its optimisation: "
         + ", ".join(f"'{_PAPER}{name}'" for name in PAPER_MODELS)
-        + "; settings beside it win."
+        + "; settings beside it win.",
+        examples=["FOLDER"],
     )
     revision: Commit | None = Field(None, description="Commit (40 hex digits) of the hub model; required for a hub id.")
     objective: Literal["causal", "masked"] = Field("causal", description="Language modelling objective.")
@@ -103,6 +104,12 @@ class TrackingSettings(Section):
         None, description="MLflow tracking URI, without password; a SQLite file in the home folder by default."
     )
     experiment: str = Field("gotd-assets", description="MLflow experiment.")
+    registered_model: str | None = Field(
+        None,
+        pattern=r"^[^/:]+$",
+        description="Name in MLflow's model registry for models whose held-out perplexity is below their base's, interval "
+        "included; of each target the best has the alias 'best-TARGET'. Nothing is registered unless set.",
+    )
     ui_url: str = Field("http://127.0.0.1:5000", description="Address of the MLflow UI, for links from Dagster.")
 
 

@@ -1,6 +1,7 @@
 """A vector for every candidate, one partition per source."""
 
 from gotd_assets.checks.vectors import VECTORS
+from gotd_assets.stations import first_look
 from gotd_assets.stations.embedding import TUNED_ENCODER, embedding_of, embedding_table
 from gotd_assets.stations.reads import One
 from gotd_assets.stations.station import Recipe, Station
@@ -26,6 +27,7 @@ STATION = Station(
     kinds=frozenset({"pytorch", "huggingface"}),
     code_version="1",
     reads=(_DOCUMENTS, TUNED_ENCODER),
+    looks=(first_look.encoder,),
     checks=VECTORS,
     table=embedding_table("raw_candidates"),
     is_heavy=True,

@@ -15,6 +15,7 @@ from gotd_assets.catalogue.shown import Description, Markdown, Shown, figures
 from gotd_assets.catalogue.tables import frame_table
 from gotd_assets.lineage import Materialisation
 from gotd_assets.settings.project import Settings
+from gotd_assets.stations.engine import engine_of
 from gotd_assets.stations.reads import Each
 from gotd_assets.stations.station import Follows, Recipe, Station
 from gotd_assets.stations.work import Work
@@ -49,7 +50,8 @@ def candidate_pool(work: Work) -> Recipe:
 
         duplicates = writer.path / "duplicates.parquet"
         left_out = writer.path / "left_out.parquet"
-        report = find_duplicates(documents, settings, duplicates, progress=work.show)
+        with engine_of(work.settings.compute) as engine:
+            report = find_duplicates(documents, settings, duplicates, progress=work.show, engine=engine)
         writer.summary.update(report.as_summary())
         writer.summary["forgotten"] = write_left_out(
             duplicates, pl.Series(forgotten, dtype=pl.String), sources, left_out
@@ -107,9 +109,9 @@ def _duplicates(artifact: Artifact) -> dict[str, Shown]:
         "rates": frame_table(pl.DataFrame(rows)),
     }
     if summary["examples"]:
-        columns = ("kind", "similarity", "source", "matched_source", "text", "matched_text")
+        columns = ("text", "matched_text", "kind", "similarity", "source", "matched_source")
         shown["examples"] = frame_table(pl.DataFrame(summary["examples"]).select(columns))
-    return shown | figures(artifact)
+    return shown | figures(artifact, "documents", "exact", "near", "vector", "forgotten")
 
 
 def _similar(artifact: Artifact) -> dict[str, Shown]:

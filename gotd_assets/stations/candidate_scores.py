@@ -9,12 +9,14 @@ from typing import Any, cast
 import polars as pl
 
 from gotd_assets.artifacts.artifact import Artifact
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.artifacts.store import ArtifactWriter
 from gotd_assets.catalogue.columns import Table
 from gotd_assets.catalogue.shown import ROW_COUNT, Description, Markdown, Shown, figures
 from gotd_assets.catalogue.tables import frame_table
 from gotd_assets.checks import contamination as checks
 from gotd_assets.lineage import Materialisation
+from gotd_assets.stations.engine import engine_of
 from gotd_assets.stations.reads import Each, One
 from gotd_assets.stations.station import Recipe, Station
 from gotd_assets.stations.work import Work
@@ -51,13 +53,15 @@ def candidate_scores(work: Work) -> Recipe:
         scores = writer.path / "scores.parquet"
         summary = write_scores(Pool.of(embeddings, pool), solved, scores, progress=work.log)
         writer.summary.update(summary.as_summary())
-        contamination = find_contamination(
-            {name: artifact.path for name, artifact in raw.items()},
-            [target.path / "train", target.path / "heldout"],
-            settings,
-            writer.path / "exclusions.parquet",
-            progress=work.show,
-        )
+        with engine_of(work.settings.compute) as engine:
+            contamination = find_contamination(
+                {name: artifact.path for name, artifact in raw.items()},
+                [target.path / "train", target.path / "heldout"],
+                settings,
+                writer.path / "exclusions.parquet",
+                progress=work.show,
+                engine=engine,
+            )
         writer.summary["contaminated"] = contamination.found
         writer.summary["contamination"] = contamination.as_summary()
 
@@ -76,7 +80,7 @@ def _described(artifact: Artifact) -> Description:
     """The distribution of scores, and what cannot be selected."""
     from gotd_assets.catalogue import plots
 
-    frame = pl.read_parquet(artifact.file("scores.parquet"))
+    frame = read_parquet(artifact.file("scores.parquet"))
     per_source = frame.group_by("source").agg(
         candidates=pl.len(), negative=(pl.col("score") < 0).sum(), median=pl.col("score").median()
     )
@@ -84,13 +88,13 @@ def _described(artifact: Artifact) -> Description:
     shown: dict[str, Shown] = {}
     if contamination["found"]:
         found = pl.DataFrame(list(contamination["by_source"].items()), schema=["source", "contaminated"], orient="row")
-        columns = ("kind", "similarity", "source", "text", "matched_text")
+        columns = ("text", "matched_text", "kind", "similarity", "source")
         shown["contaminated_by_source"] = frame_table(found)
         shown["contamination_examples"] = frame_table(pl.DataFrame(contamination["examples"]).select(columns))
     return shown | {
         "distribution": Markdown(plots.scores_by_source(frame)),
         "per_source": frame_table(per_source.sort("median")),
-        **figures(artifact),
+        **figures(artifact, "candidates", "negative", "contaminated", "lowest", "median", "highest"),
         ROW_COUNT: frame.height,
     }
 

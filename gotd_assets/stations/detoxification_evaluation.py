@@ -14,7 +14,10 @@ from gotd_assets.artifacts.store import ArtifactWriter
 from gotd_assets.catalogue.shown import Description, figures
 from gotd_assets.catalogue.tables import frame_table
 from gotd_assets.settings.evaluation import DetoxificationSettings
+from gotd_assets.settings.project import Project
 from gotd_assets.settings.texts import FieldSettings, SourceSettings
+from gotd_assets.stations import first_look
+from gotd_assets.stations.partition import Partition
 from gotd_assets.stations.reads import One
 from gotd_assets.stations.station import Recipe, Station
 from gotd_assets.stations.work import Work
@@ -39,7 +42,7 @@ def _measured(work: Work, task: DetoxificationSettings) -> Recipe:
     from gotd_assets.models.toxicity import ToxicityClassifier, toxicity_version
     from gotd_assets.tracking.context import TrackingContext
 
-    training = work.settings.training
+    training = work.settings.pre_fine_tuning
     model = work.open(_MODEL)
     version = toxicity_version(work.settings.toxicity, work.root)
     work.depend_on({"toxicity": version})
@@ -95,6 +98,15 @@ def _entries(task: DetoxificationSettings) -> dict[str, SourceSettings]:
     return entries
 
 
+def _prompts(project: Project, partition: Partition) -> None:
+    """Whether the files of prompts and of neutral text can be read."""
+    from gotd_assets.corpus.first_look import look_at_texts
+
+    task = project.settings.evaluation.prompts(partition.own_target)
+    for name, entry in _entries(task).items() if task is not None else ():
+        look_at_texts(entry, project.root, f"evaluation.detoxification of target {entry.name!r}, {name}")
+
+
 def _texts(
     work: Work, entries: Mapping[str, SourceSettings], task: DetoxificationSettings, scratch: Path
 ) -> dict[str, list[str]]:
@@ -103,7 +115,7 @@ def _texts(
     from gotd_assets.corpus.shards import scan_documents
 
     whole = work.settings.preparation.model_copy(update={"chunk_by": "none", "join_short": False})
-    limits = {"prompts": task.prompts, "neutral": work.settings.training.evaluation_documents}
+    limits = {"prompts": task.prompts, "neutral": work.settings.pre_fine_tuning.evaluation_documents}
     found = {}
     for name, entry in entries.items():
         folder = scratch / f"read-{name}"
@@ -137,6 +149,7 @@ STATION = Station(
     kinds=frozenset({"pytorch", "mlflow"}),
     code_version="2",
     reads=(_MODEL,),
+    looks=(_prompts, first_look.classifier),
     is_heavy=True,
     exists=lambda settings: bool(settings.evaluation.detoxification),
     wanted=lambda settings, partition: settings.evaluation.prompts(partition.own_target) is not None,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-import polars as pl
-
 from gotd_assets.artifacts.artifact import Artifact
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.artifacts.store import ArtifactWriter
 from gotd_assets.catalogue.columns import Table
 from gotd_assets.catalogue.shown import Description, Markdown, figures
@@ -71,7 +70,7 @@ def _described(artifact: Artifact) -> Description:
     """The sources from the nearest to the farthest."""
     from gotd_assets.catalogue import plots
 
-    frame = pl.read_parquet(artifact.file("sources.parquet"))
+    frame = read_parquet(artifact.file("sources.parquet"))
     distances = dict(frame.select("source", "distance").iter_rows())
     return {
         "distances": Markdown(plots.bars(distances, "OT distance to the target")),

@@ -11,8 +11,9 @@ from gotd_assets.artifacts.store import ArtifactWriter
 from gotd_assets.catalogue.columns import Table
 from gotd_assets.catalogue.shown import ROW_COUNT, Description, Shown, count, figures
 from gotd_assets.catalogue.tables import frame_table
-from gotd_assets.fingerprint import fingerprint
+from gotd_assets.fingerprint import Json, fingerprint
 from gotd_assets.settings.encoder import EncoderSettings
+from gotd_assets.stations.engine import engine_of
 from gotd_assets.stations.reads import One
 from gotd_assets.stations.station import Recipe
 from gotd_assets.stations.work import Work
@@ -31,7 +32,10 @@ def embedding_of(work: Work, documents: Path) -> Recipe:
 
         vectors = work.project.home.vectors
         work.announce(estimate_embedding(documents, encoder, work.root, vectors, work.settings.estimates), writer)
-        report = embed_documents(documents, encoder, work.root, vectors, writer.path, progress=work.show)
+        with engine_of(work.settings.compute) as engine:
+            report = embed_documents(
+                documents, encoder, work.root, vectors, writer.path, progress=work.show, engine=engine
+            )
         writer.summary.update(report.as_summary())
 
     return Recipe({"encoder": work.settings.encoder.shaping()}, write, _described)
@@ -48,16 +52,25 @@ def embedding_table(documents: str) -> Table:
 
 def _encoder(work: Work) -> EncoderSettings:
     """The encoder that the settings name, or what fine-tuning made of it; its version becomes an input."""
-    from gotd_assets.models.encoder import CODE_VERSION, encoder_version
+    from gotd_assets.models.encoder import CODE_VERSION, encoder_version, resolved_prompt
 
     encoder = work.settings.encoder
+    if work.partition.source is None:
+        encoder = encoder.of_targets()
     if encoder.tune.target is None:
         work.depend_on({"encoder": encoder_version(encoder, work.root)})
         return encoder
     tuned = work.open(TUNED_ENCODER)
-    # In a dry run its files may not be there yet; its version stands for them.
-    work.depend_on({"encoder": fingerprint({"code": CODE_VERSION, "tuned": tuned.version})})
-    return encoder.model_copy(update={"model": str(tuned.path / "model"), "revision": None, "kind": "transformers"})
+    # In a dry run its files may not be there yet; its version stands for them. The prompt is that of the model before.
+    prompt = resolved_prompt(encoder, work.root)
+    prompted: dict[str, Json] = {"prompt": prompt} if prompt else {}
+    work.depend_on({"encoder": fingerprint({"code": CODE_VERSION, "tuned": tuned.version, **prompted})})
+    return encoder.model_copy(
+        update={"model": str(tuned.path / "model"), "revision": None, "kind": "transformers", "prompt": prompt}
+    )
+
+
+_FIRST = ("documents", "embedded", "reused", "quarantined", "documents_per_second", "dimension")
 
 
 def _described(artifact: Artifact) -> Description:
@@ -68,7 +81,7 @@ def _described(artifact: Artifact) -> Description:
         reasons = pl.read_ndjson(path).group_by("reason").len("documents").sort("reason")
         shown = {"quarantine": frame_table(reasons), "quarantine_file": path}
     sample = frame_table(_beginnings(artifact))
-    return shown | {"sample": sample} | figures(artifact) | {ROW_COUNT: count(artifact, "documents")}
+    return shown | {"sample": sample} | figures(artifact, *_FIRST) | {ROW_COUNT: count(artifact, "documents")}
 
 
 def _beginnings(artifact: Artifact) -> pl.DataFrame:

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from gotd_assets.artifacts.artifact import Artifact
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.artifacts.store import ArtifactWriter
 from gotd_assets.catalogue.shown import Description, Markdown, Shown, figures
 from gotd_assets.catalogue.tables import frame_table
@@ -20,7 +21,7 @@ _POOL = One("candidate_pool")
 _TARGET = One("target_documents")
 _POTENTIALS = One("ot_potentials")
 _SELECTIONS = Each("selected_subset")
-_MODELS = Each("pre_fine_tuned_model")
+_MODELS = Each("pre_fine_tuned_model", when=lambda settings: settings.training is not None)
 
 
 def evaluation_report(work: Work) -> Recipe:
@@ -28,7 +29,7 @@ def evaluation_report(work: Work) -> Recipe:
 
     Transport cost from the effective distribution to the target for several λ, diversity and stability of the
     selections, share of each source, and perplexity on held-out target text of the base model and of the model
-    trained on each selection, compared document by document.
+    trained on each selection, compared document by document. A project without training has no perplexities.
     """
     target = work.partition.own_target
     settings = work.settings
@@ -37,7 +38,8 @@ def evaluation_report(work: Work) -> Recipe:
     documents = work.open(_TARGET)
     potentials = work.open(_POTENTIALS)
     subsets = work.open(_SELECTIONS)
-    models = work.open(_MODELS)
+    training = settings.training
+    models = {} if training is None else work.open(_MODELS)
 
     def write(writer: ArtifactWriter) -> None:
         from gotd_assets.evaluation.report import MethodOutcome, write_report
@@ -49,17 +51,21 @@ def evaluation_report(work: Work) -> Recipe:
 
         candidates = Pool.of(embeddings, pool)
         solved = Potentials.load(potentials.file("potentials.safetensors"), problem_of(settings.transport))
-        perplexities = evaluate_perplexity(
-            settings.training,
-            {"base": None, **{method: model.path for method, model in models.items()}},
-            documents.path / "heldout",
-            root=work.root,
-            cache=work.project.home.models,
-            progress=work.show,
+        perplexities = (
+            {}
+            if training is None
+            else evaluate_perplexity(
+                training,
+                {"base": None, **{method: model.path for method, model in models.items()}},
+                documents.path / "heldout",
+                root=work.root,
+                cache=work.project.home.models,
+                progress=work.show,
+            )
         )
         outcomes = []
         for method, selected in subsets.items():
-            subset = pl.read_parquet(selected.file("subset.parquet"))
+            subset = read_parquet(selected.file("subset.parquet"))
             worth, *others = worth_over(
                 subset.get_column("doc_id"),
                 candidates,
@@ -67,14 +73,13 @@ def evaluation_report(work: Work) -> Recipe:
                 [settings.selection.mixing, *settings.selection.worth_mixings],
             )
             work.log(f"{method}: transport cost {worth.before:.5f} → {worth.after:.5f}", always=True)
-            training = models[method].json("training.json")
             outcomes.append(
                 MethodOutcome(
                     method,
                     subset,
                     worth.as_summary(),
                     perplexities.get(method),
-                    training,
+                    models[method].json("training.json") if method in models else None,
                     worth_by_mixing=[other.as_summary() for other in others],
                     selection=selected.manifest.summary,
                 )
@@ -88,7 +93,7 @@ def evaluation_report(work: Work) -> Recipe:
         {
             "mixing": settings.selection.mixing,
             "worth_mixings": settings.selection.worth_mixings,
-            "documents": settings.training.evaluation_documents,
+            **({} if training is None else {"documents": training.evaluation_documents}),
             "methods": list(subsets),
         },
         write,
@@ -106,14 +111,24 @@ def _described(artifact: Artifact) -> Description:
     if curves:
         shown["budget_curves"] = Markdown(plots.budget_curves(curves))
     report = Markdown(artifact.file("report.md").read_text(encoding="utf-8"))
-    return shown | {"report": report} | figures(artifact)
+    # By method only what is worth a line in the asset's plots; the report has the rest.
+    perplexities = [f"perplexity_{method['method']}" for method in content["methods"]]
+    return shown | figures(artifact, "perplexity_base", *perplexities) | {"report": report}
 
 
 def _methods(content: Mapping[str, Any]) -> pl.DataFrame:
     """One row per method, and above them the base model, which is trained on nothing."""
-    from gotd_assets.evaluation.report import perplexity_cells
+    from gotd_assets.evaluation.report import is_trained, perplexity_cells
 
     methods = content["methods"]
+    if not is_trained(content):
+        return pl.DataFrame(
+            {
+                "selected by": ["nothing", *(method["method"] for method in methods)],
+                "documents": [0, *(method["documents"] for method in methods)],
+                "transport cost": [methods[0]["worth"]["before"], *(method["worth"]["after"] for method in methods)],
+            }
+        )
     perplexities = [content["base_perplexity"], *(method["perplexity"] for method in methods)]
     return pl.DataFrame(
         {
@@ -135,5 +150,8 @@ STATION = Station(
     code_version="3",
     reads=(_EMBEDDINGS, _POOL, _TARGET, _POTENTIALS, _SELECTIONS, _MODELS),
     is_heavy=True,
-    follows=Follows(lambda _: "pre_fine_tuned_model", "new model"),
+    follows=Follows(
+        lambda settings: "selected_subset" if settings.training is None else "pre_fine_tuned_model",
+        "new model, or a new selection where nothing is trained",
+    ),
 )

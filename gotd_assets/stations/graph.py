@@ -80,6 +80,17 @@ class Graph:
                 methods = settings.selection.methods if partition.method is None else [partition.method]
                 return [Partition(target=partition.target, method=method) for method in methods]
 
+    def made_of(self, asset: str, settings: Settings) -> set[str]:
+        """Names of all assets that `asset` is made of, directly or not."""
+        found: set[str] = set()
+        waiting = [asset]
+        while waiting:
+            for read in self.named(waiting.pop()).reads:
+                if read.when(settings) and read.asset not in found:
+                    found.add(read.asset)
+                    waiting.append(read.asset)
+        return found - {asset}
+
     def reads(self, station: Station, partition: Partition, settings: Settings) -> dict[One | Each, list[Partition]]:
         """What `station` opens for `partition`, and in which partitions."""
         return {read: self.opened(read, partition, settings) for read in station.reads if read.when(settings)}

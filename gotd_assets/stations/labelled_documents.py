@@ -7,6 +7,7 @@ import dataclasses
 from gotd_assets.artifacts.artifact import Artifact
 from gotd_assets.artifacts.store import ArtifactWriter
 from gotd_assets.lineage import Materialisation
+from gotd_assets.stations import first_look
 from gotd_assets.stations.reads import Each
 from gotd_assets.stations.station import Recipe, Station
 from gotd_assets.stations.work import Work
@@ -72,6 +73,7 @@ STATION = Station(
     kinds=frozenset({"polars", "parquet"}),
     code_version="2",
     reads=(_DOCUMENTS,),
+    looks=(first_look.labelled_texts,),
     exists=lambda settings: bool(settings.evaluation.classification),
     wanted=lambda settings, partition: settings.evaluation.task(partition.own_target) is not None,
 )

@@ -10,8 +10,10 @@ from gotd_assets.catalogue.columns import DOCUMENT_COLUMNS, Table
 from gotd_assets.catalogue.shown import Description
 from gotd_assets.catalogue.tables import frame_table
 from gotd_assets.checks import documents as checks
+from gotd_assets.errors import InputError
 from gotd_assets.lineage import Materialisation
-from gotd_assets.stations.documents import described_reading
+from gotd_assets.stations.documents import described_reading, warn_of_loss
+from gotd_assets.stations.engine import engine_of
 from gotd_assets.stations.station import Recipe, Station
 from gotd_assets.stations.work import Work
 
@@ -24,22 +26,30 @@ def raw_candidates(work: Work) -> Recipe:
     """
     settings = work.settings
     source = settings.source(str(work.partition.source))
+    if not source.path:
+        raise InputError(
+            f"source {source.name}: its rows are those of the asset {source.asset}, which only a run in Dagster knows: "
+            "materialize raw_candidates there"
+        )
     files = work.checksums(source)
     work.depend_on({f"file:{name}": checksum for name, checksum in files.items()})
 
     def write(writer: ArtifactWriter) -> None:
         from gotd_assets.corpus.documents import read_documents
 
-        report = read_documents(
-            source,
-            settings.preparation,
-            work.root,
-            writer.path,
-            encoder=settings.encoder,
-            progress=work.show,
-            remote=work.remote,
-        )
+        with engine_of(settings.compute) as engine:
+            report = read_documents(
+                source,
+                settings.preparation,
+                work.root,
+                writer.path,
+                encoder=settings.encoder,
+                progress=work.show,
+                remote=work.remote,
+                engine=engine,
+            )
         writer.summary.update(report.as_summary())
+        warn_of_loss(writer.summary, work)
 
     def record(artifact: Artifact, materialisation: Materialisation) -> Materialisation:
         return dataclasses.replace(
@@ -60,7 +70,8 @@ def raw_candidates(work: Work) -> Recipe:
 def _described(artifact: Artifact) -> Description:
     from gotd_assets.corpus.shards import sample_documents
 
-    return {"sample": frame_table(sample_documents(artifact.path, 5)), **described_reading(artifact)}
+    sample = sample_documents(artifact.path, 5).select("text", "n_chars", "doc_id")
+    return {"sample": frame_table(sample), **described_reading(artifact)}
 
 
 STATION = Station(

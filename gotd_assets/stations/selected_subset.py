@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from gotd_assets.artifacts.artifact import Artifact
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.artifacts.store import ArtifactStore, ArtifactWriter
 from gotd_assets.catalogue.columns import DOCUMENT_COLUMNS, Origin, Table
-from gotd_assets.catalogue.shown import ROW_COUNT, Description, Markdown, Shown, figures
+from gotd_assets.catalogue.shown import ROW_COUNT, Description, Markdown, Percent, Shown, figures
 from gotd_assets.catalogue.tables import frame_table
 from gotd_assets.checks import selection as checks
 from gotd_assets.fingerprint import Json
@@ -19,6 +20,7 @@ from gotd_assets.lineage import Materialisation
 from gotd_assets.settings.project import Project, Settings
 from gotd_assets.settings.selection import SelectionSettings
 from gotd_assets.settings.texts import TargetSettings
+from gotd_assets.stations import first_look
 from gotd_assets.stations.partition import Partition
 from gotd_assets.stations.reads import Each, One
 from gotd_assets.stations.station import SELECTION_VERSION, Condition, Follows, Recipe, Station
@@ -111,7 +113,7 @@ def selected_subset(work: Work) -> Recipe:
             target_texts=target.get_column("text"),
             potentials=Potentials.load(potentials.file("potentials.safetensors"), problem_of(work.settings.transport)),
             relevance=distances,
-            away_scores=None if away_scores is None else pl.read_parquet(away_scores.file("scores.parquet")),
+            away_scores=None if away_scores is None else read_parquet(away_scores.file("scores.parquet")),
             shared={other: _signed(artifact, work.settings.target(other)) for other, artifact in shared.items()},
             toxicity=toxicity,
         )
@@ -161,9 +163,9 @@ def _parameters(settings: SelectionSettings, names: tuple[str, ...]) -> dict[str
 
 def _selectable(scores: Artifact, others: Iterable[Artifact]) -> pl.DataFrame:
     """Candidates of `scores` that no target excludes: what is selected for several must be held-out text of none."""
-    selectable = pl.read_parquet(scores.file("scores.parquet"))
+    selectable = read_parquet(scores.file("scores.parquet"))
     for scored in [scores, *others]:
-        excluded = pl.read_parquet(scored.file("exclusions.parquet"))
+        excluded = read_parquet(scored.file("exclusions.parquet"))
         selectable = selectable.join(excluded, on="doc_id", how="anti")
     return selectable
 
@@ -180,26 +182,25 @@ def _toxicity(work: Work) -> KeptToxicity:
 def _signed(scores: Artifact, target: TargetSettings) -> pl.DataFrame:
     """doc_id and score, low for what helps in the target's direction."""
     sign = -1 if target.direction == "away" else 1
-    return pl.read_parquet(scores.file("scores.parquet")).select("doc_id", pl.col("score") * sign)
+    return read_parquet(scores.file("scores.parquet")).select("doc_id", pl.col("score") * sign)
 
 
 def _distances(relevance: Artifact | None) -> Mapping[str, float] | None:
     if relevance is None:
         return None
-    return dict(pl.read_parquet(relevance.file("sources.parquet")).select("source", "distance").iter_rows())
+    return dict(read_parquet(relevance.file("sources.parquet")).select("source", "distance").iter_rows())
 
 
 def _described(artifact: Artifact, scored: Artifact) -> Description:
     """The best documents, where they stand among all that were `scored`, and where they come from."""
     from gotd_assets.catalogue import plots
 
-    scores = pl.read_parquet(scored.file("scores.parquet"))
-    frame = pl.read_parquet(artifact.file("subset.parquet"))
+    scores = read_parquet(scored.file("scores.parquet"))
+    frame = read_parquet(artifact.file("subset.parquet"))
     selected = scores.filter(pl.col("doc_id").is_in(frame.get_column("doc_id").implode()))
     best = frame.head(5)
     shown: dict[str, Shown] = {
-        "best": frame_table(best.select("rank", "score", "source", "text")),
-        "nearest_in_target": frame_table(best.select("rank", "nearest_target_text")),
+        "best": frame_table(best.select("text", "nearest_target_text", "score")),
     }
     if selected.height:
         cut = plots.scores_with_cut(scores.get_column("score"), selected.get_column("score"))
@@ -214,9 +215,20 @@ def _described(artifact: Artifact, scored: Artifact) -> Description:
         shown["target_clusters_served"] = frame_table(pl.DataFrame(clusters))
     return {
         **shown,
+        **figures(
+            artifact,
+            "documents",
+            "selected_helping",
+            "selectable_helping",
+            "cut_score",
+            "mean_gradient",
+            "target_clusters_covered",
+            "target_clusters",
+            Percent("near_duplicate_share"),
+            Percent("bootstrap_overlap"),
+        ),
         "parquet": artifact.file("subset.parquet"),
         "jsonl": artifact.file("subset.jsonl"),
-        **figures(artifact),
         ROW_COUNT: frame.height,
     }
 
@@ -234,6 +246,14 @@ def _ranked_by(artifact: Artifact) -> dict[str, tuple[Origin, ...]]:
     return {"rank": made_of, "score": made_of}
 
 
+def _classifier(project: Project, partition: Partition) -> None:
+    """The classifier's files, if the method asks it."""
+    from gotd_assets.selection.methods import method_named
+
+    if "toxicity" in method_named(str(partition.method)).needs:
+        first_look.classifier(project, partition)
+
+
 def _other_scores_are_newer(_: Project, store: ArtifactStore, partition: Partition) -> bool:
     from gotd_assets.watch.stale_scores import reads_stale_scores
 
@@ -247,6 +267,7 @@ STATION = Station(
     group="selection",
     kinds=frozenset({"polars", "parquet"}),
     code_version="1",
+    looks=(_classifier,),
     reads=(
         _DOCUMENTS,
         _EMBEDDINGS,

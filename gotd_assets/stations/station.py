@@ -114,6 +114,8 @@ class Station:
         kinds: technologies, which the UI shows as icons.
         code_version: changes whenever the same inputs and parameters would give other content.
         reads: what `prepare` may open.
+        looks: before a run of several stations begins, looks at what this one will need of the user's models and files, in
+            seconds, so that nothing that is missing or damaged is found after hours.
         checks: questions that its artifacts must answer.
         table: the table that stands for it in a catalogue.
         is_heavy: uses all cores or a GPU, so that one such step runs at a time.
@@ -132,6 +134,7 @@ class Station:
     kinds: frozenset[str] = frozenset()
     code_version: str = "1"
     reads: tuple[One | Each, ...] = ()
+    looks: tuple[Callable[[Project, Partition], None], ...] = ()
     checks: tuple[Check, ...] = ()
     table: Table | None = None
     is_heavy: bool = False

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import polars as pl
-
 from gotd_assets.artifacts.artifact import Artifact
 from gotd_assets.artifacts.store import ArtifactWriter
 from gotd_assets.catalogue.columns import DOCUMENT_COLUMNS, Table
@@ -13,7 +11,7 @@ from gotd_assets.catalogue.shown import Description
 from gotd_assets.catalogue.tables import frame_table
 from gotd_assets.checks import documents as checks
 from gotd_assets.lineage import Materialisation
-from gotd_assets.stations.documents import described_reading
+from gotd_assets.stations.documents import described_reading, warn_of_loss
 from gotd_assets.stations.station import Recipe, Station
 from gotd_assets.stations.work import Work
 
@@ -45,6 +43,7 @@ def target_documents(work: Work) -> Recipe:
             forgotten=forgotten,
         )
         writer.summary.update(counts)
+        warn_of_loss(writer.summary, work)
 
     def record(artifact: Artifact, materialisation: Materialisation) -> Materialisation:
         return dataclasses.replace(
@@ -67,8 +66,9 @@ def target_documents(work: Work) -> Recipe:
 
 def _described(artifact: Artifact) -> Description:
     """Counts and a sample of the part that guides the selection."""
-    shards = pl.scan_parquet(artifact.path / "train" / "documents-*.parquet")
-    sample = shards.select("doc_id", "text", "n_chars").head(5).collect()
+    from gotd_assets.corpus.shards import scan_documents
+
+    sample = scan_documents(artifact.path / "train").select("text", "n_chars", "doc_id").head(5).collect()
     return {"sample": frame_table(sample), **described_reading(artifact)}
 
 

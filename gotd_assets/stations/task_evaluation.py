@@ -28,7 +28,7 @@ def task_evaluation(work: Work) -> Recipe:
     """
     from gotd_assets.tracking.context import TrackingContext
 
-    training = work.settings.training
+    training = work.settings.pre_fine_tuning
     task = work.settings.evaluation.task(work.partition.own_target)
     if task is None:
         return Recipe({"task": None}, lambda writer: writer.summary.update(tasks=0))

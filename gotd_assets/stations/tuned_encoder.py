@@ -8,6 +8,7 @@ from gotd_assets.artifacts.artifact import Artifact
 from gotd_assets.artifacts.store import ArtifactWriter
 from gotd_assets.catalogue.shown import Description, Markdown, figures
 from gotd_assets.settings.project import Settings
+from gotd_assets.stations import first_look
 from gotd_assets.stations.partition import Partition
 from gotd_assets.stations.reads import One
 from gotd_assets.stations.station import Recipe, Station
@@ -30,7 +31,7 @@ def tuned_encoder(work: Work) -> Recipe:
     """
     from gotd_assets.models.encoder import encoder_version
 
-    encoder = work.settings.encoder
+    encoder = work.settings.encoder.of_targets()
     on_labels = work.settings.tuned_on_labels
     task = work.settings.evaluation.task(str(encoder.tune.target)) if on_labels else None
     documents = work.open(_LABELLED if on_labels else _TEXTS)
@@ -78,6 +79,7 @@ STATION = Station(
     kinds=frozenset({"pytorch", "huggingface"}),
     code_version="1",
     reads=(_TEXTS, _LABELLED),
+    looks=(first_look.encoder,),
     is_heavy=True,
     exists=lambda settings: settings.encoder.tune.target is not None,
 )

@@ -34,6 +34,10 @@ class Journal(Protocol):
         """A line for people."""
         ...
 
+    def progress(self, line: str) -> None:
+        """How far the station is; the next such line makes it stale."""
+        ...
+
     def warn(self, line: str) -> None:
         """A line that people should not miss."""
         ...
@@ -47,6 +51,9 @@ class Silence:
     """Nobody."""
 
     def log(self, line: str) -> None:
+        """Not heard."""
+
+    def progress(self, line: str) -> None:
         """Not heard."""
 
     def warn(self, line: str) -> None:
@@ -69,6 +76,7 @@ class Work:
         run_id: of the run that it belongs to.
         aside: what is made is for that run alone.
         origin: names of that run, as tags of runs elsewhere.
+        lineage: the project's, if it is open already.
     """
 
     def __init__(
@@ -83,6 +91,7 @@ class Work:
         run_id: str | None = None,
         aside: bool = False,
         origin: Mapping[str, str] | None = None,
+        lineage: LineageStore | None = None,
     ) -> None:
         self.project = project
         self.settings: Settings = project.settings
@@ -95,6 +104,7 @@ class Work:
         self.origin = origin or {}
         self.lease: Lease | None = None
         self.inputs: dict[str, str] = {}
+        self._lineage = lineage
         self._reads = reads
         self._read = read or (lambda key: self.store.current(key, run_id))
         self._journal = journal or Silence()
@@ -150,7 +160,7 @@ class Work:
     @functools.cached_property
     def lineage(self) -> LineageStore:
         """The project's lineage."""
-        return LineageStore(self.project.home.lineage)
+        return self._lineage or LineageStore(self.project.home.lineage)
 
     def forgotten(self) -> list[str]:
         """doc_ids that nothing made from now on may hold, in order."""
@@ -186,11 +196,14 @@ class Work:
         return {**self.origin, **{f"gotd.{name}": value for name, value in self.partition.facts.items()}}
 
     def log(self, line: str, *, always: bool = False) -> None:
-        """Tell a line, at most one every few seconds unless `always`."""
+        """Tell a line: a fact if `always`, else how far the work is, at most every few seconds."""
         now = time.monotonic()
-        if always or now - self._last_line >= SECONDS_BETWEEN_LOG_LINES:
+        if always:
             self._last_line = now
             self._journal.log(line)
+        elif now - self._last_line >= SECONDS_BETWEEN_LOG_LINES:
+            self._last_line = now
+            self._journal.progress(line)
 
     def warn(self, line: str) -> None:
         """Tell what people should not miss."""

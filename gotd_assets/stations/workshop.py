@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from gotd_assets.artifacts.planning import Plan, Planned
 from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.errors import GotdError
+from gotd_assets.lineage import LineageStore
 from gotd_assets.stations.all import GRAPH
 from gotd_assets.stations.carry_out import Outcome, carry_out, plan_out
+from gotd_assets.stations.first_look import problems_ahead
 from gotd_assets.stations.partition import Partition
 from gotd_assets.stations.work import Journal, Work
 
@@ -37,6 +39,7 @@ class Workshop:
         self._graph = graph
         self._journal = journal
         self._store = ArtifactStore(project.home.artifacts)
+        self._lineage: LineageStore | None = None
 
     def make(
         self, asset: str, partition: Partition | None = None, overrides: Mapping[str, object] | None = None
@@ -47,6 +50,9 @@ class Workshop:
             HeldBackError: it fails a blocking check.
             GotdError: it cannot be made; the message says what to do.
         """
+        if self._lineage is None:
+            # It looks at the database's schema when it is made, which takes as long as a record.
+            self._lineage = LineageStore(self.project.home.lineage)
         work = self._work(asset, partition or Partition(), overrides or {})
         return carry_out(self._graph.named(asset), work)
 
@@ -60,7 +66,7 @@ class Workshop:
         A target in whose files or settings something is wrong is left out from there on; the others are planned.
         """
         plan = Plan()
-        problems: list[str] = []
+        problems = [str(error) for error in problems_ahead(self._graph, self.project, stages).values()]
         broken: set[str] = set()
         for stage in stages:
             if stage.target in broken:
@@ -70,7 +76,8 @@ class Workshop:
                 try:
                     plan_out(self._graph.named(asset), work, plan)
                 except GotdError as error:
-                    problems.append(str(error))
+                    if not any(str(error) in problem for problem in problems):
+                        problems.append(str(error))
                     if stage.target is None:
                         return plan.entries, problems
                     broken.add(stage.target)
@@ -93,6 +100,7 @@ class Workshop:
             reads,
             read=read,
             journal=self._journal,
+            lineage=self._lineage,
             run_id=self._aside,
             aside=self._aside is not None,
         )

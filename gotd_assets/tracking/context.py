@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
 from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -24,6 +27,11 @@ class TrackingContext:
         run_name: name of the run.
         selection_version: version of the selection the model is trained on; digest of the run's dataset.
         tags: tags of the run, such as the Dagster run id.
+        model_name: name of the model, and of the dataset that it is trained on.
+        model_parameters: what shaped it, to compare models by.
+        heldout_name: name of the dataset that it is measured on.
+        registered_model: name in the model registry for models better than their base, None for none.
+        alias: that the best of them has there.
         artifact_location: where a new experiment keeps its files, or None for the server's default.
         model_location: where the model will stand when the training is complete, if the caller moves it.
     """
@@ -33,6 +41,11 @@ class TrackingContext:
     run_name: str
     selection_version: str
     tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    model_name: str = "pre_fine_tuned_model"
+    model_parameters: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    heldout_name: str = "heldout"
+    registered_model: str | None = None
+    alias: str = "best"
     artifact_location: str | None = None
     model_location: str | None = None
 
@@ -54,6 +67,23 @@ class TrackingContext:
             experiment=tracking.experiment,
             run_name=run_name,
             selection_version=selection_version,
-            tags=dict(tags),
+            tags={**_source(project.root), **tags},
+            registered_model=tracking.registered_model,
             artifact_location=(folder / "artifacts").as_uri() if own else None,
         )
+
+
+def _source(root: Path) -> dict[str, str]:
+    """What MLflow shows in its column Source: this package, and the commit of the project's folder if it has one."""
+    found = {"mlflow.source.name": f"gotd-assets {version('gotd-assets')}", "mlflow.source.type": "PROJECT"}
+    try:
+        git = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "--verify", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return found
+    return {**found, "mlflow.source.git.commit": git.stdout.strip()}

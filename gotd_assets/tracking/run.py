@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from gotd_assets.artifacts.atomic import write_atomically
 from gotd_assets.artifacts.scratch import TRACKING_RUN
 from gotd_assets.fingerprint import fingerprint
 from gotd_assets.tracking.context import TrackingContext
+from gotd_assets.tracking.registry import put
 from gotd_assets.tracking.server import is_missing, prepare_tracking, tracking_client, tracking_failures_told
 
 if TYPE_CHECKING:
@@ -23,9 +26,25 @@ if TYPE_CHECKING:
 
 
 _ATTEMPT = "gotd.attempt"  # tag: what the run is an attempt at
-_DIGEST_LENGTH = 36  # MLflow's limit
+_BASE = "gotd.base_of_trainings"  # tag of a model: version of the base that it is
+_BASE_NOTE = "Before any training: what the other models start from."
+DIGEST_LENGTH = 36  # MLflow's limit
 _FLUSH_SECONDS = 2.0
 _SYSTEM_METRICS_SECONDS = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What a figure is of: a model, on a dataset.
+
+    Attributes:
+        model_id: of a model in MLflow.
+        dataset, digest: name and fingerprint of the dataset.
+    """
+
+    model_id: str
+    dataset: str
+    digest: str
 
 
 class TrackedRun:
@@ -40,16 +59,22 @@ class TrackedRun:
         self._waiting: list[Any] = []
         self._flushed = time.monotonic()
 
-    def log(self, step: int, figures: Mapping[str, float]) -> None:
-        """Points of curves at `step`; a point that this run has already, perhaps from before a resume, stays as it is."""
+    def log(self, step: int, figures: Mapping[str, float], of: Measured | None = None) -> None:
+        """Points of curves at `step`; a point that this run has already, perhaps from before a resume, stays as it is.
+
+        With `of` the figures are the model's too, so that MLflow's table of models can be sorted by them.
+        """
         from mlflow.entities import Metric
 
         now = time.time_ns() // 1_000_000
+        belongs = (
+            {} if of is None else {"model_id": of.model_id, "dataset_name": of.dataset, "dataset_digest": of.digest}
+        )
         for key, value in figures.items():
             logged = self._steps_of(key)
             if step not in logged:
                 logged.add(step)
-                self._waiting.append(Metric(key, value, now, step))
+                self._waiting.append(Metric(key, value, now, step, run_id=self.run_id, **belongs))
         if time.monotonic() - self._flushed > _FLUSH_SECONDS:
             # Training goes on while the database is busy: these points go out with the next ones.
             with contextlib.suppress(Exception):
@@ -63,39 +88,79 @@ class TrackedRun:
             self._client.log_batch(self.run_id, metrics=part, synchronous=True)
             del self._waiting[: len(part)]
 
-    def log_dataset(self, documents: pl.DataFrame, source: Path, name: str) -> None:
-        """The selection as the run's training dataset; its digest is the selection's version."""
+    def log_dataset(
+        self, documents: pl.DataFrame, source: Path, name: str, digest: str, purpose: Literal["training", "evaluation"]
+    ) -> None:
+        """What the run trains or measures on; of a selection the digest is its version."""
         import mlflow.data
         from mlflow.entities import DatasetInput, InputTag
 
         with warnings.catch_warnings():
             # MLflow knows two classes for a local path and says so each time; either names the path.
             warnings.filterwarnings("ignore", message="The specified dataset source can be interpreted")
-            dataset = mlflow.data.from_polars(
-                documents, source=str(source), name=name, digest=self._context.selection_version[:_DIGEST_LENGTH]
-            )
-        tag = InputTag("mlflow.data.context", "training")
+            dataset = mlflow.data.from_polars(documents, source=str(source), name=name, digest=digest[:DIGEST_LENGTH])
+        tag = InputTag("mlflow.data.context", purpose)
         self._client.log_inputs(self.run_id, datasets=[DatasetInput(dataset._to_mlflow_entity(), [tag])])
 
-    def log_model(self, location: Path, tags: Mapping[str, str]) -> None:
-        """Register the model with the run by reference.
+    def log_base(self, name: str, version: str) -> str:
+        """The model that trainings start from as a row of its own, the same for all of them; returns its id."""
+        found = self._client.search_logged_models(
+            [self.experiment_id], filter_string=f"tags.`{_BASE}` = '{version}'", max_results=1
+        )
+        if found:
+            return str(found[0].model_id)
+        return self._create_model(
+            f"{_fit(name)}-base",
+            {"base_model": name, "method": "none"},
+            {_BASE: version, "mlflow.note.content": _BASE_NOTE},
+        )
+
+    def log_model(self, location: Path, tags: Mapping[str, str]) -> str:
+        """Register the model with the run by reference; returns its id.
 
         The weights are hundreds of megabytes and stand in an artifact of their own, with checksums; MLflow gets a
         logged model marked external, whose tags say where the safetensors are and what their SHA-256 is.
         """
-        from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+        from mlflow.entities import LoggedModelOutput
 
-        where = self._context.model_location or str(location)
+        context = self._context
+        facts = {"gotd.model_path": context.model_location or str(location), **tags}
+        note = {key: value for key, value in context.tags.items() if key == "mlflow.note.content"}
+        model_id = self._create_model(
+            context.model_name, context.model_parameters, {**facts, **note}, source_run_id=self.run_id
+        )
+        self._client.log_outputs(self.run_id, [LoggedModelOutput(model_id, step=0)])
+        self.tag(facts)
+        return model_id
+
+    def _create_model(
+        self, name: str, parameters: Mapping[str, object], tags: Mapping[str, str], source_run_id: str | None = None
+    ) -> str:
+        from mlflow.entities import LoggedModelStatus
+
         model = self._client.create_logged_model(
             self.experiment_id,
-            name="pre_fine_tuned_model",
-            source_run_id=self.run_id,
-            tags={"mlflow.model.isExternal": "true", "gotd.model_path": where, **tags},
+            name=name,
+            source_run_id=source_run_id,
+            tags={"mlflow.model.isExternal": "true", **tags},
+            params={key: str(value) for key, value in parameters.items()},
             model_type="transformers",
         )
         self._client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-        self._client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step=0)])
-        self.tag({"gotd.model_path": where, **tags})
+        return str(model.model_id)
+
+    def register(self, of: Measured, location: Path, perplexity: float) -> None:
+        """Put the model into the registry, if the settings name one; the best has the alias."""
+        if self._context.registered_model is not None:
+            put(
+                self._client,
+                self._context,
+                run_id=self.run_id,
+                model_id=of.model_id,
+                location=location,
+                perplexity=perplexity,
+                digest=of.digest,
+            )
 
     def log_report(self, report: Mapping[str, Json]) -> None:
         """Keep `training.json` with the run."""
@@ -215,3 +280,8 @@ def _interrupted_run(client: MlflowClient, experiment_id: str, attempt: str, scr
     except MlflowException:
         return None
     return run_id if run.info.lifecycle_stage == "active" else None
+
+
+def _fit(model: str) -> str:
+    """The last part of a model's folder, file or hub id, without characters that MLflow's names may not have."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", model.rstrip("/").rpartition("/")[2]).strip("-") or "model"

@@ -17,7 +17,8 @@ from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import Json, fingerprint
 from gotd_assets.models.batches import Batch, LabelledIds, Seed, TokenIds, encode, padded
 from gotd_assets.models.device import choose_device, choose_precision
-from gotd_assets.models.encoder import encoder_version, write_pooling
+from gotd_assets.models.encoder import encoder_version
+from gotd_assets.models.encoder_model import write_pooling
 from gotd_assets.models.language import save_model
 from gotd_assets.settings.training import TrainingSettings
 from gotd_assets.training.loop import Step, train
@@ -25,6 +26,7 @@ from gotd_assets.training.loop import Step, train
 if TYPE_CHECKING:
     import torch
 
+    from gotd_assets.models.encoder_folder import EncoderFolder, Pooling
     from gotd_assets.settings.encoder import EncoderSettings
     from gotd_assets.settings.evaluation import ClassificationSettings
 
@@ -98,16 +100,18 @@ def tune_encoder(
     """
     import torch
 
-    from gotd_assets.models.encoder import load_transformer, most_tokens
+    from gotd_assets.models.encoder_model import load_transformer, most_tokens
 
     tell = progress or (lambda _: None)
     tune = encoder.tune
     device = choose_device(encoder.device, "encoder.device")
     precision = choose_precision(encoder.dtype, device, "encoder.dtype")
     version = encoder_version(encoder, root)
-    model, tokenizer, pooling = load_transformer(encoder, root, torch.float32)
+    loaded = load_transformer(encoder, root, torch.float32)
+    model, tokenizer, pooling = loaded.model, loaded.tokenizer, loaded.pooling
+    _refuse_more_than_pooling(loaded.folder, encoder)
     model.to(device).requires_grad_(requires_grad=True)
-    limit = most_tokens(encoder, model, tokenizer)
+    limit = most_tokens(encoder, loaded)
     settings = TrainingSettings(
         model=encoder.model,
         epochs=tune.epochs,
@@ -121,7 +125,7 @@ def tune_encoder(
         texts = LabelledTexts(_texts(documents), np.zeros(0, dtype=np.int64))
     else:
         texts = LabelledTexts.of(documents, labels)
-    encoded = encode(tokenizer, texts.texts, limit)
+    encoded = encode(tokenizer, [loaded.prompt + text for text in texts.texts], limit)
     # A tokenizer that adds no special tokens may make nothing of a text.
     usable = [row for row, ids in enumerate(encoded) if len(ids)]
     kinds = len(np.unique(texts.labels))
@@ -151,14 +155,14 @@ def tune_encoder(
         contrast = _Contrast(pad, pooling, tune.temperature)
         curve, _, seconds = train(model, contrast, tokens, settings, **options)
     else:
-        head = torch.nn.Linear(model.config.hidden_size, len(labels.labels), bias=False)
+        head = torch.nn.Linear(len(pooling.modes) * loaded.dimension, len(labels.labels), bias=False)
         torch.nn.init.normal_(head.weight, std=_HEAD_SCALE, generator=torch.Generator().manual_seed(tune.seed))
         both = torch.nn.ModuleDict({"encoder": model, "prototypes": head.to(device)})
         labelled = [LabelledIds(encoded[row], int(texts.labels[row])) for row in usable]
         curve, _, seconds = train(both, _Classes(pad, pooling, tune.temperature), labelled, settings, **options)
     tell("saving the encoder")
     save_model(model.cpu().eval(), tokenizer, out / "model")
-    write_pooling(out / "model", pooling, model.config.hidden_size, limit)
+    write_pooling(out / "model", pooling.modes, loaded.dimension, limit)
     report = TuningReport(
         objective="contrastive" if labels is None else "classification",
         base_model_version=version,
@@ -187,7 +191,7 @@ class _Told:
 class _OnVectors:
     """What objectives on whole texts have in common."""
 
-    def __init__(self, pad: int, pooling: str, temperature: float) -> None:
+    def __init__(self, pad: int, pooling: Pooling, temperature: float) -> None:
         self._pad, self._pooling, self._temperature = pad, pooling, temperature
 
     def _batch(self, documents: Sequence[TokenIds], labels: Sequence[int], device: torch.device) -> Batch:
@@ -252,6 +256,18 @@ class _Classes(_OnVectors):
             return self._compete(self._vectors(encoder, batch), normalize(weights, dim=1), batch.labels)
 
         return of
+
+
+def _refuse_more_than_pooling(folder: EncoderFolder, encoder: EncoderSettings) -> None:
+    """A folder of which more would have to be kept than its transformer and its pooling."""
+    more = [step.kind for step in folder.after if step.kind != "Normalize"]
+    more += [] if folder.dimensions is None else ["truncate_dim"]
+    more += [] if folder.pools_prompt else ["include_prompt"]
+    if more:
+        raise InputError(
+            f"encoder.tune: {encoder.model!r} has {', '.join(more)} after its transformer, which is not fine-tuned: take "
+            "another encoder, or drop tune"
+        )
 
 
 def _texts(documents: Path) -> list[str]:

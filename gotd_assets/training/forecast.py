@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from gotd_assets.catalogue.durations import in_words
 from gotd_assets.training.loop import Step
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ class TrainingEstimate:
     hours: float
 
     def __str__(self) -> str:
-        return f"{self.steps:,} updates, about {self.tokens:,} tokens: about {self.hours:.2g} hours on this machine"
+        return (
+            f"{self.steps:,} updates, about {self.tokens:,} tokens: about {in_words(self.hours * 3600)} on this machine"
+        )
 
     def as_summary(self) -> dict[str, Json]:
         """As a mapping for manifests."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from gotd_assets.artifacts.atomic import write_atomically
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import Json, file_sha256, fingerprint
 from gotd_assets.models.batches import TokenIds, encode
@@ -25,7 +26,7 @@ from gotd_assets.models.perplexity import PerplexityReport
 from gotd_assets.models.placement import place
 from gotd_assets.models.prefix import FrozenPrefix
 from gotd_assets.tracking.context import TrackingContext
-from gotd_assets.tracking.run import TrackedRun, tracked_run
+from gotd_assets.tracking.run import DIGEST_LENGTH, Measured, TrackedRun, tracked_run
 from gotd_assets.training.loop import Step, learning_rate, train
 
 if TYPE_CHECKING:
@@ -75,6 +76,12 @@ class TrainingReport:
     def change(self) -> Difference | None:
         """Of held-out perplexity by the training, paired by document."""
         return compare_reports(self.after, self.before)
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the trained model is better than the base, and not by the luck of these held-out documents."""
+        change = self.change
+        return change is not None and change.high is not None and change.high < 0
 
     def as_summary(self) -> dict[str, Json]:
         """The figures worth showing, flat."""
@@ -133,8 +140,9 @@ def pre_fine_tune(
     `scratch` and in the same MLflow run.
 
     The MLflow run has the settings as parameters; loss, training perplexity and learning rate per step and held-out
-    perplexity before and after; system metrics; the documents as dataset, its digest being the selection's version;
-    `training.json`; and the model by reference (see `TrackedRun.log_model`).
+    perplexity before and after, the former of the base model, which is a model of its own; system metrics; as datasets
+    the documents, their digest being the selection's version, and the held-out text; `training.json`; and the model by
+    reference (see `TrackedRun.log_model`).
 
     Args:
         documents: Parquet file with columns doc_id and text.
@@ -180,16 +188,24 @@ def pre_fine_tune(
         "compute_device": str(device),
     }
     with tracked_run(tracking, scratch, parameters) as run:
-        run.log_dataset(selection.select("doc_id", "text"), documents, tracking.run_name)
+        run.log_dataset(
+            selection.select("doc_id", "text"),
+            documents,
+            tracking.model_name,
+            tracking.selection_version,
+            "training",
+        )
         trained = choose_trainable(model, settings)
         model.to(device)
         before = after = None
+        digest = fingerprint(documents_held_out.get_column("doc_id").to_list())[:DIGEST_LENGTH]
         if documents_held_out.height:
+            run.log_dataset(documents_held_out, heldout, tracking.heldout_name, digest, "evaluation")
             known = base_likelihoods(
                 documents_held_out, settings, root=root, cache=cache, loaded=(model, tokenizer), progress=tell
             )
             before = report_of(known, settings)
-        _log_heldout(run, 0, before)
+            _log_heldout(run, 0, before, Measured(run.log_base(settings.model, version), tracking.heldout_name, digest))
         place(model, device, precision, exact=trained)
 
         def on_step(step: Step) -> None:
@@ -219,9 +235,11 @@ def pre_fine_tune(
             found = measured((model, tokenizer), documents_held_out, settings, progress=tell)
             found.write_parquet(out / LIKELIHOODS)
             after = report_of(found, settings)
-        _log_heldout(run, len(curve), after)
         tell("saving the model")
         save_model(model, tokenizer, out / "model")
+        model_id = run.log_model(out / "model", {"gotd.base_model_version": version, **_checksums(out / "model")})
+        this = Measured(model_id, tracking.heldout_name, digest)
+        _log_heldout(run, len(curve), after, this)
         report = TrainingReport(
             mlflow_run_id=run.run_id,
             experiment_id=run.experiment_id,
@@ -243,13 +261,14 @@ def pre_fine_tune(
         )
         write_atomically(out / "training.json", json.dumps(report.as_json(), indent=2, allow_nan=False))
         run.log_report(report.as_json())
-        run.log_model(out / "model", {"gotd.base_model_version": version, **_checksums(out / "model")})
+        if after is not None and report.is_better:
+            run.register(this, out / "model", after.perplexity)
     return report
 
 
 def _read_documents(path: Path) -> pl.DataFrame:
     try:
-        frame = pl.read_parquet(path, columns=["doc_id", "text"])
+        frame = read_parquet(path, columns=["doc_id", "text"])
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"{path}: cannot be read as Parquet with columns doc_id and text: {error}") from error
     if frame.is_empty():
@@ -273,14 +292,14 @@ def _encode(
     return usable, len(encoded) - len(usable)
 
 
-def _log_heldout(run: TrackedRun, step: int, report: PerplexityReport | None) -> None:
+def _log_heldout(run: TrackedRun, step: int, report: PerplexityReport | None, of: Measured) -> None:
     if report is not None:
         figures = {
             "heldout_perplexity": report.perplexity,
             "heldout_perplexity_low": report.low,
             "heldout_perplexity_high": report.high,
         }
-        run.log(step, {name: value for name, value in figures.items() if value is not None})
+        run.log(step, {name: value for name, value in figures.items() if value is not None}, of)
 
 
 def _checksums(folder: Path) -> dict[str, str]:

@@ -19,12 +19,16 @@ class Sight:
         since: Unix time at which this content was first seen.
         asked: content for which a run was asked last, until it is current.
         same_as: current content that was found to mean the same, though files differ.
+        run_key: of the run that was asked for last.
+        again: how often it was asked for again, as it never began.
     """
 
     content: str
     since: float
     asked: str | None = None
     same_as: str | None = None
+    run_key: str | None = None
+    again: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +97,7 @@ class Memory:
         is_current = content == current or (current is not None and sight.same_as == current)
         if is_current:
             # Once it is current, asking for other content again is a new change.
-            sight = dataclasses.replace(sight, asked=None)
+            sight = dataclasses.replace(sight, asked=None, run_key=None, again=0)
         self.sights[name] = sight
         if is_current:
             return "unchanged"
@@ -103,19 +107,21 @@ class Memory:
             return "moving"
         return "busy" if busy else "due"
 
-    def ask(self, name: str) -> str:
-        """Remember that a run was asked for what was last seen of `name`; returns the run key.
+    def ask(self, name: str, run_key: str | None = None) -> str:
+        """Remember that a run was asked for what was last seen of `name`, by `run_key` if that exists; returns the run key.
 
         The key holds the time at which the content appeared, so that content that comes back later is a new change,
         while the same change asked twice (a tick that was killed before its cursor was kept) is one run.
         """
         sight = self.sights[name]
-        self.sights[name] = dataclasses.replace(sight, asked=sight.content)
-        return f"{name}:{sight.content}:{sight.since:.3f}"
+        again = sight.again + 1 if sight.asked == sight.content else 0
+        key = run_key or f"{name}:{sight.content}:{sight.since:.3f}" + (f":{again}" if again else "")
+        self.sights[name] = dataclasses.replace(sight, asked=sight.content, run_key=key, again=again)
+        return key
 
     def settle(self, name: str, current: str) -> None:
         """Remember that what was last seen of `name` means the same as `current`: it asks for nothing while that is so."""
-        self.sights[name] = dataclasses.replace(self.sights[name], asked=None, same_as=current)
+        self.sights[name] = dataclasses.replace(self.sights[name], asked=None, run_key=None, again=0, same_as=current)
 
     def retire(self, names: Collection[str], when: str) -> None:
         """Forget what was seen of `names`; remember that they are gone."""

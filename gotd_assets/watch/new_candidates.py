@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gotd_assets.artifacts.artifact import ArtifactKey
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.watch.current import current_artifact
 
@@ -69,7 +70,6 @@ def judge(
     subsets = {method: artifact for method, artifact in found.items() if artifact is not None}
     if scores is None or potentials is None or not subsets:
         return Verdict(changes=False, reason="nothing was selected for this target yet")
-    import polars as pl
 
     from gotd_assets.selection.pool.pool import Pool
 
@@ -77,10 +77,10 @@ def judge(
         {name: store.current(ArtifactKey("candidate_embeddings", name)).path for name in sources},
         store.current(ArtifactKey("candidate_pool")).file("left_out.parquet"),
     )
-    scored = pl.read_parquet(scores.file("scores.parquet"), columns=["doc_id", "score"])
+    scored = read_parquet(scores.file("scores.parquet"), columns=["doc_id", "score"])
     now = pool.doc_ids().get_column("doc_id")
     members = {
-        method: pl.read_parquet(subset.file("subset.parquet"), columns=["doc_id"]) for method, subset in subsets.items()
+        method: read_parquet(subset.file("subset.parquet"), columns=["doc_id"]) for method, subset in subsets.items()
     }
     for method, chosen in members.items():
         gone = int((~chosen.get_column("doc_id").is_in(now.implode())).sum())

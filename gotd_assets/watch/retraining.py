@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from gotd_assets.artifacts.artifact import Artifact, ArtifactKey
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.watch.current import current_artifact
 
@@ -43,10 +44,8 @@ def worth_training(store: ArtifactStore, partition: str, below: float) -> Worth:
 
 def overlap(left: Artifact, right: Artifact) -> float:
     """Documents that two selections have in common, as a share of the larger one."""
-    import polars as pl
-
     ids = [
-        pl.read_parquet(artifact.file("subset.parquet"), columns=["doc_id"]).get_column("doc_id")
+        read_parquet(artifact.file("subset.parquet"), columns=["doc_id"]).get_column("doc_id")
         for artifact in (left, right)
     ]
     return int(ids[0].is_in(ids[1].implode()).sum()) / max(len(ids[0]), len(ids[1]), 1)

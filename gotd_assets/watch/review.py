@@ -15,6 +15,7 @@ from gotd_assets.corpus.files.copies import RemoteFiles
 from gotd_assets.errors import GotdError
 from gotd_assets.settings.project import Project
 from gotd_assets.settings.texts import SourceSettings, TargetSettings
+from gotd_assets.watch.asked import Asked, Find, is_due_again, remedy
 from gotd_assets.watch.current import (
     PoolNotReadyError,
     content_of,
@@ -32,7 +33,6 @@ _JUDGING_SECONDS = 20.0
 _WAITING: dict[State, str] = {
     "moving": "its files changed; waiting until they are still",
     "busy": "its files changed while a run reads them; one more run follows",
-    "asked": "a run was started for its files as they are now and has not finished; if it failed, see the run",
 }
 
 
@@ -53,7 +53,13 @@ class Review:
     notes: list[str] = dataclasses.field(default_factory=list)
 
 
-def review_sources(project: Project, memory: Memory, busy: Collection[str], now: float) -> Review:
+def _nothing_found(_: str) -> Asked | None:
+    return None
+
+
+def review_sources(
+    project: Project, memory: Memory, busy: Collection[str], now: float, *, find: Find = _nothing_found
+) -> Review:
     """Which sources to read again: those whose files changed since they were read and are still.
 
     A source that was never read is left to a person: a first run may take days.
@@ -63,10 +69,12 @@ def review_sources(project: Project, memory: Memory, busy: Collection[str], now:
         memory: of the last look; updated.
         busy: sources that a run is reading.
         now: Unix time.
+        find: the run that was asked for, by its key.
     """
     store = ArtifactStore(project.home.artifacts)
     review = Review()
-    for source in project.settings.sources:
+    # What is an asset of the user's own is followed by the orchestrator.
+    for source in (source for source in project.settings.sources if source.asset is None):
         content = _content(source, project, review)
         current = current_content(store, ArtifactKey("raw_candidates", source.name), "file:")
         if content is None:
@@ -78,13 +86,34 @@ def review_sources(project: Project, memory: Memory, busy: Collection[str], now:
         state = memory.look(source.name, content, current, now=now, debounce=debounce, busy=source.name in busy)
         if state == "due":
             review.requests.append(Request(source.name, memory.ask(source.name), "its files changed"))
+        elif state == "asked":
+            _at_request(
+                review, memory, source.name, f"source {source.name}", find=find, now=now, held=source.name in busy
+            )
         elif state in _WAITING:
             review.notes.append(f"source {source.name}: {_WAITING[state]}")
     return review
 
 
+def _at_request(review: Review, memory: Memory, name: str, label: str, *, find: Find, now: float, held: bool) -> None:
+    """Ask once more for what never began, unless that is `held`; else say what became of the request."""
+    sight = memory.sights[name]
+    run = None if sight.run_key is None else find(sight.run_key)
+    if is_due_again(sight, run, now) and not held:
+        reason = f"run {run.run_id[:8]} for it never began" if run is not None else ""
+        review.requests.append(Request(name.partition("#")[0], memory.ask(name), reason))
+    else:
+        review.notes.append(f"{label}: {remedy(sight, run, now)}")
+
+
 def review_targets(
-    project: Project, memory: Memory, busy: Collection[str], now: float, registered: Collection[str] | None = None
+    project: Project,
+    memory: Memory,
+    busy: Collection[str],
+    now: float,
+    registered: Collection[str] | None = None,
+    *,
+    find: Find = _nothing_found,
 ) -> Review:
     """Which targets to select for again: those whose texts changed, and those that new candidates can change.
 
@@ -97,8 +126,9 @@ def review_targets(
         busy: targets that a run is selecting for.
         now: Unix time.
         registered: targets that the orchestrator knows, None if they cannot change while it runs.
+        find: the run that was asked for, by its key.
     """
-    look = _TargetsLook(project, memory, busy, now)
+    look = _TargetsLook(project, memory, busy, now, find)
     if registered is not None:
         look.register(registered)
     for target in project.settings.targets:
@@ -110,11 +140,12 @@ def review_targets(
 class _TargetsLook:
     """One look at all targets."""
 
-    def __init__(self, project: Project, memory: Memory, busy: Collection[str], now: float) -> None:
+    def __init__(self, project: Project, memory: Memory, busy: Collection[str], now: float, find: Find) -> None:
         self.project = project
         self.memory = memory
         self.busy = busy
         self.now = now
+        self.find = find
         self.deadline = time.monotonic() + _JUDGING_SECONDS
         self.store = ArtifactStore(project.home.artifacts)
         self.review = Review(notes=list(project.problems))
@@ -156,17 +187,23 @@ class _TargetsLook:
             state = self._unless_same_rows(target, current)
         if state == "due":
             reason = "its files changed" if current is not None else "it is new"
-            self.review.requests.append(Request(target.name, self.memory.ask(target.name), reason))
+            run_key = self.memory.ask(target.name)
+            self.review.requests.append(Request(target.name, run_key, reason))
             # The run solves on the pool as it is: that needs no run of its own.
             self._look_at_pool(target.name)
-            self.memory.ask(_pool_sight(target.name))
+            self.memory.ask(_pool_sight(target.name), run_key)
+        elif state == "asked":
+            self._at_request(target.name, target.name, f"target {target.name}")
         elif state in _WAITING:
             self.review.notes.append(f"target {target.name}: {_WAITING[state]}")
         return state
 
     def at_pool(self, target: TargetSettings) -> None:
         """Ask for a run if the pool changed in a way that can change the selection; each pool is judged once."""
-        if self.pool is None or self._look_at_pool(target.name) != "due" or time.monotonic() > self.deadline:
+        state = None if self.pool is None else self._look_at_pool(target.name)
+        if state == "asked":
+            self._at_request(target.name, _pool_sight(target.name), f"target {target.name}, new candidates")
+        if state != "due" or time.monotonic() > self.deadline:
             return
         run_key = self.memory.ask(_pool_sight(target.name))
         settings = self.project.settings
@@ -200,6 +237,9 @@ class _TargetsLook:
         pool = self.pool or ""
         solved = pool_of_potentials(self.store, target)
         return self.memory.look(_pool_sight(target), pool, solved, now=self.now, debounce=0, busy=self._held(target))
+
+    def _at_request(self, target: str, sight: str, label: str) -> None:
+        _at_request(self.review, self.memory, sight, label, find=self.find, now=self.now, held=self._held(target))
 
     def _held(self, target: str) -> bool:
         return self.pool is None or target in self.busy

@@ -35,7 +35,11 @@ def same_rows(target: TargetSettings, project: Project, documents: Artifact) -> 
     remote = RemoteFiles(project.home.remote, fetch=False)
     with tempfile.TemporaryDirectory(prefix="gotd-look-") as folder:
         try:
-            files = find_files(target.path, target.format, project.root, entry_label(target), remote)
+            label = entry_label(target)
+            found = find_files(
+                target.path, target.format, project.root, label, remote, follow_links=target.follow_links
+            )
+            files = found.files
             if any(remote.is_unfetched(file.path) for file in files):
                 return False
             if sum(file.path.stat().st_size for file in files) > _READ_BYTES:

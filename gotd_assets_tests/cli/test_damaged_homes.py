@@ -16,6 +16,7 @@ from gotd_assets.cli.main import app
 
 HOME = Path(__file__).parents[1] / "reproduction" / "home-2026-11.tar.xz"
 Damage = Callable[[bytes], bytes]
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935\nsize 12345\n"
 DAMAGES: dict[str, Damage] = {
     "empty": lambda _: b"",
     "cut off": lambda content: content[: len(content) // 2],
@@ -42,9 +43,18 @@ FILES = (
     "model/model.safetensors",
     "model/tokenizer.json",
     "model/config.json",
+    "model/tokenizer_config.json",
     "data/news.jsonl",
     "gotd.yaml",
 )
+OF_MODELS = tuple(name for name in FILES if name.startswith(("encoder/", "model/")))
+OF_MODEL_FILES: dict[str, Damage] = {
+    "pointer of Git LFS": lambda _: POINTER,
+    "a page instead": lambda _: b"<!doctype html><title>404</title>" * 9,
+    "bytes too many": lambda content: content + b"\0" * 7,
+    "JSON of another kind": lambda _: b"[1, 2]",
+}
+QUICKLY = {("encoder/model.safetensors", "pointer of Git LFS"), ("model/tokenizer.json", "cut off")}
 COMMANDS = (
     ("run", "--dry-run"),
     ("report", "film"),
@@ -95,8 +105,13 @@ def damaged(path: Path, damage: Damage) -> Iterator[None]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        *((name, damage) for name in FILES for damage in DAMAGES),
+        *((name, damage) for name in OF_MODELS for damage in OF_MODEL_FILES),
+    ],
+)
 def test_every_command_answers_with_a_sentence(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, damage: str
 ) -> None:
@@ -109,10 +124,33 @@ def test_every_command_answers_with_a_sentence(
     monkeypatch.chdir(copy)
     path = file_of(copy, name)
     wrong = {}
-    with damaged(path, DAMAGES[damage]):
+    with damaged(path, {**DAMAGES, **OF_MODEL_FILES}[damage]):
         for command in COMMANDS:
             done = CliRunner().invoke(app, [words.get(word, word) for word in command])
             told = done.exception is None or isinstance(done.exception, SystemExit)
             if not told or done.exit_code not in (0, 1, 2) or (done.exit_code == 2 and "error: " not in done.stderr):
                 wrong[" ".join(command[:1])] = repr(done.exception) if not told else done.output[-300:]
     assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        pytest.param(name, damage, marks=() if (name, damage) in QUICKLY else pytest.mark.slow)
+        for name in OF_MODELS
+        for damage in (*DAMAGES, *OF_MODEL_FILES)
+    ],
+)
+def test_a_damaged_model_is_told_before_anything_is_made(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, damage: str
+) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "project", ignore=shutil.ignore_patterns("artifacts", "vectors")))
+    monkeypatch.setenv("GOTD_SETTINGS", str(copy / "gotd.yaml"))
+    monkeypatch.setenv("DAGSTER_HOME", str(copy))
+    monkeypatch.chdir(copy)
+    with damaged(copy / name, {**DAMAGES, **OF_MODEL_FILES}[damage]):
+        for command in (["run", "--dry-run"], ["run"]):
+            done = CliRunner().invoke(app, command)
+            assert done.exit_code == 2, done.output
+            assert " ".join(done.stderr.split()).count(name.rpartition("/")[2]) == 1, done.stderr
+    assert not list((copy / ".gotd" / "artifacts").rglob("manifest.json"))

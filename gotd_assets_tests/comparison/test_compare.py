@@ -10,6 +10,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from gotd_assets.artifacts.artifact import ArtifactKey
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.cli.main import app
 from gotd_assets.comparison.cells import Comparison
@@ -84,7 +85,7 @@ def test_results_are_those_of_the_artifacts_of_each_cell(folder: Path) -> None:
     for (_, method, budget, seed), made in results.made.items():
         assert len(made.doc_ids) == budget
         pointer = folder / f".gotd/artifacts/selected_subset/film/{method}/runs/comparison-film-{budget}-{seed}"
-        subset = pl.read_parquet(pointer.parent.parent / pointer.read_text() / "subset.parquet")
+        subset = read_parquet(pointer.parent.parent / pointer.read_text() / "subset.parquet")
         assert subset["doc_id"].to_list() == list(made.doc_ids)
     # Another seed is another draw of the target, of random documents, and of the training.
     draws = results.seeds("film", "random", 8)

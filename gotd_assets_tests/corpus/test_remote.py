@@ -286,7 +286,7 @@ def test_a_killed_fetch_leaves_nothing_that_is_read(reader: Reader, server: Serv
     script = (
         "import sys; from pathlib import Path; from gotd_assets.corpus.files.copies import RemoteFiles; "
         "remote = RemoteFiles(Path(sys.argv[1])); "
-        "remote.copy(remote.look(sys.argv[2], 's').files[0], 's', [])"
+        "remote.copy(remote.look(sys.argv[2], 's').files[0], 's')"
     )
     fetching = subprocess.Popen([sys.executable, "-c", script, str(reader.copies), url])
     deadline = time.monotonic() + 60

@@ -24,7 +24,8 @@ from gotd_assets.corpus.reading import tables as table_files
 from gotd_assets.corpus.seen import SeenTexts
 from gotd_assets.corpus.shards import scan_documents
 from gotd_assets.errors import InputError
-from gotd_assets.execution.processes import map_in_processes
+from gotd_assets.execution.engine import mapped
+from gotd_assets.execution.processes import LocalEngine
 from gotd_assets.settings.texts import PreparationSettings, SourceSettings
 
 JOINED = PreparationSettings(chunk_by="characters", chunk_size=60, join_short=True)
@@ -110,11 +111,11 @@ def kill_oneself(signal_number: int) -> None:
 
 def test_a_killed_process_is_an_error_not_a_wait() -> None:
     with pytest.raises(InputError, match=r"ended unasked \(exit code -9\)"):
-        list(map_in_processes(kill_oneself, [signal.SIGKILL] * 3, 2))
+        list(mapped(LocalEngine(2), kill_oneself, [signal.SIGKILL] * 3, name="killing"))
 
 
 def test_results_come_in_order_and_an_exception_at_its_turn() -> None:
-    results = map_in_processes(json.loads, ["1", "2", "{", "4"], 2)
+    results = mapped(LocalEngine(2), json.loads, ["1", "2", "{", "4"], name="parsing")
     assert [next(results), next(results)] == [("1", 1), ("2", 2)]
     with pytest.raises(json.JSONDecodeError):
         next(results)
@@ -123,8 +124,9 @@ def test_results_come_in_order_and_an_exception_at_its_turn() -> None:
 def test_a_killed_caller_leaves_no_process_behind() -> None:
     program = (
         "import time, sys\n"
-        "from gotd_assets.execution.processes import map_in_processes\n"
-        "for _ in map_in_processes(time.sleep, [0.01] * 100_000, 2): print('x', flush=True)"
+        "from gotd_assets.execution.engine import mapped\n"
+        "from gotd_assets.execution.processes import LocalEngine\n"
+        "for _ in mapped(LocalEngine(2), time.sleep, [0.01] * 100_000, name='sleep'): print('x', flush=True)"
     )
     caller = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
     assert caller.stdout is not None

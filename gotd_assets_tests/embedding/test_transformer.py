@@ -124,27 +124,6 @@ def test_the_version_follows_content_and_settings_not_place(encoder: Path, tmp_p
     assert encoder_version(EncoderSettings(model=str(moved)), tmp_path) != base
 
 
-def test_a_sentence_transformers_folder_says_how_it_pools(encoder: Path, tmp_path: Path) -> None:
-    from gotd_assets.models.encoder import pooling_of
-
-    (encoder / "1_Pooling").mkdir()
-    config = encoder / "1_Pooling" / "config.json"
-    settings = EncoderSettings(model=str(encoder))
-    config.write_text(json.dumps({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}))
-    assert pooling_of(settings, encoder) == "cls"
-    config.write_text(json.dumps({"embedding_dimension": 16, "pooling_mode": "cls", "include_prompt": True}))
-    assert pooling_of(settings, encoder) == "cls"
-    config.write_text(json.dumps({"pooling_mode": ["cls", "mean"]}))
-    with pytest.raises(InputError, match="supported are mean and cls"):
-        pooling_of(settings, encoder)
-    config.write_text(json.dumps({"pooling_mode_max_tokens": True}))
-    with pytest.raises(InputError, match="supported are mean and cls"):
-        pooling_of(settings, encoder)
-    (encoder / "modules.json").write_text(json.dumps([{"type": "sentence_transformers.models.Dense"}]))
-    with pytest.raises(InputError, match="asks for Dense"):
-        pooling_of(settings, encoder)
-
-
 @pytest.mark.parametrize(
     ("model", "message"),
     [

@@ -22,10 +22,10 @@ from safetensors.numpy import save_file
 from gotd_assets.settings.project import Settings
 from gotd_assets.stations.all import GRAPH
 from gotd_assets.stations.graph import Stage
+from gotd_assets_tests.end_to_end.run_history import REPOSITORY, keep_history
 from gotd_assets_tests.models.tiny import WORDS, model_folder, tokenizer
 from gotd_assets_tests.once import mlflow_database
 
-REPOSITORY = Path(__file__).parents[2]
 TOPICS = {"news": WORDS[:30], "sport": WORDS[30:60], "film": WORDS[60:90]}
 
 
@@ -55,7 +55,7 @@ def topic_encoder(folder: Path) -> None:
 def make_project(folder: Path, **changes: object) -> Path:
     """Write data, models and gotd.yaml below `folder`; `changes` replace whole sections. Returns gotd.yaml.
 
-    Its home has an MLflow database already, as that of a project has in which something was trained.
+    Its home has databases of MLflow and Dagster already, as that of a project has in which something was trained.
     """
     write_jsonl(folder / "data" / "news.jsonl", sentences("news", 60, 0))
     write_jsonl(folder / "data" / "mixed.jsonl", sentences("sport", 40, 0) + sentences("film", 12, 0))
@@ -73,8 +73,8 @@ def make_project(folder: Path, **changes: object) -> Path:
     }
     path = folder / "gotd.yaml"
     path.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    for name in ("dagster.yaml", "workspace.yaml"):
-        (folder / name).write_text((REPOSITORY / name).read_text(encoding="utf-8"), encoding="utf-8")
+    shutil.copyfile(REPOSITORY / "workspace.yaml", folder / "workspace.yaml")
+    keep_history(folder)
     set_up_mlflow(folder / ".gotd")
     return path
 
@@ -145,12 +145,20 @@ def run_stages_of(folder: Path, choose: Callable[[Settings], Iterable[Stage]]) -
     """Those stages of the project in `folder` that `choose` names, as `gotd run` runs all of them."""
     from gotd_assets.pipeline.graph import pipeline_job
     from gotd_assets.pipeline.placement import Placement
-    from gotd_assets.pipeline.runs.stage_runs import run_stages
+    from gotd_assets.pipeline.runs.stage_runs import command, run_stages
 
     placement = Placement.of_file(folder / "gotd.yaml")
     stages = list(choose(placement.load().settings))
     with inside(folder), dg.DagsterInstance.get() as instance:
-        run_stages(placement, pipeline_job(placement), instance, stages, announce=lambda *_: None, warn=print)
+        run_stages(
+            placement,
+            pipeline_job(placement),
+            instance,
+            stages,
+            starter=command(placement),
+            announce=lambda *_: None,
+            warn=print,
+        )
 
 
 def until_scores(settings: Settings) -> list[Stage]:
@@ -169,8 +177,21 @@ def until_selection(settings: Settings) -> list[Stage]:
 
 def started_gotd(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """`gotd ARGUMENTS` in the project of `folder` as a process, both of whose outputs come through one pipe."""
+    return _started(folder, "from gotd_assets.cli.main import main; main()", *arguments)
+
+
+def started_selection(folder: Path) -> subprocess.Popen[str]:
+    """The last of `until_selection` as a process, in a project that has its scores."""
+    return _started(
+        folder,
+        f"from pathlib import Path; from {__name__} import run_stages_of, until_selection; "
+        "run_stages_of(Path.cwd(), lambda settings: until_selection(settings)[-1:])",
+    )
+
+
+def _started(folder: Path, program: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", "from gotd_assets.cli.main import main; main()", *arguments],
+        [sys.executable, "-c", program, *arguments],
         cwd=folder,
         env=environment(folder),
         stdout=subprocess.PIPE,

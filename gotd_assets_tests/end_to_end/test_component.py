@@ -19,7 +19,8 @@ from click.testing import CliRunner, Result
 
 from gotd_assets.artifacts.artifact import ArtifactKey
 from gotd_assets.artifacts.store import ArtifactStore
-from gotd_assets_tests.end_to_end.project import REPOSITORY, gotd, set_up_mlflow
+from gotd_assets_tests.end_to_end.project import gotd, set_up_mlflow
+from gotd_assets_tests.end_to_end.run_history import REPOSITORY
 from gotd_assets_tests.end_to_end.test_dagster import GRAPH
 
 EXAMPLE = REPOSITORY / "examples" / "selection_project"
@@ -140,6 +141,11 @@ def test_dg_finds_the_component_by_its_entry_point(installed: Path, tmp_path: Pa
     assert listed.returncode == 0, listed.stderr
     keys = [component["key"] for component in json.loads(listed.stdout)["items"]]
     assert "gotd_assets.SelectionPipeline" in keys
+
+
+def test_the_repository_itself_is_a_valid_location() -> None:
+    checked = run_dg(REPOSITORY, "check", "defs")
+    assert checked.exit_code == 0, checked.stdout + checked.stderr
 
 
 def test_the_example_is_valid_and_its_pipelines_do_not_clash(project: Path) -> None:

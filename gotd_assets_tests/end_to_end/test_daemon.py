@@ -20,6 +20,7 @@ from gotd_assets.artifacts.artifact import Artifact, ArtifactKey
 from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.watch.current import current_artifact
 from gotd_assets_tests.end_to_end.project import environment, gotd, make_project, sentences, write_jsonl
+from gotd_assets_tests.end_to_end.run_history import keep_history_as_shipped
 from gotd_assets_tests.watch.test_notify import Hook, hook  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.slow
@@ -127,6 +128,7 @@ SETTINGS = {
 def run_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     make_project(folder, **SETTINGS)
+    keep_history_as_shipped(folder)
     write_jsonl(folder / "targets" / "film" / "one.jsonl", sentences("film", 24, 1))
     done = gotd(folder, "run")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -246,6 +248,7 @@ def test_two_targets_are_backfilled_and_a_selection_away_from_one_follows_it(
         write_jsonl(tmp_path / "targets" / f"{name}.jsonl", sentences(topic, 24, 1))
     selection = {"budget": 8, "methods": [method], "away_target": "spam"}
     make_project(tmp_path, targets=targets, selection=selection, watch=SETTINGS["watch"])
+    keep_history_as_shipped(tmp_path)
     done = gotd(tmp_path, "run")
     assert done.returncode == 0, done.stdout + done.stderr
     before = current(tmp_path, "selected_subset", f"film/{method}")

@@ -11,47 +11,26 @@ from gotd_assets.artifacts.artifact import ArtifactKey
 from gotd_assets.artifacts.run_lock import alone
 from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.settings.home import Home
-from gotd_assets_tests.end_to_end.project import REPOSITORY, environment, make_project
+from gotd_assets_tests.end_to_end.project import environment, make_project
+from gotd_assets_tests.end_to_end.run_history import keep_history_as_shipped
 from gotd_assets_tests.watch.artifacts import publish
 
 GRAPH = {
-    "raw_candidates": ("1_candidates", []),
+    "source/news": ("1_candidates", []),
+    "source/mixed": ("1_candidates", []),
+    "target/film": ("2_target", []),
+    "raw_candidates": ("1_candidates", ["source/mixed", "source/news"]),
     "candidate_embeddings": ("1_candidates", ["raw_candidates"]),
     "candidate_pool": ("1_candidates", ["raw_candidates"]),
-    "target_documents": ("2_target", []),
+    "target_documents": ("2_target", ["target/film"]),
     "target_embeddings": ("2_target", ["target_documents"]),
     "target_sketch": ("2_target", ["target_embeddings"]),
     "domain_relevance": ("3_transport", ["candidate_embeddings", "candidate_pool", "target_sketch"]),
     "ot_potentials": ("3_transport", ["candidate_embeddings", "candidate_pool", "target_sketch"]),
-    "candidate_scores": (
-        "3_transport",
-        ["candidate_embeddings", "candidate_pool", "ot_potentials", "raw_candidates", "target_documents"],
-    ),
-    "selected_subset": (
-        "4_selection",
-        [
-            "candidate_embeddings",
-            "candidate_pool",
-            "candidate_scores",
-            "domain_relevance",
-            "ot_potentials",
-            "raw_candidates",
-            "target_documents",
-            "target_embeddings",
-        ],
-    ),
-    "pre_fine_tuned_model": ("5_training", ["selected_subset", "target_documents"]),
-    "evaluation_report": (
-        "6_evaluation",
-        [
-            "candidate_embeddings",
-            "candidate_pool",
-            "ot_potentials",
-            "pre_fine_tuned_model",
-            "selected_subset",
-            "target_documents",
-        ],
-    ),
+    "candidate_scores": ("3_transport", ["ot_potentials"]),
+    "selected_subset": ("4_selection", ["candidate_scores", "domain_relevance"]),
+    "pre_fine_tuned_model": ("5_training", ["selected_subset"]),
+    "evaluation_report": ("6_evaluation", ["pre_fine_tuned_model"]),
 }
 
 
@@ -70,11 +49,11 @@ def test_the_graph(definitions: dg.Definitions) -> None:
         for name, spec in specs.items()
     }
     assert found == GRAPH
-    for spec in specs.values():
+    for name, spec in specs.items():
         assert spec.kinds
-        assert spec.owners
         assert len(spec.description or "") > 60
-        assert spec.code_version
+        # What is the user's is not ours to own.
+        assert "/" in name or (spec.owners and spec.code_version)
     dg.Definitions.validate_loadable(definitions)
 
 
@@ -257,6 +236,7 @@ def test_the_code_location_loads_no_heavy_library(tmp_path: Path) -> None:
 
 def test_steps_run_as_processes_of_the_default_executor(tmp_path: Path) -> None:
     make_project(tmp_path)
+    keep_history_as_shipped(tmp_path)
     command = [Path(sys.executable).with_name("dagster"), "job", "execute", "-m", "gotd_assets.definitions"]
     done = subprocess.run(
         [*command, "-j", "ingest_source", "--tags", '{"dagster/partition": "news"}'],
@@ -271,14 +251,3 @@ def test_steps_run_as_processes_of_the_default_executor(tmp_path: Path) -> None:
     assert "Launching subprocess" in done.stderr + done.stdout
     artifact = ArtifactStore(tmp_path / ".gotd" / "artifacts").current(ArtifactKey("candidate_embeddings", "news"))
     assert artifact.manifest.summary["documents"] == 60
-
-
-def test_the_repository_itself_is_a_valid_location() -> None:
-    done = subprocess.run(
-        [Path(sys.executable).with_name("dg"), "check", "defs"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr

@@ -12,6 +12,7 @@ from gotd_assets.artifacts.artifact import ArtifactKey
 from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets_tests.catalogue.svg import drawn
 from gotd_assets_tests.end_to_end.project import make_project, sentences, write_jsonl
+from gotd_assets_tests.end_to_end.run_history import event_log
 from gotd_assets_tests.watch.test_notify import Hook, hook  # noqa: F401 - a fixture
 
 PICTURES = {
@@ -34,15 +35,16 @@ TABLES = {
 def launched(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Path, dg.Definitions, dg.DagsterInstance]]:
-    """A project after the job `materialise_everything`, of whose progress every line was observed."""
+    """A project after the job `materialize_everything`, of whose progress every line was observed."""
     folder = tmp_path_factory.mktemp("jobs")
-    with pytest.MonkeyPatch.context() as patch, dg.instance_for_test() as instance:
+    kept = {"event_log_storage": event_log(str(tmp_path_factory.mktemp("history")))}
+    with pytest.MonkeyPatch.context() as patch, dg.instance_for_test(overrides=kept) as instance:
         patch.setenv("GOTD_SETTINGS", str(make_project(folder)))
         patch.setattr("gotd_assets.stations.work.SECONDS_BETWEEN_OBSERVATIONS", 0.0)
         from gotd_assets.definitions import defs
 
         definitions = defs()
-        launch(definitions, instance, "materialise_everything")
+        launch(definitions, instance, "materialize_everything")
         yield folder, definitions, instance
 
 
@@ -109,12 +111,18 @@ def test_jobs_run_as_the_launchpad_opens_them(launched: tuple[Path, dg.Definitio
     for asset, name in TABLES.items():
         assert str(metadata(instance, asset)[name]).count("\n") >= 3
     link = str(metadata(instance, "pre_fine_tuned_model")["mlflow_run"])
-    assert re.fullmatch(r"http://127\.0\.0\.1:5000/#/experiments/\d+/runs/[0-9a-f]{32}", link)
+    assert re.fullmatch(
+        r"http://127\.0\.0\.1:5000/#/experiments/\d+/runs/[0-9a-f]{32}\?workflowType=machine_learning", link
+    )
 
     selected = ArtifactKey("selected_subset", "film/gotd")
     first = store.current(selected).version
     runs = instance.get_runs_count()
     launch(definitions, instance, "compare_methods", target="film")
+    (parent,) = instance.get_runs(filters=dg.RunsFilter(job_name="compare_methods"))
+    children = instance.get_runs(filters=dg.RunsFilter(tags={"gotd/launcher": "compare_methods"}))
+    assert {(run.parent_run_id, run.root_run_id) for run in children} == {(parent.run_id, parent.run_id)}
+    assert len(children) == 5
     # A run of its own, one for each of two selections, one for each of their models, and one for the report.
     assert instance.get_runs_count() == runs + 6
     assert store.current(selected).version == first
@@ -158,7 +166,7 @@ def test_a_job_that_fails_is_told_of_once(
             assert run is not None
             tell_of_failure(definitions, instance, run)
     assert [(told["event"], told["job"]) for told in hook.told] == [
-        ("failure", "gotd run"),
+        ("failure", "reselect_target"),
         ("failure", "reselect_target"),
     ]
 

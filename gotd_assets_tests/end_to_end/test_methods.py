@@ -79,9 +79,10 @@ def film_share(subset: pl.DataFrame) -> float:
     return sum(set(text.split()) <= film for text in subset["text"]) / subset.height
 
 
-def test_every_method_selects_records_and_shows_its_figures(launched, tmp_path: Path) -> None:
+def test_every_method_selects_records_and_shows_its_figures(launched, solved: Path, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "data" / "news-target.jsonl", sentences("news", 20, 4))
     project = launched(
+        solved,
         targets=[{"name": "film", "path": "data/target.jsonl"}, {"name": "news", "path": "data/news-target.jsonl"}],
         selection={
             "budget": 8,
@@ -93,7 +94,7 @@ def test_every_method_selects_records_and_shows_its_figures(launched, tmp_path: 
         },
         toxicity={"model": str(classifier_folder(tmp_path / "classifier", ["fine", "toxic"]))},
     )
-    project.prepare(("news", "mixed"), ("film", "news"))
+    assert project.run(TRANSPORT, "news").success
     share = {}
     for method in METHOD_NAMES:
         result = project.select("film", method)
@@ -148,11 +149,11 @@ def test_budgets_of_the_launchpad_and_the_nearest_source(launched, solved: Path,
     assert project.current("selected_subset", "film/gotd").version == before
 
 
-def test_explain_says_what_keeps_a_document_out(launched, tmp_path: Path) -> None:
-    project = launched(selection={"methods": ["gotd"], "budget": 8})
+def test_explain_says_what_keeps_a_document_out(launched, solved: Path, tmp_path: Path) -> None:
+    project = launched(solved, selection={"methods": ["gotd"], "budget": 8})
     target_text = sentences("film", 24, 1)[0]
     write_jsonl(tmp_path / "data" / "news.jsonl", [*sentences("news", 60, 0), target_text])
-    project.prepare(("news", "mixed"), ("film",))
+    project.prepare(("news",), ("film",))
     assert project.select("film", "gotd").success
     shown = gotd(tmp_path, "explain", document_id(target_text), "--target", "film")
     assert shown.returncode == 0, shown.stderr

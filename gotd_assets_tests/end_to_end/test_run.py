@@ -6,6 +6,7 @@ import signal
 import time
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import polars as pl
 import pytest
@@ -18,10 +19,11 @@ from gotd_assets_tests.end_to_end.project import (
     TOPICS,
     copied,
     gotd,
+    inside,
     make_project,
     run_stages_of,
     sentences,
-    started_gotd,
+    started_selection,
     until_selection,
     write_jsonl,
 )
@@ -91,6 +93,17 @@ def test_mlflow_names_dagster_and_the_selection(finished: Path) -> None:
     assert run.data.tags["dagster.asset_key"] == "pre_fine_tuned_model"
     assert run.data.tags["dagster.run_id"]
     assert subset.version.startswith(run.inputs.dataset_inputs[0].dataset.digest)
+
+
+def test_its_runs_stand_on_the_timeline_of_the_code_location(finished: Path) -> None:
+    with inside(finished), dg.DagsterInstance.get() as instance:
+        runs = instance.get_runs()
+    assert len(runs) > 5
+    assert {run.tags["gotd/launcher"] for run in runs} == {"gotd run"}
+    origins = [run.remote_job_origin for run in runs]
+    assert {origin.location_name for origin in origins if origin is not None} == {"gotd_assets"}
+    assert all(origins)
+    assert len({run.tags["gotd/settings"] for run in runs}) == 1
 
 
 def test_lineage_knows_why_and_from_what(finished: Path) -> None:
@@ -187,8 +200,7 @@ def _run_on_odd_sources(folder: Path) -> None:
     frame = pl.DataFrame({"body": [{"content": text} for text in texts], "id": [f"id-{i}" for i in range(20)]})
     frame.write_parquet(folder / "mine" / "one.parquet")
     write_jsonl(folder / "data" / "repeated.jsonl", sentences("sport", 1, 0) * 50)
-    done = gotd(folder, "run")
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_stages_of(folder, until_selection)
 
 
 def test_parquet_of_ones_own_needs_only_settings(odd: Path) -> None:
@@ -211,9 +223,9 @@ def test_a_source_of_one_text_repeated_counts_once(odd: Path) -> None:
 
 def test_a_killed_run_is_continued_by_the_next(solved: Path, tmp_path: Path) -> None:
     copied(solved, tmp_path)
-    training = {"model": "model", "max_tokens": 32, "epochs": 100.0, "checkpoint_steps": 1}
+    training = {"model": "model", "max_tokens": 32, "epochs": 60.0, "checkpoint_steps": 1}
     make_project(tmp_path, training=training, selection={"budget": 8, "methods": ["gotd"]})
-    with started_gotd(tmp_path, "run") as process:
+    with started_selection(tmp_path) as process:
         while process.poll() is None and not any((tmp_path / ".gotd" / "scratch").rglob("checkpoint.safetensors")):
             time.sleep(0.05)
         process.kill()
@@ -221,7 +233,7 @@ def test_a_killed_run_is_continued_by_the_next(solved: Path, tmp_path: Path) -> 
     assert process.returncode == -signal.SIGKILL, said
     done = gotd(tmp_path, "run")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"selected_subset: selected_subset\[film/gotd\] version \w+ is up to date", done.stdout)
+    assert re.search(r"selected_subset\[film/gotd\] version \w+ is up to date", done.stdout)
     facts = json.loads(current(tmp_path, "pre_fine_tuned_model", "film/gotd").file("training.json").read_text())
     run = MlflowClient(facts["tracking_uri"]).get_run(facts["mlflow_run_id"])
     assert run.data.tags["gotd.resumed"] == "true"
@@ -234,7 +246,7 @@ def test_a_killed_run_is_continued_by_the_next(solved: Path, tmp_path: Path) -> 
         ({"selection": {"budget": 8, "methods": ["best"]}}, "there is no method 'best'"),
         ({"sources": [{"name": "gone", "path": "data/gone.jsonl"}]}, "matches no file"),
         ({"sources": [{"name": "news", "path": "data/news.jsonl", "fields": {"text": "body"}}]}, "'body'"),
-        ({"encoder": {"model": "data"}}, "no weights"),
+        ({"encoder": {"model": "data"}}, "encoder.model: {data} has no config.json"),
         ({"training": {"model": "data"}}, "weights"),
         ({"transport": {"epsilon": -1}}, "transport.epsilon"),
     ],
@@ -246,7 +258,7 @@ def test_what_is_wrong_is_said_in_a_sentence(
     make_project(copied(solved, tmp_path), **changes)
     done = gotd(tmp_path, "run")
     assert done.returncode == 2
-    assert message in " ".join(done.stderr.split())
+    assert message.replace("{data}", str(tmp_path / "data")) in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
 
 

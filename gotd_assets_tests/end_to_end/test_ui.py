@@ -18,6 +18,7 @@ from gotd_assets_tests.end_to_end.browser import (
     servers,
 )
 from gotd_assets_tests.end_to_end.project import make_project, sentences, write_jsonl
+from gotd_assets_tests.end_to_end.run_history import keep_history_as_shipped
 from gotd_assets_tests.end_to_end.test_dagster import GRAPH
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in which nothing was made yet."""
     folder = tmp_path_factory.mktemp("project")
     make_project(folder)
+    keep_history_as_shipped(folder)
     return folder
 
 
@@ -55,7 +57,7 @@ def test_everything_is_made_by_clicks_and_leads_to_mlflow(page: "Page", at: Serv
     shown = [line for line in page.locator("body").inner_text().splitlines() if line in groups]
     assert list(dict.fromkeys(shown)) == groups
 
-    launch(page, at, "materialise_everything")
+    launch(page, at, "materialize_everything")
 
     latest_event(page, at, "selected_subset", _FILM)
     version = metadata(page, "version").inner_text()

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from sklearn.linear_model import LogisticRegression
@@ -48,7 +48,6 @@ def easy(count, seed=0):
     return LabelledTexts([" ".join(random.choice(words[label], 8)) for label in labels], labels)
 
 
-@settings(deadline=None)  # scikit-learn loads at the first call
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40))
 def test_scores_are_those_of_their_definition(pairs):
     predicted, labels = np.array(pairs).T

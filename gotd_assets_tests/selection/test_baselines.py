@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 from data_selection.hashed_ngram_dsir import get_ngram_counts
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
@@ -153,7 +153,6 @@ def test_dsir_takes_short_documents_last(tmp_path: Path) -> None:
         assert chosen["reason"][119] == f"fewer than {least} words"
 
 
-@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), alpha=st.floats(0.1, 0.95), targets=st.integers(1, 4), neighbours=st.integers(2, 6))
 def test_the_tsds_plan_is_the_optimum_of_its_linear_program(seed, alpha, targets, neighbours) -> None:
     rng = np.random.default_rng(seed)

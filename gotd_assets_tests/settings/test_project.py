@@ -32,6 +32,45 @@ def test_a_minimal_file_has_defaults_for_the_rest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            MINIMAL.replace("encoder: {model: encoder}", ""),
+            "encoder: it is required; write, for example, encoder: {model: FOLDER}",
+        ),
+        (
+            MINIMAL.replace("{model: model}", "{seed: 1}"),
+            "training.model: it is required; write, for example, model: FOLDER",
+        ),
+        (MINIMAL.replace("name: news, ", ""), "sources[0].name: it is required; write, for example, name: web"),
+        (
+            MINIMAL.replace("sources", "source"),
+            "sources: it is required; write, for example, sources: [{name: web, path: ",
+        ),
+        (
+            MINIMAL.replace("targets: [{name: film, path: film.jsonl}]", ""),
+            "write, for example, targets: [{name: support",
+        ),
+        (
+            MINIMAL.replace("training: {model: model}", "evaluation: {detoxification: [{target: film, path: a}]}"),
+            "write, for example, training: {model: FOLDER}",
+        ),
+    ],
+)
+def test_what_is_missing_is_shown_as_it_is_written(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, text)
+    assert sentence in str(caught.value)
+
+
+def test_a_project_may_do_without_training(tmp_path: Path) -> None:
+    project = load(tmp_path, MINIMAL.replace("training: {model: model}", ""))
+    assert project.settings.training is None
+    with pytest.raises(SettingsError, match="trains nothing"):
+        project.overridden({"training.seed": 1})
+
+
+@pytest.mark.parametrize(
     ("text", "field"),
     [
         (MINIMAL.replace("path: film.jsonl", "path: film.jsonl, direction: up"), "targets[0].direction"),
@@ -106,3 +145,10 @@ def test_a_model_of_the_paper_brings_its_optimisation_and_can_be_changed(name: s
 def test_an_unknown_model_of_the_paper_is_told_with_those_there_are() -> None:
     with pytest.raises(ValidationError, match="no 'gpt5'; known are: paper:gpt2, paper:gpt2-xl"):
         TrainingSettings(model="paper:gpt5")
+
+
+def test_what_is_said_of_a_cluster_needs_one(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="actors is for engine 'ray'"):
+        load(tmp_path, MINIMAL + "compute: {actors: 3}")
+    project = load(tmp_path, MINIMAL + "compute: {engine: ray, actors: 3}")
+    assert project.settings.compute.actors == 3

@@ -13,7 +13,7 @@ from gotd_assets_tests.study.worlds import DIMENSION, PLAN, make_world
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory):
-    return points_experiment(tmp_path_factory.mktemp("points"), budgets=(10, BUDGET))
+    return points_experiment(tmp_path_factory.mktemp("points"), budgets=(BUDGET,))
 
 
 @pytest.fixture(scope="module")

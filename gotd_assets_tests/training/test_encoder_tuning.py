@@ -17,7 +17,8 @@ import torch
 from gotd_assets.embedding.embed import load_encoder
 from gotd_assets.errors import InputError, TrainingError
 from gotd_assets.fingerprint import document_id
-from gotd_assets.models.encoder import encoder_version, pooling_of
+from gotd_assets.models.encoder import encoder_version
+from gotd_assets.models.encoder_folder import read_encoder_folder
 from gotd_assets.settings.encoder import EncoderSettings
 from gotd_assets.settings.evaluation import ClassificationSettings
 from gotd_assets.settings.project import Settings
@@ -129,7 +130,7 @@ def test_the_folder_is_an_encoder_that_says_how_it_pools(base: Path, tmp_path: P
     tune(tmp_path, encoder, reviews(20, 1), labelled=True)
     folder = tmp_path / "out" / "model"
     plain = EncoderSettings(model=str(folder))
-    assert pooling_of(plain, folder) == "cls"
+    assert read_encoder_folder(folder, plain).modes == ("cls",)
     assert encoder_version(plain, tmp_path) != encoder_version(EncoderSettings(model=str(base)), tmp_path)
     assert json.loads((folder / "sentence_bert_config.json").read_text())["max_seq_length"] == 24
     assert {path.suffix for path in folder.rglob("*") if path.is_file()} <= {".json", ".safetensors", ".txt"}

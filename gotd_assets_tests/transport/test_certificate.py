@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gotd_assets.transport import PreparedSource, Problem, make_sketch, solve
@@ -40,7 +40,6 @@ def rounded_plan(plan: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> tuple[
     return (plan + torch.outer(rows, columns) / mass if mass > 1e-14 else plan), mass
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     cost=st.sampled_from(["sqeuclidean", "euclidean"]),

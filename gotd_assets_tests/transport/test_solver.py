@@ -8,7 +8,7 @@ import ot
 import pytest
 import torch
 from geomloss import SamplesLoss
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -117,7 +117,6 @@ def test_score_is_the_derivative_of_the_transport_cost() -> None:
         assert float(base.scores(candidate[None].double())) == pytest.approx(derivative, abs=2e-3)
 
 
-@settings(max_examples=25, deadline=None)
 @given(
     x=arrays.arrays(np.float32, (12, 2), elements=FLOATS),
     y=arrays.arrays(np.float32, (5, 2), elements=FLOATS),

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.corpus.duplicates.near import band_keys, bands, candidate_pairs
 from gotd_assets.corpus.duplicates.shingles import ShingleIndex, jaccard, shingles
 from gotd_assets.corpus.report import ProgressMeter
 from gotd_assets.corpus.shards import DocumentShard, document_shards
-from gotd_assets.execution.processes import map_in_processes, processors
+from gotd_assets.execution.engine import Engine, mapped
+from gotd_assets.execution.processes import LocalEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     Found = list[tuple[int, int, float]]
     """(row, row it is similar to, similarity)."""
 
+_Result = TypeVar("_Result")
 _EXAMPLES = 5
 _EXCERPT = 160
 # Starting a process takes about as long as going through this much text.
@@ -86,6 +89,7 @@ def find_duplicates(
     out: Path,
     *,
     progress: Callable[[object], None] | None = None,
+    engine: Engine | None = None,
 ) -> DuplicateReport:
     """Write to the Parquet file `out` which documents leave the pool, and for which kept one.
 
@@ -98,7 +102,7 @@ def find_duplicates(
     """
     import polars as pl
 
-    pool = _Pool.open(documents)
+    pool = _Pool.open(documents, engine)
     meter = ProgressMeter("duplicates", pool.size, progress)
     first = pool.frame.with_row_index("row").select(pl.col("row").first().over("doc_id")).to_series().to_numpy()
     repeated = np.flatnonzero(first != np.arange(pool.frame.height))
@@ -122,6 +126,7 @@ def find_contamination(
     out: Path,
     *,
     progress: Callable[[object], None] | None = None,
+    engine: Engine | None = None,
 ) -> ContaminationReport:
     """Write to the Parquet file `out` which candidates are, exactly or nearly, texts of the `references`.
 
@@ -134,8 +139,8 @@ def find_contamination(
     """
     import polars as pl
 
-    pool = _Pool.open(documents if settings.contamination else {})
-    known = _Pool.open({str(path): path for path in references} if settings.contamination else {})
+    pool = _Pool.open(documents if settings.contamination else {}, engine)
+    known = _Pool.open({str(path): path for path in references} if settings.contamination else {}, engine)
     meter = ProgressMeter("contamination", pool.size, progress)
     unique = pool.frame.with_row_index("row").unique("doc_id", keep="first", maintain_order=True)
     first = known.frame.with_row_index("matched").unique("doc_id", keep="first", maintain_order=True)
@@ -171,14 +176,16 @@ class _Pool:
         frame: doc_id, source; in declared order.
         shards: where they are.
         sources: their names.
+        engine: goes through them.
     """
 
     frame: pl.DataFrame
     shards: list[DocumentShard]
     sources: list[str]
+    engine: Engine
 
     @classmethod
-    def open(cls, folders: Mapping[str, Path]) -> _Pool:
+    def open(cls, folders: Mapping[str, Path], engine: Engine | None) -> _Pool:
         """The documents of `folders`, by source.
 
         Raises:
@@ -191,18 +198,19 @@ class _Pool:
         for source, folder in folders.items():
             for shard in document_shards(folder, shards[-1].stop if shards else 0):
                 shards.append(shard)
-                frames.append(pl.read_parquet(shard.path, columns=["doc_id"]).with_columns(source=pl.lit(source)))
-        return cls(pl.concat(frames), shards, list(folders))
+                frames.append(read_parquet(shard.path, columns=["doc_id"]).with_columns(source=pl.lit(source)))
+        return cls(pl.concat(frames), shards, list(folders), engine or LocalEngine())
 
     @property
     def size(self) -> int:
         """Bytes of all shards, unpacked."""
         return sum(shard.size for shard in self.shards)
 
-    @property
-    def workers(self) -> int:
-        """How many processes it pays to go through them with."""
-        return min(processors(), 1 + self.size // _BYTES_PER_PROCESS)
+    def mapped(
+        self, function: Callable[[DocumentShard], _Result], name: str
+    ) -> Iterator[tuple[DocumentShard, _Result]]:
+        """Every shard with `function(shard)`, in order, by as many workers as it pays to have."""
+        return mapped(self.engine, function, self.shards, name=name, workers=1 + self.size // _BYTES_PER_PROCESS)
 
     def sizes(self, rows: Rows) -> npt.NDArray[np.float64]:
         """About how many bytes documents at `rows` have: the mean of their shard."""
@@ -212,12 +220,10 @@ class _Pool:
 
     def texts(self, rows: Rows) -> Iterator[tuple[Rows, pl.Series]]:
         """Texts at the distinct, ascending `rows`, a shard at a time, with their rows."""
-        import polars as pl
-
         for shard in self.shards:
             begin, end = np.searchsorted(rows, [shard.first, shard.stop])
             if end > begin:
-                texts = pl.read_parquet(shard.path, columns=["text"]).get_column("text")
+                texts = read_parquet(shard.path, columns=["text"]).get_column("text")
                 yield rows[begin:end], texts.gather(rows[begin:end] - shard.first)
 
     def count(self, rows: pl.DataFrame) -> dict[str, int]:
@@ -230,7 +236,7 @@ def _near_duplicates(pool: _Pool, repeated: Rows, threshold: float, meter: Progr
     """Rows that are similar to an earlier one that stays; those `repeated` neither leave nor stay."""
     keys = np.empty((pool.frame.height, bands(threshold)), dtype=np.uint64)
     done = 0
-    for shard, of_shard in map_in_processes(functools.partial(_keys, threshold), pool.shards, pool.workers):
+    for shard, of_shard in pool.mapped(functools.partial(_keys, threshold), "near-duplicates"):
         keys[shard.first : shard.stop] = of_shard
         done += shard.size
         meter.update(shard.stop, done)
@@ -252,9 +258,8 @@ def _near_duplicates(pool: _Pool, repeated: Rows, threshold: float, meter: Progr
 
 
 def _keys(threshold: float, shard: DocumentShard) -> npt.NDArray[np.uint64]:
-    import polars as pl
 
-    return band_keys(pl.read_parquet(shard.path, columns=["text"]).get_column("text"), threshold)
+    return band_keys(read_parquet(shard.path, columns=["text"]).get_column("text"), threshold)
 
 
 def _shingles_of(pool: _Pool, rows: Rows) -> dict[int, npt.NDArray[np.uint64]]:
@@ -283,7 +288,7 @@ def _near_references(
     for time in times:
         index = ShingleIndex([part for _, texts in held.texts(time) for part in shingles(texts)])
         similar = functools.partial(_similar, index, threshold)
-        for shard, found in map_in_processes(similar, streamed.shards, streamed.workers):
+        for shard, found in streamed.mapped(similar, "contamination"):
             done += shard.size
             share = done / (streamed.size * len(times))
             meter.update(int(pool.frame.height * share), pool.size * share)
@@ -293,11 +298,10 @@ def _near_references(
 
 
 def _similar(index: ShingleIndex, threshold: float, shard: DocumentShard) -> Found:
-    import polars as pl
 
     found: Found = []
     begin = 0
-    for part in shingles(pl.read_parquet(shard.path, columns=["text"]).get_column("text")):
+    for part in shingles(read_parquet(shard.path, columns=["text"]).get_column("text")):
         found += [(begin + text, known, similarity) for text, known, similarity in index.similar(part, threshold)]
         begin += len(part)
     return found

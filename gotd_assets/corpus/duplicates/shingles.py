@@ -1,6 +1,7 @@
 """Shingles: the runs of three words of a text as hashes, for many texts at once, and texts found by them.
 
-A word is a run of letters, digits and underscores, in lower case. A text of fewer than three words is one shingle. All
+A word is a run of letters, digits and underscores, in lower case; in scripts that have no spaces between words (Chinese,
+Japanese, Thai and others) every character is one, so that a shingle is three characters there. A text of fewer than three words is one shingle. All
 is done on the bytes of many texts together: the hash of a word is a polynomial in its bytes, so the difference of two
 prefix sums (Karp and Rabin 1987), and the hash of a shingle mixes those of its words.
 """
@@ -27,6 +28,11 @@ _PART_BYTES = 2**21
 _BASE = 0x9E3779B97F4A7C15
 _MIX = np.array([0xBF58476D1CE4E5B9, 0x94D049BB133111EB], dtype=np.uint64)
 _BITMAP_BITS = 24
+# Scripts written without spaces between words. The long vowel mark and the iteration marks belong to no script alone.
+_UNSPACED = (
+    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}\p{Yi}\p{Javanese}"
+    r"\p{Balinese}\p{Tai_Le}\p{New_Tai_Lue}\p{Tai_Tham}\p{Tai_Viet}\p{Cham}\p{Sundanese}\p{Tangut}\p{Nushu}\x{30fc}\x{3031}-\x{3035}\x{ff70}]"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +146,10 @@ def _joined(texts: pl.Series) -> npt.NDArray[np.uint8]:
     import polars as pl
 
     words = texts.str.to_lowercase().str.replace_all(r"[^\w ]+", " ")
+    is_unspaced = words.str.contains(_UNSPACED)
+    if is_unspaced.any():
+        apart = words.str.replace_all(f"({_UNSPACED})", " ${1} ")
+        words = pl.select(pl.when(is_unspaced).then(apart).otherwise(words)).to_series()
     has_words = words.str.contains(r"\w")
     if not has_words.all():
         # A text without a word counts as one word.

@@ -33,10 +33,12 @@ def content_fingerprint(
         InputError: a path matches nothing, or a file is empty or cannot be read.
     """
     label = entry_label(entry)
-    files = find_files(entry.path, entry.format, root, label, remote)
+    files = find_files(entry.path, entry.format, root, label, remote, follow_links=entry.follow_links).files
     holdout = entry.holdout if isinstance(entry, TargetSettings) else HoldoutSettings()
     if holdout.path is not None:
-        files += find_files(holdout.path, entry.format, root, f"{label}.holdout", remote)
+        files += find_files(
+            holdout.path, entry.format, root, f"{label}.holdout", remote, follow_links=entry.follow_links
+        ).files
     known = _read_cache(cache)
     started = time.time()
     fresh: dict[str, str] = {}

@@ -14,11 +14,13 @@ from urllib.parse import urlsplit
 
 from gotd_assets.artifacts.atomic import replaced, sweep, write_atomically
 from gotd_assets.artifacts.lock import held
+from gotd_assets.corpus.files.names import path_of
 from gotd_assets.corpus.files.remote import Listing, RemoteFile, RemoteStore
 from gotd_assets.fingerprint import fingerprint
+from gotd_assets.settings.text_files import compression_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
     from pathlib import Path
 
 _SECONDS_BETWEEN_REPORTS = 2.0
@@ -68,17 +70,17 @@ class RemoteFiles:
             self._listings[url] = RemoteStore(url, label, retry=self._fetch).look(url)
         return self._listings[url]
 
-    def copy(self, file: RemoteFile, label: str, endings: Collection[str], *, needed: bool = False) -> Path:
+    def copy(self, file: RemoteFile, label: str, *, needed: bool = False) -> Path:
         """Where the copy of `file` is, fetched now if it is not there (and `fetch`, or it is `needed`).
 
-        The copy's name ends as the URL does if that is one of `endings`.
+        The copy's name ends as the URL does if that is the ending of an archive.
 
         Raises:
             InputError: it cannot be reached or read, or changes meanwhile.
         """
         if file.url not in self._paths:
             place = self._folder / fingerprint(file.url)
-            ending = next((ending for ending in endings if urlsplit(file.url).path.endswith(ending)), "")
+            ending = compression_of(urlsplit(file.url).path) or ""
             path = place / f"{file.version}{ending}"
             if self._fetch or (needed and not path.is_file()):
                 self._ensure(file, path, label)
@@ -91,7 +93,7 @@ class RemoteFiles:
 
     def local(self, name: str, root: Path) -> Path:
         """Where the file called `name` in origins is: a URL's copy, else relative to `root`."""
-        return self._paths.get(name, root / name)
+        return self._paths.get(name) or path_of(name, root)
 
     def _ensure(self, file: RemoteFile, path: Path, label: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

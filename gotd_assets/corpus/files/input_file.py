@@ -7,20 +7,29 @@ import dataclasses
 import gzip
 import io
 import lzma
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Protocol, cast
 
+from gotd_assets.settings.text_files import compression_of
 from gotd_assets.settings.texts import SourceSettings, TargetSettings
 
 if TYPE_CHECKING:
     import polars as pl
 
 
-COMPRESSIONS = (".gz", ".zst", ".bz2", ".xz")
 ROW_BITS = 40
 _BUFFER = 1 << 20
 _ZSTD_BUFFER = 1 << 14
+
+
+class Place(Protocol):
+    """A file that says how far in it one is."""
+
+    def tell(self) -> int:
+        """Bytes from the beginning."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,27 +48,36 @@ class InputFile:
     @property
     def compression(self) -> str | None:
         """'.gz', '.zst', '.bz2', '.xz' or None."""
-        return self.path.suffix if self.path.suffix in COMPRESSIONS else None
+        return compression_of(self.path.name)
 
     def open(self) -> IO[bytes]:
         """The file's content, decompressed, as a buffered binary stream."""
-        # A buffer around these would lose what was read just before a damaged place.
-        match self.compression:
-            case ".gz":
-                return cast("IO[bytes]", gzip.GzipFile(self.path))
-            case ".bz2":
-                return cast("IO[bytes]", bz2.BZ2File(self.path))
-            case ".xz":
-                return cast("IO[bytes]", lzma.LZMAFile(self.path))
-            case ".zst":
-                import pyarrow as pa
+        return self.opened()[0]
 
-                # Unlike zstandard's reader, Arrow's says so when the stream ends early.
-                stream = pa.CompressedInputStream(pa.OSFile(str(self.path)), "zstd")
-                # Arrow's streams have no lines, so need a buffer; a small one loses little before a damaged place.
-                return cast("IO[bytes]", io.BufferedReader(stream, _ZSTD_BUFFER))
-            case _:
-                return self.path.open("rb", buffering=_BUFFER)
+    def opened(self) -> tuple[IO[bytes], Place]:
+        """The file's content, decompressed, as a buffered binary stream; and the file on disk below it."""
+        # By its bytes: a name need not be UTF-8. A buffer around the decompressors would lose what was read just
+        # before a damaged place.
+        if self.compression == ".zst":
+            import pyarrow as pa
+
+            raw = pa.OSFile(os.fsencode(self.path))
+            # Unlike zstandard's reader, Arrow's says so when the stream ends early. Arrow's streams have no lines, so
+            # need a buffer; a small one loses little before a damaged place.
+            stream = cast("IO[bytes]", io.BufferedReader(pa.CompressedInputStream(raw, "zstd"), _ZSTD_BUFFER))
+        elif self.compression is None:
+            stream = raw = self.path.open("rb", buffering=_BUFFER)
+        else:
+            raw = self.path.open("rb")
+            stream = cast("IO[bytes]", _DECOMPRESSORS[self.compression](raw))
+        return stream, raw
+
+
+_DECOMPRESSORS: dict[str, Callable[[IO[bytes]], object]] = {
+    ".gz": lambda raw: gzip.GzipFile(fileobj=raw),
+    ".bz2": bz2.BZ2File,
+    ".xz": lzma.LZMAFile,
+}
 
 
 def origins(positions: pl.Series, files: Sequence[InputFile]) -> pl.Series:

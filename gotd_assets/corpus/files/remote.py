@@ -158,13 +158,14 @@ class RemoteStore:
                 raise
             except Exception as error:
                 reason = self._permanent(error)
+                may_pass = reason is None
                 if reason is None and pause is None:
                     reason = (
                         f"could not be fetched, the last of {len(self._pauses) + 1} attempt(s) ended with "
                         f"{_innermost(error)!r}: check the connection and the server, then run again"
                     )
                 if reason is not None:
-                    raise InputError(f"{self._label}: {url} {reason}") from error
+                    raise InputError(f"{self._label}: {url} {reason}", may_pass=may_pass) from error
                 time.sleep(pause or 0)
         raise AssertionError("the last attempt returns or raises")
 

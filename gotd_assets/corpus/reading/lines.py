@@ -6,9 +6,8 @@ import io
 import math
 from typing import IO, TYPE_CHECKING, cast
 
-import orjson
-
-from gotd_assets.corpus.reading.json_arrays import json_elements
+from gotd_assets.corpus.reading.json_arrays import glued_objects, json_elements
+from gotd_assets.corpus.reading.json_values import UnusableRecordError, is_plain, parse_plain, parse_record, quoted
 from gotd_assets.corpus.reading.portion import (
     BATCH_BYTES,
     BATCH_RECORDS,
@@ -17,8 +16,10 @@ from gotd_assets.corpus.reading.portion import (
     EXCERPT,
     PORTION_BYTES,
     Batch,
+    Damage,
     Portion,
     RowsRead,
+    Wanted,
 )
 
 if TYPE_CHECKING:
@@ -26,21 +27,25 @@ if TYPE_CHECKING:
 
     from gotd_assets.corpus.files.input_file import InputFile
 
+# A line of as many of the largest records is no record.
+_RECORDS_IN_A_LINE = 4
 
-def _lines(stream: IO[bytes], limit: int, size: float = math.inf) -> Iterator[tuple[int, bytes, bool]]:
-    """Number, content and completeness of each line; of a line beyond `limit` bytes only the beginning is kept.
+
+def _lines(stream: IO[bytes], limit: int, size: float = math.inf) -> Iterator[tuple[int, bytes, int]]:
+    """Number, content and bytes of each line; of a line beyond `limit` bytes only the beginning is kept.
 
     Stops after `size` bytes, which end with a line.
     """
     row = taken = 0
     while taken < size and (line := stream.readline(limit + 1)):
         row += 1
-        taken += len(line)
-        complete = len(line) <= limit or line.endswith(b"\n")
-        yield row, line, complete
+        whole = len(line)
+        complete = whole <= limit or line.endswith(b"\n")
         while not complete and (rest := stream.readline(1 << 20)):
-            taken += len(rest)
+            whole += len(rest)
             complete = rest.endswith(b"\n")
+        taken += whole
+        yield row, line, whole
 
 
 def cut_lines(file: InputFile, columns: Sequence[str], max_record_bytes: int, progress: RowsRead) -> Iterator[Portion]:
@@ -51,7 +56,7 @@ def cut_lines(file: InputFile, columns: Sequence[str], max_record_bytes: int, pr
         return
     size = file.path.stat().st_size
     start = 0
-    with file.open() as stream:
+    with progress.open(file) as stream:
         while start < size:
             stream.seek(start + PORTION_BYTES)
             while (rest := stream.readline(1 << 20)) and not rest.endswith(b"\n"):
@@ -66,14 +71,16 @@ def _decompressed_lines(file: InputFile, max_record_bytes: int, progress: RowsRe
     size = 0
     first = 1
     try:
-        with file.open() as stream:
-            for row, line, complete in _lines(stream, max_record_bytes):
+        with progress.open(file) as stream:
+            for row, line, whole in _lines(stream, max_record_bytes):
                 progress.row = row
                 lines.append(line)
                 size += len(line)
-                if size >= PORTION_BYTES or not complete:
+                if size >= PORTION_BYTES or whole > len(line):
                     yield Portion(file, lines=lines, first_row=first)
                     lines, size, first = [], 0, row + 1
+                if damage := _huge(file, row, whole, max_record_bytes):
+                    yield Portion(file, batch=Batch(file.format, damages=[damage]))
     except DAMAGED:
         # What was read before a damaged place is not lost with it.
         yield Portion(file, lines=lines, first_row=first)
@@ -81,9 +88,16 @@ def _decompressed_lines(file: InputFile, max_record_bytes: int, progress: RowsRe
     yield Portion(file, lines=lines, first_row=first)
 
 
+def _huge(file: InputFile, row: int, size: int, max_record_bytes: int) -> Damage | None:
+    """A line so large that it is rather many records than one."""
+    if size <= _RECORDS_IN_A_LINE * max_record_bytes:
+        return None
+    return Damage(file.name, f"row {row} is a line of {size:,} bytes: are its line ends lost?", size)
+
+
 def cut_json(file: InputFile, columns: Sequence[str], max_record_bytes: int, progress: RowsRead) -> Iterator[Portion]:
     """Elements of a JSON array, or the lines of a JSON Lines file that is called .json."""
-    with file.open() as stream:
+    with progress.open(file) as stream:
         head = stream.read(4096).removeprefix(BYTE_ORDER_MARK).lstrip()
     if not head.startswith(b"["):
         # Many JSON Lines files are called .json.
@@ -92,7 +106,7 @@ def cut_json(file: InputFile, columns: Sequence[str], max_record_bytes: int, pro
     elements: list[bytes] = []
     size = 0
     try:
-        with file.open() as stream:
+        with progress.open(file) as stream:
             for element in json_elements(cast("io.BufferedIOBase", stream), max_record_bytes):
                 progress.row += 1
                 elements.append(element)
@@ -106,100 +120,99 @@ def cut_json(file: InputFile, columns: Sequence[str], max_record_bytes: int, pro
     yield Portion(file, lines=elements, first_row=progress.row + 1 - len(elements))
 
 
-def read_span(portion: Portion, max_record_bytes: int) -> Iterator[Batch]:
+def read_span(portion: Portion, wanted: Wanted) -> Iterator[Batch]:
     """The records of a portion that is a span of bytes."""
     start, stop = portion.span or (0, 0)
+    parser = _Parser(portion.file, wanted, has_head=start == 0)
     with portion.file.open() as stream:
         stream.seek(start)
         if stop - start > 2 * PORTION_BYTES:
             # A line of it is huge.
-            lines = _lines(stream, max_record_bytes, stop - start)
-            yield from _parse_lines(portion.file, lines, has_head=start == 0)
+            yield from parser.one_by_one(_lines(stream, wanted.max_record_bytes, stop - start))
             return
         content = stream.read(stop - start)
     found = content.split(b"\n")
     del content
     if not found[-1]:
         found.pop()
-    yield from _parse_found(portion.file, found, 1, max_record_bytes, has_head=start == 0)
+    yield from parser.many(found, 1)
 
 
-def read_lines(portion: Portion, max_record_bytes: int) -> Iterator[Batch]:
+def read_lines(portion: Portion, wanted: Wanted) -> Iterator[Batch]:
     """The records of a portion whose lines were found already."""
-    has_head = portion.first_row == 1
-    return _parse_found(portion.file, portion.lines, portion.first_row, max_record_bytes, has_head=has_head)
+    return _Parser(portion.file, wanted, has_head=portion.first_row == 1).many(portion.lines, portion.first_row)
 
 
-def _parse_found(
-    file: InputFile, lines: Sequence[bytes], first_row: int, max_record_bytes: int, *, has_head: bool
-) -> Iterator[Batch]:
-    """Parse `lines`, many at a time where all of them are sound, as they nearly always are."""
-    for start in range(0, len(lines), BATCH_RECORDS):
-        part, row = lines[start : start + BATCH_RECORDS], first_row + start
-        batch = _sound(file, part, row, max_record_bytes) if file.format != "text-lines" else None
-        if batch is not None:
-            yield batch
-            continue
-        numbered = (
-            (number, line, len(line) <= max_record_bytes or line.endswith(b"\n"))
-            for number, line in enumerate(part, start=row)
-        )
-        yield from _parse_lines(file, numbered, has_head=has_head and start == 0)
+class _Parser:
+    """From lines of a file to records; `has_head`: the first of them is the first of the file."""
 
+    def __init__(self, file: InputFile, wanted: Wanted, *, has_head: bool) -> None:
+        self._file = file
+        self._wanted = wanted
+        self._limit = wanted.max_record_bytes
+        self._names = quoted(wanted.columns)
+        self._has_head = has_head
 
-def _sound(file: InputFile, lines: Sequence[bytes], row: int, max_record_bytes: int) -> Batch | None:
-    """The batch of `lines`, from row `row` on, if each is a JSON object of an allowed size; else None."""
-    sizes = list(map(len, lines))
-    if max(sizes) > max_record_bytes:
-        return None
-    try:
-        records = list(map(orjson.loads, lines))
-    except orjson.JSONDecodeError:
-        return None
-    if set(map(type, records)) != {dict}:
-        return None
-    begin = file.position(row)
-    return Batch(file.format, list(range(begin, begin + len(lines))), records, size=sum(sizes), rows=len(lines))
+    def many(self, lines: Sequence[bytes], first_row: int) -> Iterator[Batch]:
+        """Parse `lines`, many at a time where all of them are sound, as they nearly always are."""
+        for start in range(0, len(lines), BATCH_RECORDS):
+            part, row = lines[start : start + BATCH_RECORDS], first_row + start
+            batch = self._sound(part, row) if self._file.format != "text-lines" else None
+            if batch is not None:
+                yield batch
+                continue
+            yield from self.one_by_one((number, line, len(line)) for number, line in enumerate(part, start=row))
 
+    def one_by_one(self, lines: Iterable[tuple[int, bytes, int]]) -> Iterator[Batch]:
+        """Parse lines, given with their numbers and sizes, of which some may be malformed."""
+        batch = Batch(self._file.format)
+        for row, line, size in lines:
+            batch.size += len(line)
+            batch.rows += 1
+            if len(line) <= self._limit or (size == len(line) and line.endswith(b"\n")):
+                self._parse(batch, row, line.removeprefix(BYTE_ORDER_MARK) if self._has_head and row == 1 else line)
+            else:
+                batch.add_problem(self._file, row, "record larger than max_record_bytes", line[: 4 * EXCERPT])
+                if damage := _huge(self._file, row, size, self._limit):
+                    batch.damages.append(damage)
+            # Not `batch.full`: this is once for every line.
+            if batch.rows >= BATCH_RECORDS or batch.size >= BATCH_BYTES:
+                yield batch
+                batch = Batch(self._file.format)
+        yield batch
 
-def _parse_lines(file: InputFile, lines: Iterable[tuple[int, bytes, bool]], *, has_head: bool) -> Iterator[Batch]:
-    parse = _parse_text if file.format == "text-lines" else _parse_json
-    batch = Batch(file.format)
-    for row, line, complete in lines:
-        batch.size += len(line)
-        batch.rows += 1
-        if complete:
-            parse(batch, file, row, line.removeprefix(BYTE_ORDER_MARK) if has_head and row == 1 else line)
-        else:
-            batch.add_problem(file, row, "record larger than max_record_bytes", line[: 4 * EXCERPT])
-        # Not `batch.full`: this is once for every line.
-        if batch.rows >= BATCH_RECORDS or batch.size >= BATCH_BYTES:
-            yield batch
-            batch = Batch(file.format)
-    yield batch
+    def _sound(self, lines: Sequence[bytes], row: int) -> Batch | None:
+        """The batch of `lines`, from row `row` on, if each is a JSON object of an allowed size; else None."""
+        sizes = list(map(len, lines))
+        if max(sizes) > self._limit or not all(map(self._is_plain, lines)):
+            return None
+        records = parse_plain(lines)
+        if records is None or set(map(type, records)) != {dict}:
+            return None
+        begin = self._file.position(row)
+        positions = list(range(begin, begin + len(lines)))
+        return Batch(self._file.format, positions, records, size=sum(sizes), rows=len(lines))
 
+    def _is_plain(self, line: bytes) -> bool:
+        return is_plain(line, self._names, numbers=self._wanted.values)
 
-def _parse_json(batch: Batch, file: InputFile, row: int, line: bytes) -> None:
-    try:
-        record = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        if line.strip():
-            invalid = "invalid UTF-8" if _is_invalid_utf8(line) else "malformed JSON"
-            batch.add_problem(file, row, invalid, line[: 4 * EXCERPT] if error.pos < EXCERPT else line[:EXCERPT])
-    else:
-        batch.add(file, row, record)
+    def _parse(self, batch: Batch, row: int, line: bytes) -> None:
+        if self._file.format == "text-lines":
+            take_text(batch, self._file, row, line.rstrip(b"\r\n"))
+        elif line.strip():
+            try:
+                batch.add(self._file, row, self._record(line))
+            except UnusableRecordError as error:
+                reason = str(error)
+                objects = glued_objects(line) if reason == "malformed JSON" else []
+                for part in objects:
+                    self._parse(batch, row, part)
+                if not objects:
+                    batch.add_problem(self._file, row, reason, line[: 4 * EXCERPT])
 
-
-def _parse_text(batch: Batch, file: InputFile, row: int, line: bytes) -> None:
-    take_text(batch, file, row, line.rstrip(b"\r\n"))
-
-
-def _is_invalid_utf8(content: bytes) -> bool:
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return True
-    return False
+    def _record(self, line: bytes) -> object:
+        found = parse_plain([line]) if self._is_plain(line) else None
+        return parse_record(line, self._wanted.columns) if found is None else found[0]
 
 
 def take_text(batch: Batch, file: InputFile, row: int, content: bytes) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import lzma
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from gotd_assets.corpus.files.input_file import InputFile
 
@@ -32,18 +33,36 @@ class Problem:
     excerpt: str
 
 
+@dataclasses.dataclass(frozen=True)
+class Damage:
+    """A file of which more than single records is lost.
+
+    Attributes:
+        file: its name in origins.
+        reason: what is wrong with it.
+        lost_bytes: how much of the file on disk could not be read; None if nobody can tell, as of one that was cut off.
+        lost_rows: how many rows that were, where the file says so.
+    """
+
+    file: str
+    reason: str
+    lost_bytes: int | None
+    lost_rows: int | None = None
+
+
 @dataclasses.dataclass
 class Batch:
     """Records of files of one format: the records as mappings, where each stands, and what was set aside on the way.
 
     A position is the number of the file and the 1-based row in it, as one integer (`InputFile.position`). `rows` counts
-    lines, empty ones too.
+    lines, empty ones too. `damages` are what was lost beside the single records in `problems`.
     """
 
     format: str
     positions: list[int] = dataclasses.field(default_factory=list)
     records: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     problems: list[Problem] = dataclasses.field(default_factory=list)
+    damages: list[Damage] = dataclasses.field(default_factory=list)
     size: int = 0
     rows: int = 0
 
@@ -64,6 +83,21 @@ class Batch:
     def full(self) -> bool:
         """Whether it is time to hand the batch on."""
         return len(self.positions) + len(self.problems) >= BATCH_RECORDS or self.size >= BATCH_BYTES
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What is wanted of every record.
+
+    Attributes:
+        columns: its top-level fields that are needed.
+        max_record_bytes: what is larger is set aside.
+        values: whether fields other than texts are wanted, so that numbers must come as they are.
+    """
+
+    columns: Sequence[str]
+    max_record_bytes: int
+    values: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +122,26 @@ class Portion:
 
 @dataclasses.dataclass
 class RowsRead:
-    """How far a cutter has come in its file, for what is said of a damaged one."""
+    """How far a cutter has come in its file, for what is said of a damaged one.
+
+    Attributes:
+        row: the last row read.
+        done: bytes of the file on disk that were read when it was closed.
+    """
 
     row: int = 0
+    done: int = 0
+
+    @contextlib.contextmanager
+    def open(self, file: InputFile) -> Iterator[IO[bytes]]:
+        """The content of `file`; how far it was read is remembered."""
+        stream, place = file.opened()
+        try:
+            yield stream
+        finally:
+            self.done = place.tell()
+            stream.close()
+
+    def lost_bytes(self, size: int) -> int | None:
+        """How many of a file's `size` bytes come after what was read; None if all were read, and the rest is elsewhere."""
+        return size - self.done if self.done < size else None

@@ -24,7 +24,15 @@ _MAY_CHANGE = {
     "NFC": r"[^\x{0}-\x{2ff}\x{2010}-\x{2027}\x{2030}-\x{205e}\x{20a0}-\x{20bf}\x{2122}]",
     "NFKC": r"[^\x{0}-\x{7f}]",
 }
-_INVISIBLE_ELEMENT = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
+_INVISIBLE = re.compile(r"<!--|<(script|style)\b", re.IGNORECASE)
+_ENDS = {
+    "": re.compile("-->"),
+    "script": re.compile(r"</script\s*+>", re.IGNORECASE),
+    "style": re.compile(r"</style\s*+>", re.IGNORECASE),
+}
+# A reference to a character by a number that no character has.
+_TOO_LARGE_NUMBER = re.compile(r"&#(?:0{0,3}[1-9][0-9]{7,}|[xX]0{0,3}[1-9a-fA-F][0-9a-fA-F]{7,});?")
+_ZEROS_BEFORE_NUMBER = re.compile(r"(?<=&#)0{4,}|(?<=&#[xX])0{4,}")
 _BLOCK_TAG = re.compile(r"</?(p|div|br|li|ul|ol|h[1-6]|tr|table|section|article|blockquote)\b[^<>]*>", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<![a-zA-Z][^<>]*>")
 _JOINT = "\n\n"
@@ -70,9 +78,30 @@ def _cleaned(texts: pl.Series, preparation: PreparationSettings) -> pl.Series:
 
 
 def strip_markup(text: str) -> str:
-    """`text` without HTML tags, comments, scripts and styles, its entities resolved; 'a < b' stays as it is."""
-    text = _INVISIBLE_ELEMENT.sub(" ", text)
-    return html.unescape(_TAG.sub("", _BLOCK_TAG.sub("\n", text)))
+    """`text` without HTML tags, comments, scripts and styles, its entities resolved; 'a < b' stays as it is.
+
+    What is opened and never closed stays as text. The time is proportional to the length, whatever is in it.
+    """
+    text = _TAG.sub("", _BLOCK_TAG.sub("\n", _without_invisible(text)))
+    return html.unescape(_TOO_LARGE_NUMBER.sub("\ufffd", _ZEROS_BEFORE_NUMBER.sub("0", text)))
+
+
+def _without_invisible(text: str) -> str:
+    """`text` with a space for every comment, script and style that is closed."""
+    kept: list[str] = []
+    place = start = 0
+    unclosed: set[str] = set()
+    while found := _INVISIBLE.search(text, place):
+        kind = (found[1] or "").lower()
+        # Once there is no end, there is none further on: it is not looked for again.
+        end = None if kind in unclosed else _ENDS[kind].search(text, found.end())
+        if end is None:
+            unclosed.add(kind)
+            place = found.end()
+        else:
+            kept += (text[start : found.start()], " ")
+            place = start = end.end()
+    return "".join(kept) + text[start:]
 
 
 def cut_at_words(text: str, size: int) -> list[str]:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
+from gotd_assets.corpus.texts.conditions import safe_condition
 from gotd_assets.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-
-_STRING_LITERAL = re.compile(r"'(?:[^']|'')*'")
-# A subquery could read files; a condition looks at its record alone.
-_SUBQUERY = re.compile(r"\b(select|with|from|table)\b", re.IGNORECASE)
 
 
 def field_value(record: Mapping[str, Any], path: str) -> Any:
@@ -37,11 +32,10 @@ class Condition:
         import polars as pl
 
         self._described = f"{label}.filter {sql!r}"
-        if _SUBQUERY.search(_STRING_LITERAL.sub("''", sql)):
-            raise InputError(f"{self._described}: only conditions on a record's own fields are allowed, no subquery")
+        safe = safe_condition(sql, self._described)
         try:
-            self._expression = pl.sql_expr(sql)
-        except (pl.exceptions.PolarsError, OSError) as error:
+            self._expression = pl.sql_expr(safe)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise InputError(f"{self._described} is not a SQL condition: {error}") from error
         self.fields = sorted(set(self._expression.meta.root_names()))
 
@@ -57,7 +51,7 @@ class Condition:
             result = frame.select(self._expression.alias("keep")).to_series()
             if result.dtype not in (pl.Boolean, pl.Null):
                 raise InputError(f"{self._described} gives {result.dtype}, not true or false: compare with something")
-        except (pl.exceptions.PolarsError, TypeError, OverflowError):
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, TypeError, ValueError, OverflowError):
             if len(records) == 1:
                 return [None]
             half = len(records) // 2

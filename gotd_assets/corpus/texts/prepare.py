@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import io
 import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
 from gotd_assets.corpus.files.input_file import ROW_BITS, entry_label
-from gotd_assets.corpus.reading.portion import Problem
+from gotd_assets.corpus.reading.portion import Damage, Problem, Wanted
 from gotd_assets.corpus.reading.records import read_portion
 from gotd_assets.corpus.texts.clean import clean_texts, cut_at_words
 from gotd_assets.corpus.texts.filters import Condition, field_value
+from gotd_assets.corpus.texts.rendering import fields_in, rendered
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import document_id
 
@@ -42,6 +44,7 @@ class Prepared:
             or, if short texts are still to be joined, `length` in units of chunk_size.
         problems: records set aside, in order.
         counts: read, filtered, too_short, unread, chunks.
+        damages: what was lost beside single records.
         rows: rows that the portion covers.
         fields: names of fields of its first records.
     """
@@ -51,6 +54,7 @@ class Prepared:
     counts: collections.Counter[str]
     rows: int
     fields: list[str]
+    damages: list[Damage] = dataclasses.field(default_factory=list)
 
     def __getstate__(self) -> dict[str, Any]:
         """With the documents as Arrow data, which goes between processes in less time than a pickled frame."""
@@ -102,17 +106,23 @@ class Preparer:
     @property
     def columns(self) -> list[str]:
         """The top-level fields that are needed."""
-        names = [self.entry.fields.text, *self.entry.fields.keep]
+        names = [*fields_in(self.entry.fields.text), *self.entry.fields.keep]
         # The plain name too: a field may have a dot in its own name.
         roots = itertools.chain.from_iterable((name, name.split(".")[0]) for name in names)
         return list(dict.fromkeys([*roots, *(self.condition.fields if self.condition else [])]))
+
+    @functools.cached_property
+    def wanted(self) -> Wanted:
+        """What is needed of a record."""
+        has_values = bool(self.entry.fields.keep) or self.condition is not None
+        return Wanted(self.columns, self.entry.max_record_bytes, values=has_values)
 
     def prepare(self, portion: Portion) -> Prepared:
         """Read `portion`; with a limit, portions must come in order."""
         import polars as pl
 
         result = Prepared(pl.DataFrame(), [], collections.Counter(), 0, [])
-        frames = [self._take(batch, result) for batch in read_portion(portion, self.entry.max_record_bytes)]
+        frames = [self._take(batch, result) for batch in read_portion(portion, self.wanted)]
         documents = pl.concat([self._nothing(), *frames])
         if not self.joins:
             documents = self.identify(documents.drop("length"), result.counts)
@@ -141,6 +151,7 @@ class Preparer:
     def _take(self, batch: Batch, result: Prepared) -> pl.DataFrame:
         records = batch.positions, batch.records
         result.rows += batch.rows
+        result.damages += batch.damages
         if self._left is not None:
             size = len(batch.positions)
             taken = min(size, self._left)
@@ -200,7 +211,7 @@ class Preparer:
             return positions, rows, values
         good: tuple[list[int], list[dict[str, Any]], list[str]] = ([], [], [])
         for position, row in zip(positions, rows, strict=True):
-            text = field_value(row, field)
+            text = rendered(row, field)
             if isinstance(text, str) and len(text) <= limit:
                 good[0].append(position)
                 good[1].append(row)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gotd_assets.errors import InputError
 from gotd_assets.models.location import find_model, hub_options, pinned
+from gotd_assets.models.model_files import tokenizer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,11 +22,9 @@ def token_cutter(encoder: EncoderSettings, root: Path) -> tuple[Callable[[str, i
     Special tokens are not counted. Only a word of more tokens than a chunk holds is cut inside.
 
     Raises:
-        InputError: the encoder has no tokenizer.json.
+        InputError: the encoder has no tokenizer.json, or it is damaged.
     """
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(_tokenizer_file(encoder, root)))
+    tokenizer = tokenizer_of(_tokenizer_file(encoder, root), "encoder.model")
     tokenizer.no_truncation()
     tokenizer.no_padding()
 

@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gotd_assets.embedding.encoders.pooling import token_weights
 from gotd_assets.errors import InputError
+from gotd_assets.models.encoder_folder import Pooling
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -39,8 +41,9 @@ class OpenVinoModel:
     Args:
         model: a transformers encoder in float32, on the processor.
         tokenizer: its tokenizer.
-        pooling: 'mean' or 'cls'.
+        pooling: from tokens to a text.
         dtype: arithmetic.
+        prompt: what every text begins with.
         threads: callers at a time; each computes on one core.
         tokens: those of a full batch, padding included.
 
@@ -49,7 +52,15 @@ class OpenVinoModel:
     """
 
     def __init__(
-        self, model: Any, tokenizer: Any, pooling: str, dtype: torch.dtype, *, threads: int, tokens: int
+        self,
+        model: Any,
+        tokenizer: Any,
+        pooling: Pooling,
+        dtype: torch.dtype,
+        *,
+        prompt: str,
+        threads: int,
+        tokens: int,
     ) -> None:
         try:
             import openvino
@@ -63,7 +74,7 @@ class OpenVinoModel:
         try:
             with warnings.catch_warnings(), torch.inference_mode(), _unreported():
                 warnings.simplefilter("ignore")
-                self._converted = openvino.convert_model(whole, example_input=_inputs(tokenizer, _EXAMPLES))
+                self._converted = openvino.convert_model(whole, example_input=_inputs(tokenizer, prompt, _EXAMPLES))
             streams = {"NUM_STREAMS": str(threads), "INFERENCE_NUM_THREADS": str(threads)}
             options = {"INFERENCE_PRECISION_HINT": _PRECISIONS[dtype], **streams}
             self._compile = functools.partial(openvino.Core().compile_model, device_name="CPU", config=options)
@@ -72,7 +83,7 @@ class OpenVinoModel:
             self._most_compiled = 1 + _MOST_COPIED // max(1, _copied(model) * dtype.itemsize)
             self._compiling = threading.Lock()
             self._requests = _Requests()
-            probe = _inputs(tokenizer, _PROBES)
+            probe = _inputs(tokenizer, prompt, _PROBES)
             ours = torch.from_numpy(self(probe["input_ids"].numpy(), probe["attention_mask"].numpy(), False))
         except Exception as error:
             raise self._failure(error) from error
@@ -137,17 +148,21 @@ class _Pooled(torch.nn.Module):
     which encoders are fine-tuned.
     """
 
-    def __init__(self, model: Any, pooling: str) -> None:
+    def __init__(self, model: Any, pooling: Pooling) -> None:
         super().__init__()
         self.model, self.pooling = model, pooling
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         hidden = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        weights = attention_mask.to(torch.float32)
-        if self.pooling == "cls":
-            weights = weights * (torch.arange(attention_mask.shape[1]) == 0)
-        weights = weights / weights.sum(dim=1, keepdim=True)
-        return torch.matmul(weights.unsqueeze(1), hidden).squeeze(1)
+        mask = attention_mask
+        if self.pooling.skipped:
+            mask = mask * (torch.arange(mask.shape[1]) >= self.pooling.skipped)
+        return torch.cat([self._pooled(hidden, mask, mode) for mode in self.pooling.modes], dim=1)
+
+    def _pooled(self, hidden: Tensor, mask: Tensor, mode: str) -> Tensor:
+        if mode == "max":
+            return hidden.masked_fill(mask.unsqueeze(-1) == 0, float("-inf")).amax(dim=1)
+        return torch.matmul(token_weights(mask, mode, self.pooling.skipped).unsqueeze(1), hidden).squeeze(1)
 
 
 @contextlib.contextmanager
@@ -170,6 +185,8 @@ def _copied(model: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters()) - tables
 
 
-def _inputs(tokenizer: Any, texts: tuple[str, ...]) -> dict[str, Tensor]:
-    encoded = tokenizer(list(texts), padding=True, return_tensors="pt", return_token_type_ids=False)
+def _inputs(tokenizer: Any, prompt: str, texts: tuple[str, ...]) -> dict[str, Tensor]:
+    encoded = tokenizer(
+        [prompt + text for text in texts], padding=True, return_tensors="pt", return_token_type_ids=False
+    )
     return {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}

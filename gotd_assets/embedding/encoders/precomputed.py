@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.embedding.store import ID_BYTES, SEGMENT_ROWS, hex_ids
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import document_id
-from gotd_assets.models.encoder import SETTING
+from gotd_assets.models.encoder_folder import SETTING
 from gotd_assets.models.location import find_model
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _read(path: Path) -> tuple[pl.Series, npt.NDArray[Any]]:
         )
         return ids, np.load(path / "vectors.npy", mmap_mode="r", allow_pickle=False)
     if path.suffix == ".parquet":
-        frame = pl.read_parquet(path, columns=["doc_id", "vector"])
+        frame = read_parquet(path, columns=["doc_id", "vector"])
         return frame.get_column("doc_id").cast(pl.String), _matrix(frame.get_column("vector"))
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from gotd_assets.embedding.encoders.head import Head
 from gotd_assets.embedding.encoders.packed_linear import pack_linear_layers
 from gotd_assets.embedding.encoders.pooling import pooled
 from gotd_assets.embedding.store import SEGMENT_ROWS
 from gotd_assets.errors import InputError
 from gotd_assets.execution.threads import TorchThreads
 from gotd_assets.models.device import choose_device, choose_precision
-from gotd_assets.models.encoder import load_transformer, most_tokens
+from gotd_assets.models.encoder_model import load_transformer, most_tokens
+from gotd_assets.models.long_texts import beginnings
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -39,9 +41,9 @@ _BATCHES_WORTH_COMPILING = 8
 
 
 class TransformerEncoder:
-    """Any encoder that transformers' AutoModel loads.
+    """Any encoder that transformers' AutoModel loads, and the encoders of T5 and its kin.
 
-    Vectors are the mean of the last hidden states under the attention mask, or the first token's ('cls').
+    Vectors are pooled from the last hidden states, and transformed further, as a folder of sentence-transformers says.
     """
 
     def __init__(self, settings: EncoderSettings, root: Path) -> None:
@@ -52,14 +54,16 @@ class TransformerEncoder:
         self.device = choose_device("cpu" if is_converted else settings.device, "encoder.device")
         self.dtype = choose_precision(settings.dtype, self.device, "encoder.dtype")
         self.batch_tokens = settings.batch_tokens or _BATCH_TOKENS[self.device.type == "cpu"]
-        model, self.tokenizer, self.pooling = load_transformer(
-            settings, root, torch.float32 if is_converted else self.dtype
-        )
-        self.model = model.to(self.device).eval()
+        loaded = load_transformer(settings, root, torch.float32 if is_converted else self.dtype)
+        self.tokenizer, self.pooling, self.prompt = loaded.tokenizer, loaded.pooling, loaded.prompt
+        self.head = Head(
+            loaded.folder, len(self.pooling.modes) * loaded.dimension, is_normalised=settings.normalize
+        ).to(self.device)
+        self.model = loaded.model.to(self.device).eval()
         if self.device.type == "cpu":
             pack_linear_layers(self.model, self.batch_tokens)
-        self.max_tokens = most_tokens(settings, model, self.tokenizer)
-        self.dimension = int(model.config.hidden_size)
+        self.max_tokens = most_tokens(settings, loaded)
+        self.dimension = self.head.dimension
         self._converted: OpenVinoModel | None = None
         if is_converted:
             from gotd_assets.embedding.encoders.openvino_model import OpenVinoModel
@@ -69,6 +73,7 @@ class TransformerEncoder:
                 self.tokenizer,
                 self.pooling,
                 self.dtype,
+                prompt=self.prompt,
                 threads=torch.get_num_threads(),
                 tokens=self.batch_tokens,
             )
@@ -93,14 +98,10 @@ class TransformerEncoder:
 
     def _batches(self, texts: Sequence[str]) -> list[_Batch]:
         """The texts from the longest to the shortest, so that those of a batch are about equally long."""
-        encoded = self.tokenizer(
-            list(texts),
-            truncation=True,
-            max_length=self.max_tokens,
-            add_special_tokens=True,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-        )["input_ids"]
+        whole = [self.prompt + text for text in texts] if self.prompt else texts
+        if self.tokenizer.truncation_side == "right":
+            whole = beginnings(whole, self.max_tokens, lambda text, most: len(self._token_ids([text], most)[0]))
+        encoded = self._token_ids(list(whole), self.max_tokens)
         lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
         order = np.argsort(-lengths, kind="stable")
         lengths = lengths[order]
@@ -124,6 +125,17 @@ class TransformerEncoder:
             for start, stop, padded in parts
         ]
 
+    def _token_ids(self, texts: Sequence[str], most: int) -> list[list[int]]:
+        ids: list[list[int]] = self.tokenizer(
+            texts,
+            truncation=True,
+            max_length=most,
+            add_special_tokens=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )["input_ids"]
+        return ids
+
     def _padded(self, length: int) -> int:
         """The number of tokens to which texts are padded of which the longest has `length`."""
         step = 1 << max(0, (length // _LENGTHS_PER_OCTAVE[self._backend]).bit_length() - 1)
@@ -135,13 +147,18 @@ class TransformerEncoder:
         ids = np.full(used.shape, self.tokenizer.pad_token_id or 0, dtype=np.int64)
         ids[used] = batch.tokens
         if self._converted is not None:
-            return self._converted(ids, used.astype(np.int64), batch.is_common)
+            found = self._converted(ids, used.astype(np.int64), batch.is_common)
+            if self.head.is_empty:
+                return found
+            with torch.inference_mode():
+                further: npt.NDArray[np.float32] = self.head(torch.from_numpy(found)).numpy()
+            return further
         with torch.inference_mode():
             mask = torch.from_numpy(used).to(self.device).long()
             hidden = self.model(
                 input_ids=torch.from_numpy(ids).to(self.device), attention_mask=None if used.all() else mask
             ).last_hidden_state
-            vectors: npt.NDArray[np.float32] = pooled(hidden, mask, self.pooling).cpu().numpy()
+            vectors: npt.NDArray[np.float32] = self.head(pooled(hidden, mask, self.pooling)).cpu().numpy()
         return vectors
 
 

@@ -1,10 +1,12 @@
 """What happens without a human: new scores lead to a selection, a new selection to training, a new model to a report."""
 
+import warnings
 from typing import Any
 
 import dagster as dg
 
 from gotd_assets.artifacts.run_lock import is_working
+from gotd_assets.pipeline.own_assets import source_key
 from gotd_assets.pipeline.partitions import parse
 from gotd_assets.pipeline.placement import Placement
 from gotd_assets.stations.partition import Division
@@ -43,7 +45,7 @@ class NobodyRunsEverything(dg.AutomationCondition[dg.AssetKey]):
     def description(self) -> str:
         """As the UI explains it."""
         return (
-            "no gotd run and none of the jobs materialise_everything, reselect_target and compare_methods is going on"
+            "no gotd run and none of the jobs materialize_everything, reselect_target and compare_methods is going on"
         )
 
     def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
@@ -79,11 +81,52 @@ class Holds(dg.AutomationCondition[dg.AssetKey]):
         return dg.AutomationResult(context, context.candidate_subset.compute_intersection_with_partition_keys(held))
 
 
+class OfAnAsset(dg.AutomationCondition[dg.AssetKey]):
+    """The partition is a source whose rows are those of an asset of the user's own."""
+
+    def __init__(self, sources: frozenset[str]) -> None:
+        self._sources = sources
+
+    @property
+    def name(self) -> str:
+        """As the UI shows it."""
+        return "source_of_an_asset"
+
+    @property
+    def description(self) -> str:
+        """As the UI explains it."""
+        return f"the source is an asset of your own: {', '.join(sorted(self._sources))}"
+
+    def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
+        """Keep these partitions."""
+        return dg.AutomationResult(
+            context, context.candidate_subset.compute_intersection_with_partition_keys(set(self._sources))
+        )
+
+
+def _condition_of_source(station: Station, placement: Placement) -> Any:
+    """What the user's own assets make due: their source is read when they are made, and embedded when it was read."""
+    sources = placement.declared.settings.sources
+    of_assets = frozenset(source.name for source in sources if source.asset is not None)
+    if not of_assets or station.division != "source":
+        return None
+    if station.name == "raw_candidates":
+        keys = [source_key(placement, source) for source in sources]
+        own = dg.AssetSelection.assets(*(key for key, source in zip(keys, sources, strict=True) if source.asset))
+        files = [key for key, source in zip(keys, sources, strict=True) if source.asset is None]
+        due = _on(_CONDITION.any_deps_match(_CONDITION.newly_updated()).allow(own))
+        # Of files Dagster knows no materialization, and would wait for one.
+        due = due.ignore(dg.AssetSelection.assets(*files)) if files else due
+    else:
+        due = _on(_new_data(placement, "raw_candidates"))
+    return (due & NobodyRunsEverything(placement) & OfAnAsset(of_assets)).with_label("new rows of an asset")
+
+
 def condition_of(station: Station, placement: Placement) -> Any:
     """When `station` is due by itself; None if it never is."""
     follows = station.follows
     if follows is None:
-        return None
+        return _condition_of_source(station, placement)
     trigger = _new_data(placement, follows.asset(placement.declared.settings))
     if follows.also is not None:
         trigger |= Holds(follows.also, placement, station.division).newly_true()
@@ -95,10 +138,21 @@ def condition_of(station: Station, placement: Placement) -> Any:
 
 def build_automation(placement: Placement) -> dg.AutomationConditionSensorDefinition:
     """The sensor that evaluates the conditions; in this process, as one of them is our own."""
+    with warnings.catch_warnings():
+        # `use_user_code_server` is beta, and told in every command otherwise.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return _sensor(placement)
+
+
+def _sensor(placement: Placement) -> dg.AutomationConditionSensorDefinition:
     return dg.AutomationConditionSensorDefinition(
         placement.name("train_when_selected"),
         target=dg.AssetSelection.assets(
-            *(placement.key(station.name) for station in placement.graph.stations if station.follows is not None)
+            *(
+                placement.key(station.name)
+                for station in placement.graph.existing(placement.declared.settings)
+                if condition_of(station, placement) is not None
+            )
         ),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=placement.declared.settings.watch.interval_seconds,

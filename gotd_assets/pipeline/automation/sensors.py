@@ -7,6 +7,7 @@ import dagster as dg
 
 from gotd_assets.artifacts.run_lock import is_working
 from gotd_assets.pipeline import tags
+from gotd_assets.pipeline.automation.requested import asked_for
 from gotd_assets.pipeline.placement import Placement
 from gotd_assets.watch.memory import Memory
 from gotd_assets.watch.review import Review, review_sources, review_targets
@@ -36,7 +37,8 @@ def build_sensors(placement: Placement) -> list[dg.SensorDefinition]:
         loaded = placement.load()
         memory = Memory.of(context.cursor)
         busy = _busy(context.instance, placement, "ingest_source", "raw_candidates", tags.SOURCE)
-        review = review_sources(loaded, memory, busy, time.time())
+        find = asked_for(context.instance, placement.name("ingest_source"))
+        review = review_sources(loaded, memory, busy, time.time(), find=find)
         return _result(context, placement, review, memory, tags.SOURCE)
 
     @dg.sensor(
@@ -52,7 +54,9 @@ def build_sensors(placement: Placement) -> list[dg.SensorDefinition]:
         loaded = placement.load()
         memory = Memory.of(context.cursor)
         busy = _busy(context.instance, placement, "rescore_target", "ot_potentials", tags.TARGET)
-        review = review_targets(loaded, memory, busy, time.time(), placement.partitions.registered(context.instance))
+        find = asked_for(context.instance, placement.name("rescore_target"))
+        registered = placement.partitions.registered(context.instance)
+        review = review_targets(loaded, memory, busy, time.time(), registered, find=find)
         return _result(context, placement, review, memory, tags.TARGET)
 
     return [watch_sources, watch_targets]

@@ -10,7 +10,7 @@ from gotd_assets.stations.station import Station
 
 JOBS = ("ingest_source", "rescore_target", "select_and_train")
 # These start a run for each partition themselves: `stage_jobs`.
-STAGE_JOBS = ("materialise_everything", "reselect_target", "compare_methods")
+STAGE_JOBS = ("materialize_everything", "reselect_target", "compare_methods")
 
 
 def build_jobs(placement: Placement) -> list[Any]:

@@ -9,9 +9,12 @@ from gotd_assets.artifacts.run_lock import alone
 from gotd_assets.errors import GotdError
 from gotd_assets.pipeline import tags
 from gotd_assets.pipeline.placement import Placement
+from gotd_assets.pipeline.runs.child_runs import Starter
 from gotd_assets.pipeline.runs.stage_runs import end_killed_runs, run_stages
 from gotd_assets.pipeline.runs.stopping import StoppedError
+from gotd_assets.pipeline.sentences import errors_as_sentences
 from gotd_assets.stations.graph import Stage
+from gotd_assets.stations.station import Station
 
 
 def build_stage_jobs(placement: Placement, all_assets: Callable[[], dg.JobDefinition]) -> list[dg.JobDefinition]:
@@ -25,33 +28,32 @@ def build_stage_jobs(placement: Placement, all_assets: Callable[[], dg.JobDefini
     class OneTarget(dg.Config):
         target: str = Field(default=first, description=f"Which target: {', '.join(declared) or 'one of the folder'}.")
 
+    def run(
+        context: dg.OpExecutionContext, targets: list[str], include: Callable[[Station], bool] = lambda _: True
+    ) -> None:
+        context.instance.add_run_tags(context.run_id, {tags.SETTINGS: placement.settings_fingerprint})
+        settings = placement.load().settings
+        with errors_as_sentences():
+            names = [settings.target(name).name for name in targets or [target.name for target in settings.targets]]
+            _run(context, placement, all_assets(), placement.graph.stages(settings, names, include))
+
     @dg.op(name=placement.name("everything"))
     def everything(context: dg.OpExecutionContext, config: Targets) -> None:
-        settings = placement.load().settings
-        names = [settings.target(name).name for name in config.targets or [target.name for target in settings.targets]]
-        _run(context, placement, all_assets(), placement.graph.stages(settings, names))
+        run(context, config.targets)
 
     @dg.op(name=placement.name("one_target"))
     def one_target(context: dg.OpExecutionContext, config: OneTarget) -> None:
-        settings = placement.load().settings
-        names = [settings.target(config.target).name]
-        stages = placement.graph.stages(settings, names, lambda station: station.division in ("target", "selection"))
-        _run(context, placement, all_assets(), stages)
+        run(context, [config.target], lambda station: station.division in ("target", "selection"))
 
     @dg.op(name=placement.name("every_method"))
     def every_method(context: dg.OpExecutionContext, config: OneTarget) -> None:
-        settings = placement.load().settings
-        names = [settings.target(config.target).name]
-        stages = placement.graph.stages(
-            settings, names, lambda station: station.is_late or station.group == "selection"
-        )
-        _run(context, placement, all_assets(), stages)
+        run(context, [config.target], lambda station: station.is_late or station.group == "selection")
 
     @dg.job(
-        name=placement.name("materialise_everything"),
+        name=placement.name("materialize_everything"),
         description="Make everything that is missing or stale, from files to reports, as `gotd run` does.",
     )
-    def materialise_everything() -> None:
+    def materialize_everything() -> None:
         everything()
 
     @dg.job(
@@ -69,7 +71,7 @@ def build_stage_jobs(placement: Placement, all_assets: Callable[[], dg.JobDefini
     def compare_methods() -> None:
         every_method()
 
-    return [materialise_everything, reselect_target, compare_methods]
+    return [materialize_everything, reselect_target, compare_methods]
 
 
 def _run(context: dg.OpExecutionContext, placement: Placement, job: dg.JobDefinition, stages: Sequence[Stage]) -> None:
@@ -81,6 +83,7 @@ def _run(context: dg.OpExecutionContext, placement: Placement, job: dg.JobDefini
                 job,
                 context.instance,
                 stages,
+                starter=Starter.of_run(context.run),
                 announce=lambda number, stage: context.log.info(f"{number}/{len(stages)} {stage.title}"),
                 warn=context.log.warning,
             )

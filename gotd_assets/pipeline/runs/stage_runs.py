@@ -6,16 +6,22 @@ import signal
 from collections.abc import Callable, Sequence
 
 import dagster as dg
+from dagster._core.execution.job_execution_result import JobExecutionResult
 
 from gotd_assets.errors import GotdError
 from gotd_assets.pipeline import tags
 from gotd_assets.pipeline.launchpad import config_of
 from gotd_assets.pipeline.partitions import key_of
 from gotd_assets.pipeline.placement import Placement
+from gotd_assets.pipeline.runs.child_runs import Starter
+from gotd_assets.pipeline.runs.jobs import STAGE_JOBS
 from gotd_assets.pipeline.runs.stopping import StoppedError, stops_noted
 from gotd_assets.pipeline.runs.telling import notification, worth_telling
+from gotd_assets.stations.first_look import load_models, problems_ahead
 from gotd_assets.stations.graph import Stage
 from gotd_assets.watch.notify import send
+
+COMMAND = "gotd run"
 
 
 def run_stages(
@@ -24,6 +30,7 @@ def run_stages(
     instance: dg.DagsterInstance,
     stages: Sequence[Stage],
     *,
+    starter: Starter,
     announce: Callable[[int, Stage], None],
     warn: Callable[[str], None],
 ) -> None:
@@ -34,21 +41,28 @@ def run_stages(
         job: all of its assets.
         instance: where the runs are recorded.
         stages: what to run.
+        starter: who runs them.
         announce: told the number, from 1, and the stage before it starts.
         warn: told what went wrong without stopping anything.
 
     Raises:
-        GotdError: a stage failed; its message says what to do.
+        GotdError: a stage failed, or would for want of models or files; its message says what to do.
         StoppedError: a signal to stop arrived; the stage at work was ended, and the next run goes on from there.
     """
-    placement.partitions.register(instance, placement.load().settings)
-    failures: dict[str | None, GotdError] = {}
+    project = placement.load()
+    placement.partitions.register(instance, project.settings)
+    failures = problems_ahead(placement.graph, project, stages)
+    if None in failures:
+        raise failures[None]
+    load_models(placement.graph, project, stages)
+    for target in failures:
+        warn(f"target {target} cannot be finished and is not begun")
     with stops_noted() as stopped:
         for number, stage in enumerate(stages, 1):
             if stage.target in failures:
                 continue
             announce(number, stage)
-            error = _execute(placement, job, instance, stage, warn=warn, stopped=stopped)
+            error = _execute(placement, job, instance, stage, starter=starter, warn=warn, stopped=stopped)
             # Every target needs the candidates; no target needs another.
             if error is not None and stage.target is None:
                 raise error
@@ -65,14 +79,16 @@ def end_killed_runs(placement: Placement, instance: dg.DagsterInstance) -> None:
     Called while nobody else can run stages of the pipeline, so whatever is open was killed.
     """
     running = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-    ours = dg.RunsFilter(statuses=running, tags=_launched_by(placement))
+    starters = [placement.name(name) for name in (COMMAND, *STAGE_JOBS)]
+    ours = dg.RunsFilter(statuses=running, tags={tags.LAUNCHER: starters})
     for run in instance.get_runs(filters=ours):
         instance.report_run_failed(run, "the process of this run was killed")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
-def _launched_by(placement: Placement) -> dict[str, str]:
-    return {tags.LAUNCHER: placement.name("gotd run")}
+def command(placement: Placement) -> Starter:
+    """`gotd run`, as who starts runs."""
+    return Starter.of_command(placement.name(COMMAND), placement.declared.root / "workspace.yaml")
 
 
 def _execute(
@@ -81,6 +97,7 @@ def _execute(
     instance: dg.DagsterInstance,
     stage: Stage,
     *,
+    starter: Starter,
     warn: Callable[[str], None],
     stopped: Callable[[], int | None],
 ) -> GotdError | None:
@@ -89,13 +106,13 @@ def _execute(
     Raises:
         StoppedError: a signal to stop arrived.
     """
-    result = job.execute_in_process(
-        instance=instance,
+    result = starter.run(
+        job,
+        instance,
         partition_key=key_of(stage.partition),
-        asset_selection=placement.keys(*stage.assets),
+        assets=placement.keys(*stage.assets),
         run_config={"loggers": {"console": {}}, "ops": _ops(placement, stage)},
-        tags=_launched_by(placement) | tags.of_partition(stage.partition),
-        raise_on_error=False,
+        run_tags=tags.of_partition(stage.partition),
     )
     run = instance.get_run_by_id(result.run_id)
     number = stopped()
@@ -118,9 +135,12 @@ def _ops(placement: Placement, stage: Stage) -> dict[str, object]:
     }
 
 
-def _error_of(result: dg.ExecuteInProcessResult) -> str:
+def _error_of(result: JobExecutionResult) -> str:
     for event in result.all_events:
         if event.is_step_failure:
+            told = event.step_failure_data.user_failure_data
+            if told is not None and told.description:
+                return f"{event.step_key} failed in run {result.run_id}:\n{told.description}"
             error = event.step_failure_data.error
             cause = error.cause if error is not None and error.cause is not None else error
             message = cause.message.strip() if cause is not None else "unknown error"

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from gotd_assets.artifacts.artifact import Artifact, ArtifactKey
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.lineage import LineageStore
 from gotd_assets.selection.analysis.explain import Explanation, explain, find_document
@@ -39,8 +40,8 @@ def explain_recorded(project: Project, document: str, target: str, method: str) 
         store.input_of(selection, ArtifactKey("target_documents", target)).path / "train",
         store.input_of(selection, ArtifactKey("target_embeddings", target)).path,
     )
-    selectable = pl.read_parquet(scores.file("scores.parquet")).join(
-        pl.read_parquet(scores.file("exclusions.parquet")), on="doc_id", how="anti"
+    selectable = read_parquet(scores.file("scores.parquet")).join(
+        read_parquet(scores.file("exclusions.parquet")), on="doc_id", how="anti"
     )
     found = find_document(document, raw)
     kept = _kept_sources(store, selection, target, declared.direction)
@@ -50,7 +51,7 @@ def explain_recorded(project: Project, document: str, target: str, method: str) 
     explanation = explain(
         found,
         scores=selectable,
-        subset=pl.read_parquet(selection.file("subset.parquet")),
+        subset=read_parquet(selection.file("subset.parquet")),
         potentials=Potentials.load(
             store.input_of(selection, ArtifactKey("ot_potentials", target)).file("potentials.safetensors"),
             problem_of(project.settings.transport),
@@ -76,9 +77,7 @@ def _kept_sources(store: ArtifactStore, selection: Artifact, target: str, direct
     nearest = selection.manifest.parameters.get("nearest_sources")
     if not isinstance(nearest, int):
         return None
-    relevance = pl.read_parquet(
-        store.input_of(selection, ArtifactKey("domain_relevance", target)).file("sources.parquet")
-    )
+    relevance = read_parquet(store.input_of(selection, ArtifactKey("domain_relevance", target)).file("sources.parquet"))
     distances = dict(relevance.select("source", "distance").iter_rows())
     return relevant_sources(distances, nearest, away=direction == "away")
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from gotd_assets.artifacts.parquet import read_parquet
+
 if TYPE_CHECKING:
     pass
 
@@ -21,7 +23,7 @@ def write_left_out(duplicates: Path, forgotten: pl.Series, sources: Sequence[str
         sources: names of all sources.
         out: file to write.
     """
-    repeated = pl.read_parquet(duplicates, columns=["doc_id", "source"]).with_columns(reason=pl.lit("duplicate"))
+    repeated = read_parquet(duplicates, columns=["doc_id", "source"]).with_columns(reason=pl.lit("duplicate"))
     removed = (
         pl.DataFrame({"doc_id": forgotten.cast(pl.String)})
         .join(pl.DataFrame({"source": sources}, schema={"source": pl.String}), how="cross")
@@ -47,7 +49,7 @@ def exclusions(duplicates: Path, forgotten: Sequence[str]) -> pl.DataFrame:
     )
     # An exact duplicate is the same document in another source, where it stays.
     near = (
-        pl.read_parquet(duplicates, columns=["doc_id", "matched_doc_id", "kind", "similarity"])
+        read_parquet(duplicates, columns=["doc_id", "matched_doc_id", "kind", "similarity"])
         .filter(pl.col("kind") != "exact")
         .select("doc_id", "matched_doc_id", reason=reason)
     )

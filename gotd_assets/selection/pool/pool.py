@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.embedding.vectors import VectorShards, open_vectors
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Pool(Sequence[PoolShard]):
             embeddings: folders written by the embedding room, in the order of the pool.
             left_out: Parquet file with columns `doc_id` and `source`: rows that are not in the pool.
         """
-        dropped = pl.read_parquet(left_out, columns=["doc_id", "source"])
+        dropped = read_parquet(left_out, columns=["doc_id", "source"])
         shards, kept = [], []
         for source, path in embeddings.items():
             gone = dropped.filter(pl.col("source") == source).get_column("doc_id")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.corpus.shards import scan_documents
 from gotd_assets.embedding.vectors import unit_rows
 from gotd_assets.selection.pool.pool import Pool
@@ -148,10 +149,10 @@ def leave_out_similar(
         progress: is told how far the work is.
     """
     found = find_similar(Pool.open(embeddings, left_out), cosine, progress=progress)
-    known = pl.read_parquet(duplicates)
+    known = read_parquet(duplicates)
     pl.concat([known, found.rows.select(known.columns)]).write_parquet(duplicates)
     gone = found.rows.select("doc_id", "source", reason=pl.lit("duplicate"))
-    pl.concat([pl.read_parquet(left_out), gone]).write_parquet(left_out)
+    pl.concat([read_parquet(left_out), gone]).write_parquet(left_out)
     return found
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from gotd_assets.statistics import holm, mean_of, mean_overlap, two_way_mean
+from gotd_assets.models.statistics import holm, mean_of, mean_overlap, two_way_mean
 
 ROUNDS = 1500
 

@@ -6,9 +6,3 @@ import dagster as dg
 EXECUTOR = dg.multiprocess_executor.configured(
     {"start_method": {"forkserver": {"preload_modules": ["gotd_assets.pipeline.graph"]}}}
 )
-
-
-@dg.definitions
-def executor() -> dg.Definitions:
-    """The default executor."""
-    return dg.Definitions(executor=EXECUTOR)

@@ -1,0 +1,41 @@
+"""constraints.txt from what pip would install today: `python -m benchmarks.newest_constraints` (`make constraints`).
+
+Nothing is installed: pip resolves the package with its extras and groups and reports the versions.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+# The extra `gpu` provides the same module as faiss-cpu, so the two cannot be resolved together.
+_EXTRAS = "openvino,ray,remote"
+_GROUPS = ("dev", "browser", "bench")
+
+
+def main() -> None:
+    """Write the file."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
+        groups = [part for group in _GROUPS for part in ("--group", group)]
+        wanted = [*groups, "--report", str(report), f".[{_EXTRAS}]"]
+        subprocess.run([*command, *wanted], cwd=REPOSITORY, check=True)
+        found = json.loads(report.read_text(encoding="utf-8"))["install"]
+    # Without local versions such as +cpu, which depend on the registry.
+    versions = {
+        entry["metadata"]["name"]: entry["metadata"]["version"].partition("+")[0]
+        for entry in found
+        if entry["metadata"]["name"] != "gotd-assets"
+    }
+    lines = [f"{name}=={version}" for name, version in sorted(versions.items(), key=lambda pair: pair[0].lower())]
+    (REPOSITORY / "constraints.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"constraints.txt: {len(lines)} packages; run make test-all on them")
+
+
+if __name__ == "__main__":
+    main()

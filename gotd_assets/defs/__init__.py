@@ -1,1 +1,0 @@
-"""The Dagster shell: assets, checks, sensors, jobs, resources."""

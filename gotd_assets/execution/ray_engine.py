@@ -1,0 +1,193 @@
+"""Workers on a Ray cluster: named actors, which Ray starts again elsewhere when a node is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import socket
+import sys
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from gotd_assets.errors import ClusterError, GotdError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gotd_assets.execution.engine import Worker
+
+# How often an item is begun again after its worker was lost. A node takes many items with it only once.
+_ATTEMPTS = 8
+_SECONDS_TO_ANSWER = 10.0
+_INSTALL = "pip install 'gotd-assets[ray]'"
+_GIB = 2**30
+
+
+class RayEngine:
+    """Actors of the cluster that this process is connected to. Made by `ray_engine`."""
+
+    name = "ray"
+    is_local = False
+
+    def __init__(
+        self, actors: int | None, cpus_per_actor: float, gpus_per_actor: float, memory_gb: float | None
+    ) -> None:
+        import ray
+
+        self._options: dict[str, Any] = {
+            "num_cpus": cpus_per_actor,
+            "num_gpus": gpus_per_actor,
+            "max_restarts": -1,
+            "max_task_retries": _ATTEMPTS,
+        }
+        if memory_gb is not None:
+            self._options["memory"] = int(memory_gb * _GIB)
+        there: dict[str, float] = ray.cluster_resources()
+        room = [there.get("CPU", 0) / cpus_per_actor]
+        if gpus_per_actor:
+            room.append(there.get("GPU", 0) / gpus_per_actor)
+        if min(room) < 1:
+            raise ClusterError(
+                f"the Ray cluster has {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs, fewer than one actor asks "
+                f"for ({cpus_per_actor:g} and {gpus_per_actor:g}): lower compute.cpus_per_actor or compute.gpus_per_actor, or add nodes"
+            )
+        self.workers = int(min(room)) if actors is None else actors
+        self._session = uuid.uuid4().hex[:8]
+        self._numbers = itertools.count()
+
+    @contextlib.contextmanager
+    def worker(self, function: Callable[[Any], Any], name: str) -> Iterator[Worker]:
+        """An actor for `function`, named after what it does."""
+        import ray
+
+        actor = (
+            ray.remote(_Actor)
+            .options(name=f"gotd {name} {self._session}-{next(self._numbers)}", **self._options)
+            .remote(function)
+        )
+        try:
+            yield _ActorWorker(actor, name)
+        finally:
+            # It is not waited for: what it did not commit does not exist.
+            with contextlib.suppress(ray.exceptions.RayError):
+                ray.kill(actor, no_restart=True)
+
+
+class _Actor:
+    """Where the function is applied; what it raises goes back as a value, with the node it was raised on."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self._function = function
+
+    def compute(self, item: object) -> tuple[Any, BaseException | None, str]:
+        try:
+            return self._function(item), None, ""
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller must hear of it
+            return None, error, socket.gethostname()
+
+
+class _ActorWorker:
+    """The caller's side of an actor."""
+
+    def __init__(self, actor: Any, name: str) -> None:
+        self._actor = actor
+        self._name = name
+
+    def compute(self, item: object) -> Any:
+        import ray
+
+        try:
+            result, error, node = ray.get(self._actor.compute.remote(item))
+        except ray.exceptions.OutOfMemoryError as cause:
+            raise ClusterError(
+                f"{self._name}: Ray ended the worker because its node ran out of memory, on {item}: give workers more with "
+                "compute.memory_gb, have fewer on a node with compute.cpus_per_actor, or lower max_record_bytes"
+            ) from cause
+        except ray.exceptions.RayError as cause:
+            raise ClusterError(
+                f"{self._name}: the worker was lost {_ATTEMPTS + 1} times on {item} ({_first_line(cause)}); Ray's dashboard "
+                "and logs say why; what was done until now is kept, so run again"
+            ) from cause
+        if error is None:
+            return result
+        if isinstance(error, GotdError):
+            raise type(error)(f"{error} (on node {node})") from error
+        raise error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0][:300]
+
+
+@contextlib.contextmanager
+def ray_engine(
+    *,
+    address: str | None = None,
+    actors: int | None = None,
+    cpus_per_actor: float = 1.0,
+    gpus_per_actor: float = 0.0,
+    memory_gb: float | None = None,
+) -> Iterator[RayEngine]:
+    """An engine of actors in the cluster at `address` ("host:port" or "auto"), for as long as the block takes.
+
+    Without an address a Ray of this machine alone is started, and ended with the block. A connection that this process
+    has already, such as a Dagster resource's, is used and left open. `actors` defaults to as many as there is room for.
+
+    Raises:
+        ClusterError: Ray is not installed, nothing answers at the address, it is another version, or there is no room.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise ClusterError(f"compute.engine is 'ray', which is not installed: {_INSTALL}") from error
+    connects = not ray.is_initialized()
+    if connects:
+        _connect(address, cpus_per_actor)
+    try:
+        yield RayEngine(actors, cpus_per_actor, gpus_per_actor, memory_gb)
+    finally:
+        if connects:
+            ray.shutdown()
+
+
+def _connect(address: str | None, cpus_per_actor: float) -> None:
+    import ray
+
+    if address is not None and address != "auto":
+        _require_answer(address)
+    where = {"num_cpus": None, "include_dashboard": False} if address is None else {"address": address}
+    environment = {
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "POLARS_MAX_THREADS": "1",
+        "OMP_NUM_THREADS": str(max(1, int(cpus_per_actor))),
+    }
+    try:
+        ray.init(
+            **where, namespace="gotd", runtime_env={"env_vars": environment}, log_to_driver=False, logging_level="ERROR"
+        )
+    except Exception as error:
+        raise ClusterError(
+            f"compute.address {address!r} cannot be used as a Ray cluster ({_first_line(error)}): nodes and this process must "
+            "have the same versions of Ray and Python, see `ray status` there"
+        ) from error
+
+
+def _require_answer(address: str) -> None:
+    """Ray itself takes a minute to notice that nobody is there."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address.startswith("ray://"):
+        raise ClusterError(
+            f"compute.address {address!r} is one of Ray Client, which Ray's maintainers advise against for work like this: "
+            "start gotd on a node of the cluster with compute.address: auto, or as a Ray job"
+        )
+    if not host or not port.isdigit():
+        raise ClusterError(f"compute.address {address!r} is no 'host:port' of a Ray head node, and not 'auto'")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS_TO_ANSWER).close()
+    except OSError as error:
+        raise ClusterError(
+            f"compute.address {address!r}: nothing answers there ({error}): start Ray with `ray start --head`, or correct the address"
+        ) from error

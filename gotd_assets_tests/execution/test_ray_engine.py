@@ -1,0 +1,219 @@
+"""Heavy work on a Ray cluster: the same bytes as on this machine, whatever dies meanwhile."""
+
+import hashlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from gotd_assets.corpus.documents import read_documents
+from gotd_assets.corpus.duplicates.search import find_contamination, find_duplicates
+from gotd_assets.embedding.embed import embed_documents
+from gotd_assets.errors import ClusterError, InputError
+from gotd_assets.execution.engine import Engine, mapped
+from gotd_assets.execution.holders import held_parts
+from gotd_assets.execution.processes import LocalEngine
+from gotd_assets.execution.ray_engine import RayEngine, ray_engine
+from gotd_assets.settings.encoder import EncoderSettings
+from gotd_assets.settings.texts import DuplicateSettings, PreparationSettings, SourceSettings
+from gotd_assets_tests.models import tiny
+
+ray = pytest.importorskip("ray")
+
+
+class Nodes:
+    """A head without processors and two raylets with one each, on this machine."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        memory = 80 * 2**20
+        self.cluster = Cluster(
+            initialize_head=True,
+            head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": memory},
+        )
+        self._new = {"num_cpus": 1, "object_store_memory": memory}
+        self.raylets = [self.cluster.add_node(**self._new) for _ in range(2)]
+
+    def kill_one_and_add_another(self) -> None:
+        """SIGKILL for a raylet; its workers end with it."""
+        raylet = self.raylets.pop(0)
+        (process,) = raylet.all_processes["raylet"]
+        os.kill(process.process.pid, signal.SIGKILL)
+        self.cluster.remove_node(raylet, allow_graceful=False)
+        self.raylets.append(self.cluster.add_node(**self._new))
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    started = Nodes()
+    yield started
+    started.cluster.shutdown()
+
+
+@pytest.fixture
+def engine(nodes: Nodes) -> Iterator[RayEngine]:
+    with ray_engine(address=nodes.cluster.address) as connected:
+        yield connected
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def prepared(root: Path) -> Path:
+    """Files that are several portions and shards, with repeated and malformed lines, and an encoder."""
+    tiny.model_folder(root / "encoder", "bert-headless")
+    texts = tiny.texts(30_000)
+    lines = [f'{{"text": "{text} {number % 20_000}"}}' for number, text in enumerate(texts)]
+    lines[17] = "{"
+    for part in range(3):
+        (root / f"part-{part}.jsonl").write_text("\n".join(lines[part::3]))
+    return root
+
+
+def read(root: Path, out: Path, engine: Engine) -> Path:
+    source = SourceSettings(name="news", path=Path("part-*.jsonl"))
+    read_documents(source, PreparationSettings(), root, out, engine=engine)
+    return out
+
+
+def embedded(root: Path, documents: Path, out: Path, engine: Engine) -> Path:
+    out.mkdir()
+    settings = EncoderSettings(model="encoder", dtype="float32")
+    embed_documents(documents, settings, root, out.with_name(f"{out.name}-store"), out, engine=engine)
+    return out
+
+
+def double(number: int) -> int:
+    time.sleep(0.05)
+    return 2 * number
+
+
+def refuse(number: int) -> int:
+    raise InputError(f"line {number} is wrong")
+
+
+class Part:
+    def __init__(self, seed: int) -> None:
+        self._rows = np.random.default_rng(seed).standard_normal((1000, 4))
+
+    def columns(self, factor: float) -> Any:
+        return (factor * self._rows).sum(axis=0)
+
+
+@pytest.mark.slow
+def test_results_come_in_order_from_both_nodes(engine: RayEngine) -> None:
+    assert engine.workers == 2
+    assert list(mapped(engine, double, range(30), name="doubling")) == [(n, 2 * n) for n in range(30)]
+
+
+@pytest.mark.slow
+def test_an_error_names_the_node_it_was_raised_on(engine: RayEngine) -> None:
+    with pytest.raises(InputError, match=rf"line 3 is wrong \(on node {socket.gethostname()}\)"):
+        list(mapped(engine, refuse, [3, 4], name="refusing"))
+
+
+@pytest.mark.slow
+def test_a_sum_over_holders_has_the_bytes_of_the_local_one(engine: RayEngine) -> None:
+    sums = []
+    for where in (LocalEngine(2), engine):
+        with held_parts(where, Part, range(2), name="part") as holders:
+            sums.append([holders.sum("columns", factor) for factor in (1.0, 0.3, 1.0)])
+    assert np.array(sums[0]).tobytes() == np.array(sums[1]).tobytes()
+    assert np.allclose(sums[0][0], sum(Part(seed).columns(1.0) for seed in range(2)))
+
+
+@pytest.mark.slow
+def test_documents_duplicates_and_vectors_have_the_bytes_of_the_local_ones(tmp_path: Path, engine: RayEngine) -> None:
+    root = prepared(tmp_path)
+    for name, where in (("local", LocalEngine()), ("ray", engine)):
+        documents = read(root, tmp_path / name / "documents", where)
+        rules = DuplicateSettings()
+        find_duplicates({"news": documents}, rules, tmp_path / name / "duplicates.parquet", engine=where)
+        find_contamination({"news": documents}, [documents], rules, tmp_path / name / "c.parquet", engine=where)
+        embedded(root, documents, tmp_path / name / "vectors", where)
+    assert hashes(tmp_path / "ray" / "vectors") == hashes(tmp_path / "local" / "vectors")
+    assert hashes(tmp_path / "ray") == hashes(tmp_path / "local")
+
+
+@pytest.mark.slow
+def test_a_raylet_that_is_killed_costs_only_what_was_under_way(tmp_path: Path, nodes: Nodes, engine: RayEngine) -> None:
+    root = prepared(tmp_path)
+    documents = read(root, tmp_path / "documents", LocalEngine())
+    expected = hashes(embedded(root, documents, tmp_path / "local", LocalEngine()))
+    chance = random.Random(7)
+    for attempt in range(int(os.environ.get("KILLS", "3"))):
+        out = tmp_path / f"ray-{attempt}"
+        with ThreadPoolExecutor(1) as thread:
+            step = thread.submit(embedded, root, documents, out, engine)
+            time.sleep(chance.uniform(0.5, 6))
+            nodes.kill_one_and_add_another()
+            assert hashes(step.result(timeout=180)) == expected
+            again = thread.submit(read, root, tmp_path / f"documents-{attempt}", engine)
+            time.sleep(chance.uniform(0.2, 3))
+            nodes.kill_one_and_add_another()
+            assert hashes(again.result(timeout=180)) == hashes(documents)
+
+
+@pytest.mark.slow
+def test_a_driver_that_is_killed_leaves_no_actor(nodes: Nodes) -> None:
+    program = (
+        "import sys, time\n"
+        "from gotd_assets.execution.engine import mapped\n"
+        "from gotd_assets.execution.ray_engine import ray_engine\n"
+        f"with ray_engine(address={nodes.cluster.address!r}) as engine:\n"
+        "    for _ in mapped(engine, time.sleep, [0.01] * 100_000, name='sleep'): print('x', flush=True)\n"
+    )
+    driver = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert driver.stdout is not None
+    driver.stdout.readline()
+    driver.kill()
+    driver.communicate()
+    deadline = time.monotonic() + 60
+    while any("_Actor" in name for name in _worker_names()):
+        assert time.monotonic() < deadline, "an actor outlived its driver"
+        time.sleep(0.5)
+
+
+def _worker_names() -> list[str]:
+    return [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("127.0.0.1:1", "nothing answers there"),
+        ("ray://127.0.0.1:10001", "Ray Client"),
+        ("head", "no 'host:port'"),
+    ],
+)
+def test_an_address_that_is_none_is_told_at_once(address: str, said: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(ClusterError, match=said), ray_engine(address=address):
+        pass
+    assert time.monotonic() - started < 15
+
+
+@pytest.mark.slow
+def test_an_actor_that_fits_on_no_node_is_refused(nodes: Nodes) -> None:
+    with (
+        pytest.raises(ClusterError, match=r"lower compute\.cpus_per_actor"),
+        ray_engine(address=nodes.cluster.address, cpus_per_actor=3),
+    ):
+        pass
