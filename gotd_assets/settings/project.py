@@ -20,6 +20,7 @@ from pydantic_settings import SettingsError as UnreadableVariableError
 
 from gotd_assets.errors import SettingsError, masked
 from gotd_assets.fingerprint import Json
+from gotd_assets.settings.comparison import ComparisonSettings
 from gotd_assets.settings.compute import ComputeSettings
 from gotd_assets.settings.encoder import EncoderSettings
 from gotd_assets.settings.evaluation import EvaluationSettings, ToxicitySettings
@@ -84,6 +85,9 @@ class Settings(Section):
     )
     evaluation: EvaluationSettings = Field(
         default=EvaluationSettings(), description="What models are measured on, beside perplexity."
+    )
+    comparison: ComparisonSettings = Field(
+        default=ComparisonSettings(), description="What `gotd compare` compares, over budgets and seeds."
     )
     tracking: TrackingSettings = Field(default=TrackingSettings(), description="Where runs are recorded.")
     watch: WatchSettings = Field(default=WatchSettings(), description="What the sensors look for.")
