@@ -32,12 +32,15 @@ def serve(project: Project, console: Console, *, dagster_port: int = 3000, mlflo
     Raises:
         GotdError: a port is taken, or a server does not start.
     """
-    for name, port in (("Dagster", dagster_port), ("MLflow", mlflow_port)):
+    for name, port, option in (("Dagster", dagster_port, "--port"), ("MLflow", mlflow_port, "--mlflow-port")):
         if _answers(port):
-            raise GotdError(f"port {port} for {name} is taken: stop what listens there ({_HOST}:{port})")
+            raise GotdError(
+                f"port {port} for {name} is taken: stop what listens there ({_HOST}:{port}), or give another one: "
+                f"gotd ui {option} {port + 10}"
+            )
     complete(project.root)
     tracking = TrackingContext.of(project, run_name="", selection_version="", tags={})
-    prepare_tracking(tracking)
+    experiment = prepare_tracking(tracking)
     environment = {"DAGSTER_HOME": str(project.root), **os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"} | _QUIET_MLFLOW
     environment |= _links(project, dagster_port, mlflow_port)
     (project.home.dagster).mkdir(parents=True, exist_ok=True)
@@ -65,7 +68,8 @@ def serve(project: Project, console: Console, *, dagster_port: int = 3000, mlflo
                 )
         _wait_for(running, {"Dagster": dagster_port, "MLflow": mlflow_port}, logs)
         console.print(f"Dagster  http://{_HOST}:{dagster_port}")
-        console.print(f"MLflow   http://{_HOST}:{mlflow_port}")
+        # By itself MLflow opens in its dress for chats and agents.
+        console.print(f"MLflow   http://{_HOST}:{mlflow_port}/#/experiments/{experiment}?workflowType=machine_learning")
         console.print(f"logs     {logs}\nCtrl-C stops all three.")
         while True:
             _check(running, logs)

@@ -12,45 +12,65 @@ import numpy as np
 
 from gotd_assets.artifacts.atomic import write_atomically
 from gotd_assets.corpus.labelled import LabelledTexts
-from gotd_assets.evaluation.learning_curve import learning_curve
-from gotd_assets.evaluation.scores import Scores, labels_saved
+from gotd_assets.evaluation.labels_saved import labels_saved_with_intervals
+from gotd_assets.evaluation.learning_curve import Curve, Point, Way, learning_curves
+from gotd_assets.evaluation.scores import Scores
 from gotd_assets.evaluation.zero_shot import zero_shot
 from gotd_assets.fingerprint import fingerprint
 from gotd_assets.models.device import choose_device
 from gotd_assets.models.language import load_language_model, load_trained_model, model_version
+from gotd_assets.models.statistics import holm, two_way_mean
 from gotd_assets.tracking.context import TrackingContext
 from gotd_assets.tracking.nested import NestedRun, log_nested
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from gotd_assets.fingerprint import Json
     from gotd_assets.settings.evaluation import ClassificationSettings
     from gotd_assets.settings.training import TrainingSettings
 
-_CODE = 2
+_CODE = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class TaskScores:
-    """One model's scores: `curve` by (number of labels, seed), and `without_labels`, None for masked models."""
+    """One model's points by way and (number of labels, seed), and its scores `without_labels`, None for masked models."""
 
-    curve: Mapping[tuple[int, int], Scores]
+    curves: Mapping[Way, Curve]
     without_labels: Scores | None
 
-    def means(self, figure: str) -> dict[int, float]:
+    @property
+    def way(self) -> Way:
+        """What stands for the model: fine-tuning if it was done."""
+        return "fine-tuned" if "fine-tuned" in self.curves else "probe"
+
+    def means(self, figure: str, way: Way) -> dict[int, float]:
         """Mean over seeds of `figure` ('accuracy' or 'macro_f1') by number of labels."""
-        sizes = sorted({size for size, _ in self.curve})
+        sizes = sorted({size for size, _ in self.curves[way]})
         return {
-            size: float(np.mean([getattr(scores, figure) for (n, _), scores in self.curve.items() if n == size]))
+            size: float(
+                np.mean([getattr(point.scores, figure) for (n, _), point in self.curves[way].items() if n == size])
+            )
+            for size in sizes
+        }
+
+    def right(self, labels: npt.NDArray[np.int64], way: Way) -> dict[int, npt.NDArray[np.float64]]:
+        """By number of labels, which test texts were right (seeds, texts)."""
+        points = sorted(self.curves[way].items())
+        sizes = sorted({size for size, _ in self.curves[way]})
+        return {
+            size: np.stack([(point.predicted == labels).astype(float) for (n, _), point in points if n == size])
             for size in sizes
         }
 
     def as_json(self) -> dict[str, Any]:
         """Everything, as files keep it."""
         points = [
-            {"labels": size, "seed": seed, **dataclasses.asdict(scores)}
-            for (size, seed), scores in sorted(self.curve.items())
+            {"labels": size, "seed": seed, "way": way, **point.as_json()}
+            for way, curve in self.curves.items()
+            for (size, seed), point in sorted(curve.items())
         ]
         without = None if self.without_labels is None else dataclasses.asdict(self.without_labels)
         return {"curve": points, "without_labels": without}
@@ -58,11 +78,31 @@ class TaskScores:
     @classmethod
     def of_json(cls, content: Mapping[str, Any]) -> TaskScores:
         """What `as_json` wrote."""
-        curve = {
-            (point["labels"], point["seed"]): Scores(point["accuracy"], point["macro_f1"]) for point in content["curve"]
-        }
+        curves: dict[Way, Curve] = {}
+        for point in content["curve"]:
+            curves.setdefault(point["way"], {})[point["labels"], point["seed"]] = Point.of_json(point)
         without = content["without_labels"]
-        return cls(curve, None if without is None else Scores(**without))
+        return cls(curves, None if without is None else Scores(**without))
+
+
+def compared(base: TaskScores, ours: TaskScores, labels: npt.NDArray[np.int64]) -> dict[str, Any]:
+    """Labels saved, and differences of accuracy at equal numbers of labels, by way and number of labels, with intervals."""
+    found: dict[str, Any] = {}
+    for way in ours.curves:
+        before, after = base.right(labels, way), ours.right(labels, way)
+        if len(labels) < 2:
+            continue
+        gaps = {size: two_way_mean(after[size] - before[size]) for size in after}
+        levels = dict(zip(gaps, holm([gap.p for gap in gaps.values()]), strict=True))
+        saved = labels_saved_with_intervals(before, after)
+        found[way] = {
+            "labels_saved": {str(size): one.as_json() for size, one in saved.items()},
+            "accuracy_difference": {
+                str(size): {**dataclasses.asdict(gap), "corrected": levels[size], "comparisons": len(gaps)}
+                for size, gap in gaps.items()
+            },
+        }
+    return found
 
 
 def evaluate_task(
@@ -106,7 +146,7 @@ def evaluate_task(
     base = _base_scores(train, test, task, settings, root=root, cache=cache, progress=_named("base", tell))
     loaded = load_trained_model(model, settings)
     ours = _measure(loaded, train, test, task, settings, scratch=scratch / "points", progress=_named("trained", tell))
-    saved = {figure: labels_saved(base.means(figure), ours.means(figure)) for figure in ("accuracy", "macro_f1")}
+    comparison = compared(base, ours, test.labels)
     content = {
         "target": task.target,
         "labels": dict(task.labels),
@@ -114,13 +154,11 @@ def evaluate_task(
         "test_documents": len(test.texts),
         "base": base.as_json(),
         "trained": ours.as_json(),
-        "labels_saved": {
-            figure: {str(size): count for size, count in counts.items()} for figure, counts in saved.items()
-        },
+        "compared": comparison,
     }
     run = log_nested(tracking, training_run, _as_run(ours, base, task))
     write_atomically(out / "task.json", json.dumps({**content, "mlflow_run_id": run}, indent=2, allow_nan=False))
-    return _figures(base, ours, saved["accuracy"])
+    return _figures(base, ours, comparison)
 
 
 def _measure(
@@ -136,10 +174,10 @@ def _measure(
     model, tokenizer = loaded
     model.to(choose_device(settings.device))
     without = zero_shot(model, tokenizer, test, task, settings) if settings.objective == "causal" else None
-    curve = learning_curve(
+    curves = learning_curves(
         model, tokenizer, train, test, task=task, settings=settings, scratch=scratch, progress=progress
     )
-    return TaskScores(curve, without)
+    return TaskScores(curves, without)
 
 
 def _base_scores(
@@ -171,14 +209,19 @@ def _base_scores(
     return TaskScores.of_json(json.loads(file.read_text(encoding="utf-8")))
 
 
-def _figures(base: TaskScores, ours: TaskScores, saved: Mapping[int, float | None]) -> dict[str, Json]:
+def _figures(base: TaskScores, ours: TaskScores, comparison: Mapping[str, Any]) -> dict[str, Json]:
     figures: dict[str, Json] = {}
     for name, scores in (("base", base), ("trained", ours)):
         for figure in ("accuracy", "macro_f1"):
-            figures |= {f"{figure}_{size}_{name}": mean for size, mean in scores.means(figure).items()}
+            for way in scores.curves:
+                prefix = "" if way == scores.way else "probe_"
+                means = scores.means(figure, way)
+                figures |= {f"{prefix}{figure}_{size}_{name}": mean for size, mean in means.items()}
             if scores.without_labels is not None:
                 figures[f"zero_shot_{figure}_{name}"] = getattr(scores.without_labels, figure)
-    return figures | {f"labels_saved_at_{size}": count for size, count in saved.items()}
+    for size, saved in comparison.get(ours.way, {}).get("labels_saved", {}).items():
+        figures[f"labels_saved_at_{size}"] = saved["value"]
+    return figures
 
 
 def _as_run(ours: TaskScores, base: TaskScores, task: ClassificationSettings) -> NestedRun:
@@ -188,20 +231,19 @@ def _as_run(ours: TaskScores, base: TaskScores, task: ClassificationSettings) ->
             zero |= {
                 f"zero_shot_{key}_{name}": value for key, value in dataclasses.asdict(scores.without_labels).items()
             }
-    points = [
-        NestedRun(
-            f"{size} labels, seed {seed}",
-            {"labels": size, "seed": seed},
-            {**dataclasses.asdict(scores), **_base_point(base, size, seed)},
-        )
-        for (size, seed), scores in sorted(ours.curve.items())
-    ]
+    points = []
+    for size, seed in sorted(ours.curves[ours.way]):
+        figures: dict[str, float] = {}
+        for name, scores in (("", ours), ("_base", base)):
+            for way, curve in scores.curves.items():
+                prefix = "" if way == scores.way else "probe_"
+                point = curve.get((size, seed))
+                if point is not None:
+                    figures |= {
+                        f"{prefix}{key}{name}": value for key, value in dataclasses.asdict(point.scores).items()
+                    }
+        points.append(NestedRun(f"{size} labels, seed {seed}", {"labels": size, "seed": seed}, figures))
     return NestedRun(f"labelled task {task.target}", {"sizes": task.sizes, "seeds": task.seeds}, zero, points)
-
-
-def _base_point(base: TaskScores, size: int, seed: int) -> dict[str, float]:
-    point = base.curve.get((size, seed))
-    return {} if point is None else {f"{key}_base": value for key, value in dataclasses.asdict(point).items()}
 
 
 def _named(name: str, tell: Callable[[object], None]) -> Callable[[object], None]:

@@ -1,10 +1,8 @@
-"""How well predictions agree with labels, and how many labels that is worth."""
+"""How well predictions agree with labels."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,28 +31,3 @@ class Scores:
 
         f1 = f1_score(labels, predicted, labels=range(n_labels), average="macro", zero_division=0)
         return cls(float(accuracy_score(labels, predicted)), float(f1))
-
-
-def labels_saved(base: Mapping[int, float], ours: Mapping[int, float]) -> dict[int, float | None]:
-    """How many labels fewer the pre-fine-tuned model needs for the score that the base model has with n (Figure 1).
-
-    Between measured sizes scores are taken as linear in the logarithm of n. A negative number says that it needs more;
-    None that it does not reach the score at any size, and the whole n is saved where its first point is there already.
-
-    Args:
-        base: mean score of the base model by number of labels.
-        ours: of the pre-fine-tuned model.
-    """
-    sizes = sorted(ours)
-    saved: dict[int, float | None] = {}
-    for size, score in sorted(base.items()):
-        reached = next((position for position, n in enumerate(sizes) if ours[n] >= score), None)
-        if reached is None:
-            saved[size] = None
-        elif reached == 0:
-            saved[size] = float(size - sizes[0])
-        else:
-            low, high = sizes[reached - 1], sizes[reached]
-            part = (score - ours[low]) / (ours[high] - ours[low])
-            saved[size] = float(size - math.exp(math.log(low) + part * (math.log(high) - math.log(low))))
-    return saved

@@ -95,8 +95,10 @@ def _rows(project: Project, asset: str, context: dg.AssetExecutionContext) -> Pa
     if event is None or materialization is None:
         raise InputError(f"the asset {asset} was not materialized yet: materialize it, then raw_candidates")
     for name in _PATH_NAMES:
-        if name in materialization.metadata:
-            return _location(str(materialization.metadata[name].value))
+        location = _location(str(materialization.metadata[name].value)) if name in materialization.metadata else None
+        # Dagster's own I/O manager tells where it pickled a value: a file without an ending.
+        if location is not None and not (isinstance(location, Path) and not location.suffix and location.is_file()):
+            return location
     version = fingerprint([asset, event.run_id, event.timestamp])[:12]
     file = project.home.assets / f"{key.to_python_identifier()}-{version}.parquet"
     if not file.exists():

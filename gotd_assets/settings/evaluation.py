@@ -1,5 +1,6 @@
 """Sections `evaluation` and `toxicity`."""
 
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import (
@@ -77,7 +78,12 @@ class ClassificationSettings(Section):
         min_length=1,
         description="Numbers of labels that the model is fine-tuned on, each a point of the curve.",
     )
-    seeds: int = Field(3, ge=1, description="Draws of labels, each with its own order and head.")
+    seeds: int = Field(3, ge=1, description="Draws of labels, each with its own order.")
+    fine_tune: bool = Field(
+        True,
+        description="Fine-tune the model on the labels, beginning with a linear probe as its head. Without, the probe alone is "
+        "measured, which takes one pass over the texts.",
+    )
     test_share: float = Field(
         0.5, gt=0, lt=1, description="Share of the labelled texts that is for measuring, by hash of the text."
     )
@@ -101,6 +107,22 @@ class ClassificationSettings(Section):
         return value
 
 
+class HarnessSettings(Section):
+    """Tasks of the lm-evaluation-harness (extra `harness`), for the base model and for every trained one."""
+
+    tasks: list[str] = Field(min_length=1, description="Names of tasks.")
+    include_path: Annotated[Path | None, UNVERSIONED] = Field(
+        None,
+        description="Folder of task files (YAML) of your own and what they read; its content is in the version. Data files are "
+        "relative to the project's folder. Tasks that come with lm-eval read their data from the hub.",
+    )
+    num_fewshot: int | None = Field(
+        None, ge=0, description="Examples in each prompt; the task's own number if not set."
+    )
+    limit: int | None = Field(None, ge=1, description="Items of each task, the first ones; all if not set.")
+    batch_size: Annotated[int, UNVERSIONED] = Field(8, ge=1, description="Prompts per step.")
+
+
 class EvaluationSettings(Section):
     """What models are measured on, beside perplexity."""
 
@@ -110,6 +132,8 @@ class EvaluationSettings(Section):
     detoxification: list[DetoxificationSettings] = Field(
         default_factory=list, description="Prompts to continue, at most one set per target; needs `toxicity.model`."
     )
+
+    harness: HarnessSettings | None = Field(None, description="Tasks of the lm-evaluation-harness.")
 
     @model_validator(mode="after")
     def _one_task_per_target(self) -> Self:

@@ -7,6 +7,7 @@ from gotd_assets.stations import (
     detoxification_evaluation,
     domain_relevance,
     evaluation_report,
+    harness_evaluation,
     labelled_documents,
     ot_potentials,
     pre_fine_tuned_model,
@@ -38,5 +39,6 @@ GRAPH = Graph(
         labelled_documents.STATION,
         task_evaluation.STATION,
         detoxification_evaluation.STATION,
+        harness_evaluation.STATION,
     )
 )

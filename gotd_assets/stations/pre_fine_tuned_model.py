@@ -35,13 +35,13 @@ def pre_fine_tuned_model(work: Work) -> Recipe:
     subset = work.open(_SELECTION)
     target = work.open(_TARGET)
     work.depend_on({"base_model": model_version(training, work.root)})
-    tracking = _tracking(work, subset)
 
     def write(writer: ArtifactWriter) -> None:
         from gotd_assets.training.forecast import Forecast
         from gotd_assets.training.pre_fine_tuning import pre_fine_tune
 
         forecast = Forecast()
+        tracking = _tracking(work, subset)
 
         def show(progress: object) -> None:
             work.announce(forecast.take(progress), writer)

@@ -21,7 +21,9 @@ def target_sketch(work: Work) -> Recipe:
     transport = work.settings.transport
     embeddings = work.open(_EMBEDDINGS)
     # The version goes by how many points are asked for, not by the setting that says when they are all.
-    size = transport.sketch.points(int(str(embeddings.manifest.summary["documents"])))
+    # In a dry run it may not be known yet how many documents there are; a sketch of what is not there is made anyway.
+    documents = int(str(embeddings.manifest.summary.get("documents", 0)))
+    size = transport.sketch.points(documents)
 
     def write(writer: ArtifactWriter) -> None:
         from gotd_assets.embedding.vectors import open_vectors

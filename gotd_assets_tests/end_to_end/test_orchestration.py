@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import json
 from pathlib import Path
 
 import dagster as dg
@@ -71,7 +72,7 @@ def test_steps_have_the_tags_and_assets_the_freshness_of_the_settings(tmp_path: 
         schedule="0 3 * * *",
     )
     model = definitions.resolve_assets_def(dg.AssetKey("pre_fine_tuned_model"))
-    assert model.op.tags["dagster-k8s/config"] == gpu
+    assert json.loads(model.op.tags["dagster-k8s/config"]) == gpu
     assert "dagster-k8s/config" not in definitions.resolve_assets_def(dg.AssetKey("selected_subset")).op.tags
     (report,) = definitions.resolve_assets_def(dg.AssetKey("evaluation_report")).specs
     assert report.freshness_policy == dg.FreshnessPolicy.time_window(fail_window=dt.timedelta(days=7))

@@ -32,7 +32,10 @@ def sources(**own: str) -> list[dict[str, str]]:
 def location(folder: Path, own: list[dg.AssetsDefinition], **changes: Any) -> tuple[Placement, dg.Definitions]:
     project = load_project(make_project(folder, **changes))
     placement = Placement(project, lambda: project)
-    return placement, dg.Definitions.merge(build_pipeline(placement), dg.Definitions(assets=own))
+    kept = dg.FilesystemIOManager(base_dir=str(folder / "values"))
+    return placement, dg.Definitions.merge(
+        build_pipeline(placement), dg.Definitions(assets=own, resources={"io_manager": kept})
+    )
 
 
 def test_the_graph_begins_with_the_users_files(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ def test_runs_that_are_killed_lose_nothing_and_leave_nothing(tmp_path: Path) -> 
             *(sys.executable, "-m", "gotd_assets_tests.end_to_end.torture"),
             *("--kills", "5", "--seed", "7", "--folder", str(tmp_path / "tortured")),
         ],
-        check=False,
         cwd=REPOSITORY,
         env={**environment(tmp_path), "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"},
+        check=False,
         capture_output=True,
         text=True,
     )

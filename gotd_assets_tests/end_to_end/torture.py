@@ -78,7 +78,7 @@ class Torture:
             # Everything from the selection on is made again.
             _set(self.folder, lambda settings, seed=seed: settings["selection"].update(seed=seed))
             started = time.monotonic()
-            self._end(run_forked(self.folder, doing))
+            self._end(doing, run_forked(self.folder, doing))
             self.whole[doing] = time.monotonic() - started
         self._keep()
 
@@ -98,12 +98,12 @@ class Torture:
             if code is None:
                 self.kills[doing] += 1
             else:
-                self._end(code)
+                self._end(doing, code)
             if code is None and (number + 1) % _KILLS_BETWEEN_ENDS == 0:
                 tell(f"{number + 1} kills, {self.runs} runs to their end")
-                self._end(run_forked(self.folder, "stations"))
+                self._end("stations", run_forked(self.folder, "stations"))
             self._keep()
-        self._end(run_forked(self.folder, "run"))
+        self._end("run", run_forked(self.folder, "run"))
         self._keep()
 
     def left(self) -> list[str]:
@@ -112,10 +112,10 @@ class Torture:
         found = [f"partial: {path.relative_to(home)}" for path in home.rglob(".*.partial")]
         found += [f"scratch: {path.relative_to(home)}" for path in (home / "scratch").rglob("*") if path.is_file()]
         found += [f"lease: {path.name}" for path in (home / "leases").glob("*.lease")]
-        return found + self.open_runs()
+        return found + self.open_runs("run")
 
-    def open_runs(self) -> list[str]:
-        """Runs that Dagster or MLflow take for unfinished."""
+    def open_runs(self, after: str) -> list[str]:
+        """Runs that MLflow takes for unfinished and, after `gotd run`, those that Dagster does."""
         home = self.folder / ".gotd"
         found = []
         for database, query in (
@@ -128,11 +128,13 @@ class Torture:
                 "SELECT run_id, status FROM runs WHERE status NOT IN ('SUCCESS', 'FAILURE', 'CANCELED')",
             ),
         ):
+            if after != "run" and database.name != "mlflow.db":
+                continue
             with contextlib.closing(sqlite3.connect(database)) as opened:
                 found += [f"{database.name}: {run} is {status}" for run, status in opened.execute(query)]
         return found
 
-    def _end(self, code: int | None) -> None:
+    def _end(self, doing: str, code: int | None) -> None:
         """Take note of a run that nobody killed.
 
         Raises:
@@ -142,7 +144,7 @@ class Torture:
         if code != 0:
             said = (self.folder / "said.txt").read_text(encoding="utf-8")[-3000:]
             raise TortureError(f"after {sum(self.kills.values())} kills a run ended with {code}:\n{said}")
-        if open_runs := self.open_runs():
+        if open_runs := self.open_runs(doing):
             raise TortureError(f"after {sum(self.kills.values())} kills and a run to its end: {open_runs}")
 
     def _keep(self) -> None:

@@ -9,11 +9,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from gotd_assets.corpus.labelled import LabelledTexts, read_labelled
 from gotd_assets.errors import InputError
-from gotd_assets.evaluation.learning_curve import learning_curve
-from gotd_assets.evaluation.scores import Scores, labels_saved
+from gotd_assets.evaluation.learning_curve import learning_curves
+from gotd_assets.evaluation.probe import Probe
+from gotd_assets.evaluation.scores import Scores
 from gotd_assets.evaluation.zero_shot import zero_shot
 from gotd_assets.models.language import load_language_model
 from gotd_assets.settings.evaluation import ClassificationSettings
@@ -62,7 +66,7 @@ def test_more_labels_teach_an_easy_task(tmp_path, kind):
     objective = "masked" if kind == "bert" else "causal"
     settings = tiny.settings(tiny.model_folder(tmp_path / "model", kind), objective=objective)
     model, tokenizer = load_language_model(settings, tmp_path, tmp_path)
-    curve = learning_curve(
+    curves = learning_curves(
         model,
         tokenizer,
         easy(60),
@@ -71,23 +75,72 @@ def test_more_labels_teach_an_easy_task(tmp_path, kind):
         settings=settings,
         scratch=tmp_path / "points",
     )
-    assert set(curve) == {(2, 0), (2, 1), (60, 0), (60, 1)}
-    assert min(curve[60, seed].accuracy for seed in (0, 1)) > 0.9
-    assert np.mean([curve[60, s].accuracy for s in (0, 1)]) > np.mean([curve[2, s].accuracy for s in (0, 1)])
+    curve = curves["fine-tuned"]
+    assert set(curve) == set(curves["probe"]) == {(2, 0), (2, 1), (60, 0), (60, 1)}
+    accuracy = {key: point.scores.accuracy for key, point in curve.items()}
+    assert min(accuracy[60, seed] for seed in (0, 1)) > 0.9
+    assert np.mean([accuracy[60, s] for s in (0, 1)]) > np.mean([accuracy[2, s] for s in (0, 1)])
+
+
+@pytest.mark.parametrize("kind", ["llama", "bert"])
+def test_a_few_labels_and_the_default_settings_are_as_good_as_a_probe(tmp_path, kind):
+    settings = tiny.settings(
+        tiny.model_folder(tmp_path / "model", kind), objective="masked" if kind == "bert" else "causal"
+    )
+    model, tokenizer = load_language_model(settings, tmp_path, tmp_path)
+    train, test = easy(40), easy(120, 1)
+    default = {key: ClassificationSettings.model_fields[key].default for key in ("learning_rate", "epochs")}
+    curves = learning_curves(
+        model, tokenizer, train, test, task=task(sizes=[30], **default), settings=settings, scratch=tmp_path / "points"
+    )
+
+    def states(texts):
+        model.eval()
+        means = []
+        for text in texts:
+            with torch.no_grad():
+                means.append(model.base_model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(dim=0))
+        return torch.stack(means).numpy()
+
+    for seed in (0, 1):
+        rows = np.random.default_rng((seed, 7)).permutation(40)[:30]
+        reference = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+        reference.fit(states([train.texts[row] for row in rows]), train.labels[rows])
+        accuracy = reference.score(states(test.texts), test.labels)
+        assert accuracy > 0.6
+        assert curves["probe"][30, seed].scores.accuracy == pytest.approx(accuracy, abs=0.02)
+        assert curves["fine-tuned"][30, seed].scores.accuracy >= accuracy - 0.02
+
+
+def test_a_label_that_no_drawn_text_has_is_never_the_likeliest(tmp_path):
+    states = np.random.default_rng(0).normal(size=(12, 5))
+    probe = Probe.fit(states, np.array([0, 2] * 6), 3)
+    assert set(probe.predict(np.random.default_rng(1).normal(size=(50, 5)))) <= {0, 2}
+    alone = Probe.fit(states, np.full(12, 1), 3)
+    assert set(alone.predict(states)) == {1}
+
+
+def test_a_task_without_fine_tuning_measures_the_probe_alone(tmp_path):
+    settings = tiny.settings(tiny.model_folder(tmp_path / "model", "gpt2"))
+    model, tokenizer = load_language_model(settings, tmp_path, tmp_path)
+    curves = learning_curves(
+        model, tokenizer, easy(30), easy(20, 1), task=task(fine_tune=False), settings=settings, scratch=tmp_path / "p"
+    )
+    assert set(curves) == {"probe"}
 
 
 def test_points_do_not_depend_on_those_before_and_the_model_comes_back(tmp_path):
     settings = tiny.settings(tiny.model_folder(tmp_path / "model", "gpt2"))
     model, tokenizer = load_language_model(settings, tmp_path, tmp_path)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    whole = learning_curve(
+    whole = learning_curves(
         model, tokenizer, easy(30), easy(20, 1), task=task(), settings=settings, scratch=tmp_path / "a"
-    )
+    )["fine-tuned"]
     assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
-    last = learning_curve(
+    last = learning_curves(
         model, tokenizer, easy(30), easy(20, 1), task=task(sizes=[24]), settings=settings, scratch=tmp_path / "b"
-    )
-    assert last[24, 1] == whole[24, 1]
+    )["fine-tuned"]
+    assert last[24, 1].predicted.tolist() == whole[24, 1].predicted.tolist()
 
 
 def test_finished_points_are_not_done_again(tmp_path):
@@ -95,12 +148,12 @@ def test_finished_points_are_not_done_again(tmp_path):
     model, tokenizer = load_language_model(settings, tmp_path, tmp_path)
     (tmp_path / "points").mkdir()
     kept = {"accuracy": 0.125, "macro_f1": 0.25}
-    (tmp_path / "points" / "labels-6-0.json").write_text(json.dumps(kept))
-    curve = learning_curve(
+    (tmp_path / "points" / "fine-tuned-6-0.json").write_text(json.dumps({**kept, "predicted": [0] * 20}))
+    curves = learning_curves(
         model, tokenizer, easy(30), easy(20, 1), task=task(), settings=settings, scratch=tmp_path / "points"
     )
-    assert curve[6, 0] == Scores(**kept)
-    assert (tmp_path / "points" / "labels-24-1.json").is_file()
+    assert curves["fine-tuned"][6, 0].scores == Scores(**kept)
+    assert (tmp_path / "points" / "fine-tuned-24-1.json").is_file()
 
 
 def test_zero_shot_is_the_most_likely_continuation(tmp_path):
@@ -139,14 +192,6 @@ def test_a_template_that_leaves_no_room_is_refused(tmp_path):
 def test_the_label_stands_at_the_end_of_a_template(template):
     with pytest.raises(ValidationError, match="at the very end"):
         task(template=template)
-
-
-def test_labels_saved_are_read_off_the_curves():
-    base = {100: 0.6, 200: 0.7, 400: 0.9}
-    ours = {100: 0.7, 200: 0.8, 400: 0.85}
-    saved = labels_saved(base, ours)
-    assert saved == {100: 0.0, 200: 100.0, 400: None}
-    assert labels_saved({100: 0.7}, {100: 0.6, 400: 0.8})[100] == pytest.approx(100 - 200)
 
 
 def labelled_file(folder, rows):
