@@ -17,6 +17,7 @@ import numpy as np
 from safetensors import safe_open
 
 from gotd_assets.artifacts.atomic import replaced
+from gotd_assets.catalogue.durations import in_words
 from gotd_assets.errors import TrainingError
 from gotd_assets.models.batches import Batch, Seed
 from gotd_assets.models.placement import autocast
@@ -72,7 +73,10 @@ class Step:
 
     def __str__(self) -> str:
         rate = self.tokens / max(self.seconds, 1e-9)
-        return f"training: step {self.step} of {self.steps}, loss {self.loss:.3f}, {rate:,.0f} tokens/s"
+        left = in_words(self.seconds / self.step * (self.steps - self.step))
+        return (
+            f"training: step {self.step} of {self.steps}, loss {self.loss:.3f}, {rate:,.0f} tokens/s, about {left} left"
+        )
 
 
 def learning_rate(settings: TrainingSettings, step: int, steps: int) -> float:
