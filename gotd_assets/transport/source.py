@@ -107,9 +107,7 @@ class PreparedSource:
         # Rounded once, so that what is subtracted of the source and of the target is the same.
         centre = centre.to("cpu", dtype).double()
         with Workers(device) as workers:
-            found = [
-                _checked(number, as_shard(shard), centre, problem, workers) for number, shard in enumerate(parts)
-            ]
+            found = [_checked(number, as_shard(shard), centre, problem, workers) for number, shard in enumerate(parts)]
         if sum(length for length, _ in found) == 0:
             raise TransportError("the source has no points: nothing can be transported")
         mass = normalised_weights(weights, sum(length for length, _ in found), "source")
