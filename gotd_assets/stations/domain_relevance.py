@@ -85,7 +85,7 @@ STATION = Station(
     division="target",
     group="transport",
     kinds=frozenset({"pytorch", "parquet"}),
-    code_version="1",
+    code_version="2",
     reads=(_EMBEDDINGS, _POOL, _SKETCH),
     table=Table(
         "sources.parquet",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,14 @@ import torch
 from torch import Tensor
 
 from gotd_assets.errors import TransportError
-from gotd_assets.transport.arrays import as_tensor
 from gotd_assets.transport.certificate import Certificate
 from gotd_assets.transport.debiasing import self_potential, sketch_of_source
-from gotd_assets.transport.kernel import Kernel
 from gotd_assets.transport.problem import DEFAULT, Problem
 from gotd_assets.transport.semidual import Evaluation
-from gotd_assets.transport.sketch import Sketch, read_tensors, write_tensors
+from gotd_assets.transport.sketch import Sketch, make_sketch, read_tensors, write_tensors
 from gotd_assets.transport.solver import Progress, optimum
 from gotd_assets.transport.source import PreparedSource, Shards, Weights
-from gotd_assets.transport.transform import soft_c_transform
+from gotd_assets.transport.transform import plan_rows, soft_c_transform
 from gotd_assets.transport.warm_start import Earlier
 from gotd_assets.transport.workers import Workers
 
@@ -80,20 +78,30 @@ class Potentials:
             f -= soft_c_transform(points, self.self_g, self.self_sketch, self.problem, leave_one_out=True)
         return f
 
+    def plan_rows(self, points: Any) -> Iterator[Tensor]:
+        """Rows of the transport plan at `points` (n, D), each divided by its mass: blocks (k, M) float64, in order.
+
+        No more than one block is held. Computed on the problem's device, in float32 (float64 for float64 points) around
+        the sketch's centre.
+        """
+        yield from plan_rows(points, self.g, self.sketch, self.problem)
+
     def target_pull(self, points: Any, k: int = 5) -> tuple[Tensor, Tensor]:
         """Which sketch points draw each of `points` (n, D): indices (n, k) and their shares of its mass (n, k).
 
-        The shares are a row of the transport plan divided by the row's mass; they sum to 1 over all M. Computed on the
-        problem's device, in float32 around the sketch's centre.
+        The shares are a row of the transport plan divided by the row's mass; they sum to 1 over all M.
         """
-        where, epsilon = self.problem.torch_device, self.problem.epsilon
-        centre = self.sketch.centre.to(where)
-        kernel = Kernel(self.problem.cost, (self.sketch.points.to(where, torch.float64) - centre).float())
-        rows = (as_tensor(points, where, torch.float64) - centre).float()
-        bias = (self.g.to(where) - kernel.target_part()) / epsilon + self.sketch.weights.log().to(where)
-        shares = torch.softmax(kernel.coupling(rows).double() / epsilon + bias, dim=1)
-        mass, index = shares.topk(min(k, shares.shape[1]), dim=1)
-        return index.cpu(), mass.cpu()
+        most = min(k, len(self.g))
+        found = [shares.topk(most, dim=1) for shares in self.plan_rows(points)]
+        return (
+            torch.cat([index.cpu() for _, index in found] or [torch.empty(0, most, dtype=torch.int64)]),
+            torch.cat([mass.cpu() for mass, _ in found] or [torch.empty(0, most, dtype=torch.float64)]),
+        )
+
+    def barycentric_map(self, points: Any) -> Tensor:
+        """Where the plan takes `points` (n, D) on average, Σ_j P_j|x y_j: (n, D) float64 on the CPU."""
+        targets = self.sketch.points.to(self.problem.torch_device, torch.float64)
+        return torch.cat([(shares @ targets).cpu() for shares in self.plan_rows(points)] or [targets[:0].cpu()])
 
     def again(
         self,
@@ -211,7 +219,7 @@ class Potentials:
 
 def solve(
     source: Shards | PreparedSource,
-    sketch: Sketch,
+    sketch: Sketch | Shards,
     problem: Problem = DEFAULT,
     *,
     weights: Weights | None = None,
@@ -225,7 +233,7 @@ def solve(
     Args:
         source: (N, D) tensor or array, or a sequence of such shards that can be read again (memory-mapped arrays are
             copied block by block, half precision is widened), or a source prepared for the same device and dtype.
-        sketch: the target's M weighted points.
+        sketch: the target's M weighted points; of an (M, D) tensor or array every point counts, and all the same.
         problem: what is solved, how exactly, and where.
         weights: (N,) of the source, of any sum, zeros are allowed; by default uniform, or those that a prepared source
             has.
@@ -240,6 +248,8 @@ def solve(
             the problem, or `initial` does not.
     """
     started = time.perf_counter()
+    if not isinstance(sketch, Sketch):
+        sketch = make_sketch(sketch, method="all", cost=problem.cost)
     if not bool(torch.isfinite(sketch.points).all()):
         raise TransportError("the sketch holds NaN or an infinity")
     if initial is not None and problem.solver == "geomloss":

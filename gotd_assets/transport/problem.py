@@ -90,6 +90,10 @@ class Problem:
         object.__setattr__(self, "score_error", _positive("score_error", self.score_error, infinite=True))
         for name, least in (("max_passes", 1), ("memory_bytes", 0)):
             object.__setattr__(self, name, _whole(name, getattr(self, name), least=least))
+        if self.reach is not None and self.solver == "geomloss":
+            raise TransportError(
+                "solver 'geomloss' with a reach relaxes both marginals, this problem only the target's: use 'semidual'"
+            )
         if self.device != "auto":
             resolve_device(self.device)
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gotd_assets.errors import TransportError
-from gotd_assets.transport.arrays import as_tensor, shard_list
+from gotd_assets.transport.arrays import as_shard, as_tensor, shard_list
 from gotd_assets.transport.kernel import CostName
 from gotd_assets.transport.source import Shards, Weights, normalised_weights
 
 SketchMethod: TypeAlias = Literal["all", "random", "kmeans"]
 _CPU = torch.device("cpu")
 _SMALLEST_SEARCH = 16
+_ROUNDING = 1e-5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,17 +27,32 @@ class Sketch:
     """Weighted points that stand for a measure.
 
     Attributes:
-        points: (M, D) float32.
+        points: (M, D) float32, or float64 if that is what came.
         weights: (M,) float64, summing to 1.
         method: how the points were chosen.
         error: mean transport cost of moving every point of the measure to the sketch point that represents it, in
             units of the cost; an upper bound on the OT cost between measure and sketch. None if not measured.
+
+    Raises:
+        TransportError: there is not one weight to a point, or weights do not sum to 1.
     """
 
     points: Tensor
     weights: Tensor
-    method: SketchMethod
-    error: float | None
+    method: SketchMethod = "all"
+    error: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.points.ndim != 2 or len(self.points) != len(self.weights) or not len(self.points):
+            raise TransportError(
+                f"a sketch of points of shape {tuple(self.points.shape)} and {len(self.weights)} weights: (M, D) and (M,) "
+                "are expected"
+            )
+        total = float(self.weights.sum())
+        if not abs(total - 1) <= _ROUNDING:
+            raise TransportError(
+                f"the weights of a sketch sum to {total:.6g}: divide them by their sum, or use make_sketch"
+            )
 
     @property
     def centre(self) -> Tensor:
@@ -88,7 +104,13 @@ def make_sketch(
     Raises:
         TransportError: no points, shapes that differ, NaN, or wrong weights.
     """
-    points = torch.cat([as_tensor(shard, _CPU, torch.float32) for shard in shard_list(vectors)] or [torch.empty(0, 1)])
+    for name, value, words in (("method", method, get_args(SketchMethod)), ("cost", cost, get_args(CostName))):
+        if value not in words:
+            raise TransportError(f"{name} {value!r} is not known: use {' or '.join(map(repr, words))}")
+    shards = [as_shard(shard) for shard in shard_list(vectors)]
+    double = any(shard.dtype in (torch.float64, np.dtype("float64")) for shard in shards)
+    dtype = torch.float64 if double else torch.float32
+    points = torch.cat([as_tensor(shard, _CPU, dtype) for shard in shards] or [torch.empty(0, 1)])
     if points.ndim != 2 or len(points) == 0:
         raise TransportError("a target needs at least one point to be sketched")
     bad = ~torch.isfinite(points).all(dim=1)
@@ -130,8 +152,9 @@ def _centroids(points: Tensor, mass: Tensor, size: int, seed: int) -> Tensor:
     kmeans = faiss.Kmeans(
         points.shape[1], size, niter=25, seed=seed, min_points_per_centroid=1, max_points_per_centroid=10_000_000
     )
-    kmeans.train(points.numpy(), weights=(mass * len(mass)).float().numpy())
-    return torch.from_numpy(np.array(kmeans.centroids, dtype=np.float32))
+    kmeans.train(points.float().numpy(), weights=(mass * len(mass)).float().numpy())
+    centroids = torch.from_numpy(np.array(kmeans.centroids, dtype=np.float32))
+    return centroids.to(points.dtype)
 
 
 def _nearest(points: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:

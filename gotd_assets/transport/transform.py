@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gotd_assets.errors import TransportError
-from gotd_assets.transport.arrays import as_tensor
+from gotd_assets.transport.arrays import as_shard, as_tensor
 from gotd_assets.transport.kernel import Kernel
 from gotd_assets.transport.problem import Problem
 from gotd_assets.transport.sketch import Sketch
@@ -56,13 +56,13 @@ class Transform:
         Raises:
             TransportError: `points` have another dimension than the sketch.
         """
+        points = as_shard(points)
         if points.ndim != 2 or points.shape[1] != self._sketch.points.shape[1]:
             raise TransportError(
                 f"points have shape {tuple(points.shape)}, expected (n, {self._sketch.points.shape[1]})"
             )
         dtype = torch.float64 if points.dtype in (torch.float64, "float64") else torch.float32
-        centre = self._sketch.centre.to(self._where, dtype)
-        kernel = Kernel(self._cost, self._sketch.points.to(self._where, dtype) - centre)
+        centre, kernel = self._kernel(dtype)
         rows_per_block = max(64, _BLOCK_ELEMENTS // len(self._sketch.weights))
         for begin in range(0, len(points), rows_per_block):
             rows = as_tensor(points[begin : begin + rows_per_block], self._where, dtype) - centre
@@ -86,20 +86,43 @@ class Transform:
         bias: Tensor | None = None
         for coupling, beyond in blocks:
             if bias is None:
-                # In the block's own number format, as the coupling was.
-                centred = self._sketch.points.to(self._where, coupling.dtype) - self._sketch.centre.to(
-                    self._where, coupling.dtype
-                )
-                constant = (g.to(self._where) - Kernel(self._cost, centred).target_part()) / self._epsilon
-                bias = (constant + self._sketch.weights.to(self._where).log()).to(coupling.dtype)
+                bias = self.bias(g, coupling.dtype)
             exponent = coupling + bias if keep else coupling.add_(bias)
             maximum = exponent.amax(dim=1, keepdim=True)
-            kernel_sum = exponent.sub_(maximum).clamp_min_(-80.0).exp_().sum(dim=1)
+            kernel_sum = exponent.sub_(maximum).clamp_min(-80.0).exp_().sum(dim=1)
             parts.append(beyond - self._epsilon * (maximum[:, 0].double() + kernel_sum.double().log()))
         f = torch.cat(parts).cpu() if parts else torch.empty(0, dtype=torch.float64)
         if bool(torch.isnan(f).any()):
             raise TransportError(f"point {int(torch.isnan(f).nonzero()[0, 0])} holds NaN: it cannot be scored")
         return f
+
+    def bias(self, g: Tensor, dtype: torch.dtype) -> Tensor:
+        """What a potential g (M,) adds to a coupling over ε: (g_j − c_j)/ε + log b_j, (M,) of `dtype`."""
+        _, kernel = self._kernel(dtype)
+        constant = (g.to(self._where) - kernel.target_part()) / self._epsilon
+        return (constant + self._sketch.weights.to(self._where).log()).to(dtype)
+
+    def _kernel(self, dtype: torch.dtype) -> tuple[Tensor, Kernel]:
+        """The centre, rounded once so that what is subtracted of both sides is the same, and the kernel around it."""
+        centre = self._sketch.centre.to(self._where, dtype)
+        targets = self._sketch.points.to(self._where, torch.float64) - centre.double()
+        return centre, Kernel(self._cost, targets.to(dtype))
+
+
+def plan_rows(points: Any, g: Tensor, sketch: Sketch, problem: Problem) -> Iterator[Tensor]:
+    """The plan's rows at `points` (n, D), of mass 1 each: blocks (k, M) float64 on the problem's device, in order.
+
+    Raises:
+        TransportError: `points` have another dimension than the sketch, or hold NaN.
+    """
+    transform, begin = Transform(sketch, problem), 0
+    for coupling, _ in transform.blocks(points):
+        exponent = coupling.add_(transform.bias(g, coupling.dtype))
+        bad = torch.isnan(exponent).any(dim=1)
+        if bool(bad.any()):
+            raise TransportError(f"point {begin + int(bad.nonzero()[0, 0])} holds NaN: nothing draws it")
+        begin += len(exponent)
+        yield torch.softmax(exponent.double(), dim=1)
 
 
 def _same(points: Tensor, targets: Tensor) -> Tensor:

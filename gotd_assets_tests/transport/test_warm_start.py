@@ -37,11 +37,11 @@ def earlier(source: torch.Tensor, target: torch.Tensor) -> Potentials:
     return solve(source, sketch_of(target), PROBLEM)
 
 
-def test_a_target_of_which_a_twentieth_changed_takes_a_third_of_the_passes(source, target, earlier) -> None:
+def test_a_target_of_which_a_twentieth_changed_takes_one_pass_that_certifies(source, target, earlier) -> None:
     changed = sketch_of(torch.cat([unit(20, 64, 2), target[20:]]))
     cold, warm = solve(source, changed, PROBLEM), solve(source, changed, PROBLEM, initial=earlier)
     assert warm.certificate.converged
-    assert warm.certificate.passes * 3 <= cold.certificate.passes
+    assert warm.certificate.passes == 1 < cold.certificate.passes
     assert warm.certificate.subsample_passes * 2 <= cold.certificate.subsample_passes
     assert warm.certificate.dual_value == pytest.approx(cold.certificate.dual_value, rel=1e-4)
     top = [set(solved.scores(source).topk(600, largest=False).indices.tolist()) for solved in (cold, warm)]
