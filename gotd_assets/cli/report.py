@@ -13,6 +13,7 @@ from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.catalogue.foreign import one_line
 from gotd_assets.errors import ArtifactError
 from gotd_assets.evaluation.report import (
+    AWAY,
     NOTHING_HELD_OUT,
     NOTHING_TRAINED,
     change_cell,
@@ -120,6 +121,8 @@ def _print_outcome(report: dict[str, Any], console: Console) -> None:
     outcome = Table("", title="what it did", title_justify="left")
     for column in ("transport cost to target", *(("held-out perplexity", "95% interval") if trained else ())):
         outcome.add_column(column, justify="right")
+    if report.get("direction") == "away":
+        console.print(AWAY.replace("*", ""), highlight=False)
     base = perplexity_cells(report["base_perplexity"]) if trained else []
     outcome.add_row("pool, base model" if trained else "pool", f"{methods[0]['worth']['before']:.5f}", *base)
     for m in methods:

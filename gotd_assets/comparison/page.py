@@ -11,19 +11,14 @@ from gotd_assets.catalogue import plots
 from gotd_assets.catalogue.foreign import markdown
 from gotd_assets.catalogue.tables import markdown_table
 from gotd_assets.comparison.results import BASE, Results
+from gotd_assets.evaluation.report import AWAY
 from gotd_assets.models.comparison import HOW_COMPARED, Difference
 from gotd_assets.models.statistics import mean_of, mean_overlap
+from gotd_assets.selection.methods.given import given
 
 if TYPE_CHECKING:
     from gotd_assets.comparison.cells import Comparison
 
-_GIVEN = {
-    "random": "nothing",
-    "all-domains": "which source each document is of",
-    "dapt": "which source each document is of, and vectors",
-    "dsir": "words of the target's texts",
-    "rtp": "a classifier of toxicity, no target",
-}
 _STYLE = (
     "body{font:16px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em}table{border-collapse:collapse}"
     "td,th{padding:.2em .8em;border-bottom:1px solid #ccc;text-align:left}"
@@ -67,13 +62,7 @@ def _target(comparison: Comparison, results: Results, target: str) -> list[str]:
     away = settings.direction == "away"
     lines = [f"## {markdown(target)}", ""]
     if away:
-        lines += [
-            (
-                "This target is one to stay **away** from: a *higher* perplexity on it is what was asked for, and a lower one no "
-                "success."
-            ),
-            "",
-        ]
+        lines += [AWAY, ""]
     verdicts = results.verdicts(target, comparison.budgets, comparison.methods)
     lines += _verdicts(verdicts, comparison, away=away)
     changes = {
@@ -157,7 +146,7 @@ def _selections(comparison: Comparison, results: Results, target: str, budget: i
         rows.append(
             [
                 method,
-                _GIVEN.get(method, "vectors of the target's texts"),
+                given(method),
                 *(f"{sum(one.sources.get(source, 0) for one in made) / total:.1%}" for source in sources),
                 _mean((one.figures.get("mean_gradient") for one in made), "{:.4f}"),
                 _mean((one.figures.get("near_duplicate_share") for one in made), "{:.1%}"),

@@ -13,6 +13,7 @@ import polars as pl
 
 from gotd_assets.catalogue.tables import cell, markdown_table
 from gotd_assets.models.comparison import HOW_COMPARED, ONE_SEED, Difference, compare_reports, corrected
+from gotd_assets.selection.methods.given import given
 
 if TYPE_CHECKING:
     from gotd_assets.fingerprint import Json
@@ -23,6 +24,14 @@ _WIDTH = 150
 BASE = "base"
 # What tables compare with; report.json has every pair.
 REFERENCES = (BASE, "random", "dsir", "tapt-c")
+AWAY = (
+    "This target is one to stay **away** from: a *higher* perplexity on it, and a *higher* transport cost to it, is what was "
+    "asked for; a lower one is no success."
+)
+EQUAL_DOCUMENTS = (
+    "Methods had equally many documents, not equally many tokens: one that takes longer documents trained on more. A budget in "
+    "tokens (selection.budget: '50k tokens') compares them at equal tokens."
+)
 NOTHING_HELD_OUT = (
     "Perplexity was not measured: nothing is held out of this target. Give it more texts, a holdout.share above 0, or files "
     "of their own in holdout.path."
@@ -73,6 +82,8 @@ def write_report(
     base: PerplexityReport | None,
     outcomes: Sequence[MethodOutcome],
     out: Path,
+    *,
+    away: bool = False,
 ) -> dict[str, Json]:
     """Write report.json and report.md to `out`; return the figures worth comparing across runs.
 
@@ -85,10 +96,12 @@ def write_report(
         base: perplexity of the base model on the same documents; None if nothing is held out.
         outcomes: one per method, the one of most interest first.
         out: an existing folder.
+        away: whether the target is one to stay away from: what is lower is then no better, and the report says so.
     """
     changes = _changes(base, outcomes)
     content: dict[str, Any] = {
         "target": target,
+        "direction": "away" if away else "toward",
         "pool": dict(pool),
         "base_perplexity": None if base is None else base.as_summary(),
         "methods": [_outcome(outcome, pool) | {"perplexity_changes": changes[outcome.method]} for outcome in outcomes],
@@ -141,6 +154,8 @@ def _outcome(outcome: MethodOutcome, pool: Mapping[str, int]) -> dict[str, Any]:
         "budget_curve": outcome.selection.get("budget_curve", []),
         "figures": {key: outcome.selection[key] for key in _FIGURES if outcome.selection.get(key) is not None},
         "perplexity": None if outcome.perplexity is None else outcome.perplexity.as_summary(),
+        "given": given(outcome.method),
+        "tokens": None if outcome.training is None else outcome.training.get("tokens"),
         "mlflow_run_id": None if outcome.training is None else outcome.training["mlflow_run_id"],
         "per_source": {source: counts.get(source, 0) for source in pool},
         "best": outcome.subset.head(_EXAMPLES).select(columns).to_dicts(),
@@ -150,7 +165,7 @@ def _outcome(outcome: MethodOutcome, pool: Mapping[str, int]) -> dict[str, Any]:
 def _markdown(content: Mapping[str, Any]) -> str:
     methods = content["methods"]
     total = sum(content["pool"].values())
-    lines = [f"# {content['target']}", ""]
+    lines = [f"# {content['target']}", "", *([AWAY, ""] if content.get("direction") == "away" else [])]
     lines += markdown_table(
         ["source", "candidates", "share of pool", *(f"share of {m['method']}" for m in methods)],
         [
@@ -199,10 +214,20 @@ def _outcomes(content: Mapping[str, Any]) -> list[str]:
     """What training on the selections did."""
     methods = content["methods"]
     lines = markdown_table(
-        ["", "transport cost to target", "held-out perplexity", "95% interval", "MLflow run"],
+        [
+            "",
+            "is given",
+            "tokens trained on",
+            "transport cost to target",
+            "held-out perplexity",
+            "95% interval",
+            "MLflow run",
+        ],
         [
             [
                 "pool / base model",
+                "",
+                "",
                 f"{methods[0]['worth']['before']:.5f}",
                 *perplexity_cells(content["base_perplexity"]),
                 "",
@@ -210,6 +235,8 @@ def _outcomes(content: Mapping[str, Any]) -> list[str]:
             *(
                 [
                     f"with {m['method']} ({m['documents']} documents)",
+                    m["given"],
+                    f"{m['tokens']:,}",
                     f"{m['worth']['after']:.5f}",
                     *perplexity_cells(m["perplexity"]),
                     m["mlflow_run_id"],
@@ -218,6 +245,8 @@ def _outcomes(content: Mapping[str, Any]) -> list[str]:
             ),
         ],
     )
+    if len({m["tokens"] for m in methods}) > 1:
+        lines += [EQUAL_DOCUMENTS, ""]
     return [*lines, *_compared(content["base_perplexity"], methods)]
 
 

@@ -75,6 +75,7 @@ METHOD_NAMES = (
     "all-domains",
     "dapt",
     "tapt-c",
+    "round-robin",
     "dsir",
     "tsds",
     "rtp",

@@ -86,7 +86,14 @@ def evaluation_report(work: Work) -> Recipe:
             )
         per_source = candidates.doc_ids().group_by("source", maintain_order=True).len()
         writer.summary.update(
-            write_report(target, dict(per_source.iter_rows()), perplexities.get("base"), outcomes, writer.path)
+            write_report(
+                target,
+                dict(per_source.iter_rows()),
+                perplexities.get("base"),
+                outcomes,
+                writer.path,
+                away=settings.target(target).direction == "away",
+            )
         )
 
     return Recipe(

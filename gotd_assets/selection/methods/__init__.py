@@ -16,6 +16,7 @@ from gotd_assets.catalogue.columns import Origin
 from gotd_assets.errors import InputError
 from gotd_assets.selection.budget import Allowance
 from gotd_assets.selection.methods.draws import all_domains, dapt, random
+from gotd_assets.selection.methods.examples_in_turn import nearest_in_turn
 from gotd_assets.selection.methods.gradient import gotd, gotd_away, gotd_debiased, gotd_toward_and_away
 from gotd_assets.selection.methods.neighbours import nearest_neighbours
 from gotd_assets.selection.methods.resampling import dsir
@@ -101,6 +102,7 @@ METHODS: Mapping[str, Method] = {
     "all-domains": Method(all_domains),
     "dapt": Method(dapt, (("domain_relevance", "distance"),), frozenset({"relevance"})),
     "tapt-c": Method(nearest_neighbours, (_VECTOR, _TARGET_VECTOR), resampled=True),
+    "round-robin": Method(nearest_in_turn, (_VECTOR, _TARGET_VECTOR), resampled=True),
     "dsir": Method(dsir, (_TEXT, ("target_documents", "text")), frozenset({"texts"}), ("dsir",)),
     "tsds": Method(tsds, (_VECTOR, _TARGET_VECTOR), settings=("tsds",)),
     "rtp": Method(rtp, (_TEXT,), frozenset({"toxicity"})),

@@ -1,0 +1,19 @@
+"""What each method is given beside the candidates, for readers who compare them."""
+
+from __future__ import annotations
+
+from gotd_assets.selection.methods import METHODS
+
+_VECTORS = {("candidate_scores", "score"), ("ot_potentials", "g"), ("target_embeddings", "vector")}
+
+
+def given(name: str) -> str:
+    """What method `name` goes by, in a few words; empty for one that there is no longer."""
+    method = METHODS.get(name)
+    if method is None:
+        return ""
+    told = ["which source each document is of"] if "relevance" in method.needs or name == "all-domains" else []
+    told += ["words of the target's texts"] if "texts" in method.needs else []
+    told += ["vectors of the target's texts"] if _VECTORS & {*method.made_of} or "relevance" in method.needs else []
+    told += ["a classifier of toxicity, no target"] if "toxicity" in method.needs else []
+    return ", ".join(told) or "nothing"
