@@ -10,7 +10,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo study study-quick test test-all test-ui torture screenshots check format docs ui constraints first-hour bench-transport bench-embedding bench-corpus bench-lineage clean
+.PHONY: help setup demo study study-quick test test-all fuzz test-ui torture screenshots check format docs ui constraints first-hour bench-transport bench-embedding bench-corpus bench-lineage clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ test: $(READY) ## the fast tests, a process for every core
 
 test-all: $(READY) ## all tests but those in a browser, more draws of each property; minutes to an hour
 	@$(BIN)/python -m pytest -m "not ui" --hypothesis-profile full
+
+fuzz: $(READY) ## read 5,000 altered files of every format; at most 15 minutes a format, FUZZ="--count 500 --formats a.arrow" for less
+	@$(BIN)/python -m gotd_assets_tests.fuzz.readers $(FUZZ)
 
 test-ui: $(VENV)/browser ## the UI in headless Chromium: graph, launchpad, plots, MLflow
 	@$(BIN)/python -m pytest -m ui

@@ -38,6 +38,7 @@ def make(
     check: Callable[[Artifact], None] = lambda _: None,
     record: Callable[[Made], None] = lambda _: None,
     run_id: str | None = None,
+    aside: bool = False,
     lease: Lease | None = None,
 ) -> Made:
     """Make the artifact that `inputs`, `parameters` and code make of `key`, and publish it.
@@ -56,6 +57,7 @@ def make(
             reads it.
         record: told of it before it is published.
         run_id: the run that reads it from now on, beside everybody else.
+        aside: only that run; for everybody else what is current stays so.
         lease: of the step, so that nobody removes it before it is published.
 
     Raises:
@@ -79,5 +81,5 @@ def make(
     made = Made(artifact, reused, 0.0 if reused else seconds)
     check(artifact)
     record(made)
-    store.publish(artifact, run_id)
+    store.publish(artifact, run_id, aside=aside)
     return made

@@ -24,6 +24,8 @@ from gotd_assets.fingerprint import Json
 
 # A folder's name, so that a pointer leads nowhere else.
 _VERSION = re.compile(r"[A-Za-z0-9_-]+")
+ASIDE = "comparison-"
+"""How ids of runs begin that publish beside what is current."""
 
 
 class ArtifactWriter:
@@ -102,12 +104,13 @@ class ArtifactStore:
             )
         return found
 
-    def publish(self, artifact: Artifact, run_id: str | None = None) -> None:
-        """Make `artifact` the current one of its key (and, if given, the one that run `run_id` reads)."""
+    def publish(self, artifact: Artifact, run_id: str | None = None, *, aside: bool = False) -> None:
+        """Make `artifact` the current one of its key (and, if given, the one that run `run_id` reads); `aside`, only that."""
         base = self.root / artifact.key.relative_path
         if run_id is not None:
             write_atomically(base / "runs" / run_id, artifact.version)
-        write_atomically(base / "CURRENT", artifact.version)
+        if not aside:
+            write_atomically(base / "CURRENT", artifact.version)
 
     def published(self, key: ArtifactKey, runs: Collection[str] = ()) -> set[str]:
         """Versions that readers use: the current one, and those that `runs` read."""
@@ -117,6 +120,10 @@ class ArtifactStore:
             with contextlib.suppress(FileNotFoundError):
                 found.add(_pointed_at(pointer))
         return found
+
+    def asides(self) -> set[str]:
+        """Ids of the runs that published aside (their ids begin with `ASIDE`), as long as nobody forgets them."""
+        return {pointer.name for pointer in self.root.rglob(f"runs/{ASIDE}*")}
 
     def forget_runs(self, but: Collection[str], before: float) -> int:
         """Remove what says which versions ended runs read, written before a Unix time, but of runs `but`; how many."""

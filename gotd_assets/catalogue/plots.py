@@ -158,6 +158,23 @@ def budget_curves(lines: Mapping[str, Sequence[Sequence[float]]]) -> str:
     return drawing.markdown("sum of gradients by budget")
 
 
+def over_budgets(lines: Mapping[str, Sequence[float | None]], budgets: Sequence[str], label: str) -> str:
+    """One line per name over budgets in their order, evenly spaced; the rule is zero; what is None is left out."""
+    values = [value for line in lines.values() for value in line if value is not None]
+    low, high = min(0.0, *values), max(0.0, *values)
+    drawing = Drawing(_HEIGHT)
+    drawing.line(f"M0,{_BOTTOM - round(_share(0.0, low, high) * (_BOTTOM - _HEADER))}H{WIDTH}", GREY)
+    for place, (name, line) in enumerate(lines.items()):
+        known = [(float(position), value) for position, value in enumerate(line) if value is not None]
+        colour = LINES[place % len(LINES)]
+        if known:
+            at = [(x + 0.5) / len(budgets) for x, _ in known]
+            drawing.line(_line(list(zip(at, (y for _, y in known), strict=True)), low, high, 1.0), colour, width=2)
+        drawing.text(place * WIDTH // len(lines), 11, name, colour)
+    drawing.footer(budgets[0], label, budgets[-1])
+    return drawing.markdown(label)
+
+
 def _line(
     points: Sequence[Sequence[float]],
     low: float,

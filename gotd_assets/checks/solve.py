@@ -47,8 +47,31 @@ def duality_gap(certificate: Mapping[str, Json], limit: float) -> Finding:
     )
 
 
+def ranking(certificate: Mapping[str, Json], overlap: float) -> Finding:
+    """Whether the best of the pool would be the best at the optimum, too, as the solve predicts, in a share of `overlap`."""
+    found = certificate.get("top_share_overlap")
+    if found is None:
+        return Finding(True, "this solve did not look at the ranking")
+    share, error = float(str(found)), float(str(certificate["score_error"])) / float(str(certificate["epsilon"]))
+    figures: dict[str, float | int | str] = {"top_share_overlap": share, "score_error": error}
+    if share >= overlap:
+        return Finding(
+            True, f"{share:.1%} of the best would be the same at the optimum, scores within {error:.2g} ε", figures
+        )
+    return Finding(
+        False,
+        f"only {share:.1%} of the best would be the same at the optimum (asked for: {overlap:.1%}), scores differ by up to "
+        f"{error:.2g} ε: raise transport.max_passes or transport.epsilon",
+        figures,
+    )
+
+
 def _marginal(context: CheckContext, artifact: Artifact) -> Finding:
     return marginal_error(artifact.manifest.summary, context.project.settings.checks.max_marginal_error)
+
+
+def _ranking(context: CheckContext, artifact: Artifact) -> Finding:
+    return ranking(artifact.manifest.summary, context.project.settings.transport.overlap)
 
 
 def _gap(context: CheckContext, artifact: Artifact) -> Finding:
@@ -66,5 +89,10 @@ POTENTIALS = (
         "duality_gap",
         "Lower and upper bound of the transport cost are within checks.max_relative_gap of each other.",
         _gap,
+    ),
+    Check(
+        "ranking",
+        "The best of the pool are the best at the optimum, too, in a share of transport.overlap, as the solve predicts.",
+        _ranking,
     ),
 )

@@ -36,7 +36,7 @@ def collect(project: Project, *, delete: bool, older_than: float, console: Conso
     age = dt.timedelta(days=older_than)
     try:
         with held(project.home.gc_lock, timeout_seconds=0):
-            runs = _runs_in_progress(project)
+            runs = _runs_in_progress(project) | store.asides()
             kept = {station.name for station in GRAPH.stations if station.is_kept}
             with in_use(store.root) as used:
                 found = unreferenced(store, older_than=age, kept=kept, used=used, runs=runs)

@@ -1,5 +1,6 @@
 """`gotd`: the project from the command line, for people and scripts that do not use the Dagster UI."""
 
+import enum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +12,13 @@ from gotd_assets.cli.lineage import commands as audit_commands
 from gotd_assets.cli.project import project_here, settings_file_here
 from gotd_assets.cli.terminal import Terminal, say
 from gotd_assets.settings.project import load_project
+
+
+class Until(enum.StrEnum):
+    """Where a run may stop."""
+
+    selection = "selection"
+
 
 app = typer.Typer(
     name="gotd",
@@ -46,11 +54,28 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only tell what would be made, and why; make nothing.")
     ] = False,
+    until: Annotated[
+        Until | None, typer.Option(help="Stop there: 'selection' makes all that comes before the first training.")
+    ] = None,
 ) -> None:
     """Materialise everything that is missing or stale, in order, without a daemon."""
     from gotd_assets.cli.run import run as run_project
 
-    run_project(target, _console, dry_run=dry_run)
+    run_project(target, _console, dry_run=dry_run, train=until is None)
+
+
+@app.command()
+def compare(
+    target: Annotated[list[str] | None, typer.Option(help="Only this target; may be given several times.")] = None,
+    *,
+    out: Annotated[Path, typer.Option(help="Folder for comparison.md and comparison.html.")] = Path("comparison"),
+    minutes: Annotated[float | None, typer.Option(help="Begin no training after this many minutes.")] = None,
+    until_selection: Annotated[bool, typer.Option("--until-selection", help="Select only; train nothing.")] = False,
+) -> None:
+    """Compare methods on your own data, over budgets and seeds; goes on where it was stopped."""
+    from gotd_assets.cli.compare import compare as compare_project
+
+    compare_project(project_here(), target, _console, out=out, minutes=minutes, train=not until_selection)
 
 
 @app.command()

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from gotd_assets.stations.graph import Stage
 
 
-def run(targets: list[str] | None, console: Console, *, dry_run: bool = False) -> None:
+def run(targets: list[str] | None, console: Console, *, dry_run: bool = False, train: bool = True) -> None:
     """Materialise every asset for `targets` (all by default), one Dagster run per partition, recorded in the instance.
 
     Stations find what exists already by version, so a second run does next to nothing. One target's failure does not
     stop the others. A dry run goes the same way, but its stations only work out versions, and it is recorded nowhere.
+    Unless it is to `train`, a run ends before the first model.
 
     Raises:
         SettingsError: the settings are wrong or name no such target.
@@ -38,7 +39,7 @@ def run(targets: list[str] | None, console: Console, *, dry_run: bool = False) -
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     from gotd_assets.stations.all import GRAPH
 
-    stages = GRAPH.stages(project.settings, names)
+    stages = GRAPH.stages(project.settings, names, lambda station: train or not station.is_late)
     for problem in project.problems:
         console.print(Text("warning:", "yellow"), problem)
     if dry_run:

@@ -13,8 +13,10 @@ from gotd_assets.settings.encoder import EncoderSettings
 from gotd_assets.settings.texts import PreparationSettings, TargetSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
+
+    import polars as pl
 
     from gotd_assets.corpus.files.copies import RemoteFiles
 
@@ -34,7 +36,7 @@ def read_target(
 
     Whole texts are split, never their chunks: the side is told by a hash of original_id, so that it stays the same
     when texts are added. At least one document stays on the train side; a target with a single text has nothing held
-    out (an empty shard, `heldout_documents` 0). With `holdout.path` those files are the held-out side, less texts
+    out (an empty shard, `heldout_documents` 0). Of the train side `target.draw` keeps a part, whole texts, at least one. With `holdout.path` those files are the held-out side, less texts
     that the train side has too. Documents whose doc_ids are `forgotten` are on neither side.
 
     Raises:
@@ -63,8 +65,9 @@ def read_target(
         elif len(originals) == 1:
             held = set()
         ids = pl.Series(sorted(held), dtype=pl.String).implode()
+        drawn = _drawn(target, set(originals) - held)
         for documents in iter_documents(whole):
-            train.add(documents.filter(remembered & ~pl.col("original_id").is_in(ids)))
+            train.add(documents.filter(remembered & drawn & ~pl.col("original_id").is_in(ids)))
             heldout.add(documents.filter(remembered & pl.col("original_id").is_in(ids)))
     else:
         apart = out / "apart"
@@ -73,8 +76,10 @@ def read_target(
         report = read_documents(other, preparation, root, apart, encoder=encoder, progress=progress, remote=remote)
         summary = {**summary, "heldout": report.as_summary()}
         known = scan_documents(whole).select("doc_id").collect()
+        texts = scan_documents(whole).filter(remembered).select(pl.col("original_id").unique()).collect().to_series()
+        drawn = _drawn(target, set(texts))
         for documents in iter_documents(whole):
-            train.add(documents.filter(remembered))
+            train.add(documents.filter(remembered & drawn))
         for documents in iter_documents(apart):
             heldout.add(documents.filter(remembered).join(known, on="doc_id", how="anti", maintain_order="left"))
         (apart / "quarantine.jsonl").replace(out / "quarantine-heldout.jsonl")
@@ -87,6 +92,18 @@ def read_target(
     if not train.documents:
         raise InputError(f"{entry_label(target)}: every text was forgotten (gotd forget): add others")
     return {**summary, "train_documents": train.documents, "heldout_documents": heldout.documents}
+
+
+def _drawn(target: TargetSettings, originals: Collection[str]) -> pl.Expr:
+    """Which documents are of the texts that guide the selection; `originals` are ids of those that may."""
+    import polars as pl
+
+    if target.draw is None or not originals:
+        return pl.lit(True)
+    purpose = f"draw {target.draw.seed}".encode()
+    ordered = sorted(originals, key=lambda original: (fraction(original, purpose), original))
+    kept = ordered[: max(1, round(target.draw.share * len(ordered)))]
+    return pl.col("original_id").is_in(pl.Series(sorted(kept), dtype=pl.String).implode())
 
 
 def _place(original_id: str) -> float:

@@ -12,6 +12,7 @@ import torch
 
 # More threads than this wait for the interpreter's lock; each then uses several cores inside an operation.
 _MOST_THREADS = 8
+_MOST_SINGLE_THREADS = 32
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -27,16 +28,18 @@ class TorchThreads:
     restored before the constructor returns.
     """
 
-    def __init__(self, device: torch.device, name: str) -> None:
+    def __init__(self, device: torch.device, name: str, *, single: bool = False) -> None:
+        """`single` gives every thread one core, so that what an operation rounds does not depend on how many there are."""
         threads = torch.get_num_threads()
-        self.count = 1 if device.type != "cpu" else max(1, min(threads, _MOST_THREADS))
+        most = _MOST_SINGLE_THREADS if single else _MOST_THREADS
+        self.count = 1 if device.type != "cpu" else max(1, min(threads, most))
         self._pool: ThreadPoolExecutor | None = None
         if self.count == 1:
             return
         everyone = threading.Barrier(self.count)
 
         def begin() -> None:
-            torch.set_num_threads(max(1, threads // self.count))
+            torch.set_num_threads(1 if single else max(1, threads // self.count))
             everyone.wait()
 
         self._pool = ThreadPoolExecutor(self.count, thread_name_prefix=name)

@@ -91,7 +91,7 @@ def hub_folder(name: str, revision: str | None, setting: str) -> Path | None:
     `modules.json`, or that there is none, is asked for last: once that is known, all of them are here.
     """
     from huggingface_hub import constants, hf_hub_download, snapshot_download, try_to_load_from_cache
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.errors import RemoteEntryNotFoundError
 
     if try_to_load_from_cache(name, "modules.json", revision=revision) is None and not constants.HF_HUB_OFFLINE:
         try:
@@ -99,9 +99,9 @@ def hub_folder(name: str, revision: str | None, setting: str) -> Path | None:
             if not where["local_files_only"]:
                 snapshot_download(name, revision=revision, allow_patterns=_SMALL, ignore_patterns=["modules.json"])
                 hf_hub_download(name, "modules.json", revision=revision)
-        except EntryNotFoundError:
+        except RemoteEntryNotFoundError:
             pass
-        except (InputError, OSError, ValueError):
+        except Exception:  # noqa: BLE001 - the hub's client may be any of several libraries, each with its own errors
             # Loading says so; until then a version is that of a plain transformer.
             return None
     found = try_to_load_from_cache(name, "config.json", revision=revision)

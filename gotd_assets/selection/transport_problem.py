@@ -29,6 +29,8 @@ def problem_of(settings: TransportSettings) -> Problem:
             epsilon_scale=settings.epsilon_scale,
             reach=settings.reach,
             tolerance=settings.tolerance,
+            overlap=settings.overlap,
+            score_error=settings.score_error,
             max_passes=settings.max_passes,
             solver=settings.solver,
             products=settings.products,

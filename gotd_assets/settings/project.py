@@ -20,6 +20,7 @@ from pydantic_settings import SettingsError as UnreadableVariableError
 
 from gotd_assets.errors import SettingsError, masked
 from gotd_assets.fingerprint import Json
+from gotd_assets.settings.comparison import ComparisonSettings
 from gotd_assets.settings.compute import ComputeSettings
 from gotd_assets.settings.encoder import EncoderSettings
 from gotd_assets.settings.evaluation import EvaluationSettings, ToxicitySettings
@@ -43,6 +44,12 @@ from gotd_assets.settings.transport import TransportSettings
 from gotd_assets.settings.yaml_file import parse_yaml
 
 SETTINGS_FILE_VARIABLE = "GOTD_SETTINGS"
+
+
+def _without_null(schema: dict[str, Any]) -> None:
+    """Leave None out of the JSON schema of a section that may be left out: its errors are to name the field."""
+    (section,) = (kind for kind in schema.pop("anyOf") if kind.get("type") != "null")
+    schema.update(section)
 
 
 class Settings(Section):
@@ -69,13 +76,18 @@ class Settings(Section):
     transport: TransportSettings = Field(default=TransportSettings(), description="The optimal transport problem.")
     selection: SelectionSettings = Field(default=SelectionSettings(), description="What is chosen.")
     training: TrainingSettings | None = Field(
-        None, description="Pre-fine-tuning; without it the project ends at the selections and a report on them."
+        None,
+        description="Pre-fine-tuning; without it the project ends at the selections and a report on them.",
+        json_schema_extra=_without_null,
     )
     toxicity: ToxicitySettings = Field(
         default=ToxicitySettings(), description="A classifier that tells how toxic a text is."
     )
     evaluation: EvaluationSettings = Field(
         default=EvaluationSettings(), description="What models are measured on, beside perplexity."
+    )
+    comparison: ComparisonSettings = Field(
+        default=ComparisonSettings(), description="What `gotd compare` compares, over budgets and seeds."
     )
     tracking: TrackingSettings = Field(default=TrackingSettings(), description="Where runs are recorded.")
     watch: WatchSettings = Field(default=WatchSettings(), description="What the sensors look for.")
@@ -318,9 +330,7 @@ def load_project(path: Path | None = None) -> Project:
         SettingsError: the file is missing, is not YAML, or a field is wrong; every wrong field is named by its path.
     """
     path = settings_path() if path is None else path
-    project = Project.of(read_settings(path), path.parent.resolve())
-    _refuse_unusable(project.home.path)
-    return project
+    return Project.of(read_settings(path), path.parent.resolve())
 
 
 def read_settings(path: Path) -> Settings:
@@ -355,21 +365,6 @@ def settings_of(content: Mapping[str, Any]) -> Settings:
         return Settings.model_validate(dict(content))
     except ValidationError as error:
         raise SettingsError(_wrong_settings(error)) from None
-
-
-def _refuse_unusable(home: Path) -> None:
-    """A place where the databases cannot be: better said now than after the first step."""
-    try:
-        str(home).encode()
-    except UnicodeEncodeError:
-        shown = os.fsencode(home).decode(errors="backslashreplace")
-        raise SettingsError(
-            f"home: the name of {shown} is not UTF-8: rename the folder, or set home elsewhere"
-        ) from None
-    if "?" in str(home):
-        raise SettingsError(
-            f"home: DuckDB opens no database in {home}, because of the '?': rename the folder, or set home elsewhere"
-        )
 
 
 def _with_folder_targets(project: _AnyProject) -> _AnyProject:

@@ -96,6 +96,13 @@ class HoldoutSettings(Section):
     path: Paths | None = Field(None, description="Files to evaluate on instead of splitting the target.")
 
 
+class DrawSettings(Section):
+    """A part of a target's texts, drawn at random: as if another sample of the task had been at hand."""
+
+    share: float = Field(gt=0, le=1, description="Share of the texts that guide the selection; held-out ones all stay.")
+    seed: int = Field(0, ge=0, lt=10**10, description="Seed of the draw.")
+
+
 class TargetSettings(TextInputSettings):
     """One target: a small sample of the task the model is to be prepared for."""
 
@@ -104,6 +111,10 @@ class TargetSettings(TextInputSettings):
         description="'toward' selects what brings the pool closer to the target, 'away' what takes it farther.",
     )
     holdout: HoldoutSettings = Field(default=HoldoutSettings(), description="What is kept for evaluation.")
+    draw: DrawSettings | None = Field(
+        None,
+        description="Guide the selection by a random part of the texts only; `gotd compare` draws one for each seed.",
+    )
 
 
 class TargetsFolderSettings(Section):

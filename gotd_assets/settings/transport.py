@@ -43,6 +43,16 @@ class TransportSettings(Section):
         "absolute", description="What epsilon is a multiple of: 1, or the mean or median cost."
     )
     tolerance: float = Field(1e-2, gt=0, description="Marginal error ‖Pᵀ1−b‖₁ at which a solve counts as converged.")
+    overlap: float = Field(
+        0.99,
+        ge=0,
+        le=1,
+        description="A solve goes on until this share of the pool's best percent would be the same at the optimum, as it "
+        "predicts; 0 to go by `tolerance` alone.",
+    )
+    score_error: float = Field(
+        1.0, gt=0, description="And until no score would differ by more than this, in units of epsilon, as it predicts."
+    )
     max_passes: int = Field(500, ge=1, description="Passes over the pool after which the solver gives up, loudly.")
     reach: float | None = Field(
         None,

@@ -12,6 +12,8 @@ from gotd_assets.errors import SettingsError
 
 # A settings file has hundreds of values; with aliases of aliases a file of a kilobyte has billions.
 _LARGEST = 100_000
+_DEEPEST = 60
+_DEEP = re.compile(rf"(?:[\[{{]\s*+){{{_DEEPEST}}}")
 _QUOTED = re.compile(r"'[^']{3,}'")
 
 
@@ -22,6 +24,9 @@ def parse_yaml(text: str, where: str) -> Any:
         SettingsError: it is not YAML, a name is there twice in one section, or aliases make it unfold too far. The
             message has the line's number but not the line, which may hold a secret.
     """
+    if _DEEP.search(text):
+        # The parser would take minutes before it gives up.
+        raise SettingsError(f"{where}: cannot be read as YAML: its values are nested too deeply")
     try:
         loader = _Loader(text)
         try:
@@ -50,7 +55,22 @@ class _TwiceError(yaml.constructor.ConstructorError):
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a name that stands twice in a mapping."""
+    """Refuses a name that stands twice in a mapping, and too many levels."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """The node that comes next.
+
+        Raises:
+            ValueError: it is too many levels down.
+        """
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise ValueError("its values are nested too deeply")
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """A mapping as a dict.

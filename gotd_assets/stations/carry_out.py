@@ -74,6 +74,7 @@ def _carried_out(station: Station, work: Work, step: str | None, lease: Lease) -
         ),
         record=record,
         run_id=work.run_id,
+        aside=work.aside,
         lease=lease,
     )
     end_earlier_attempts(work)

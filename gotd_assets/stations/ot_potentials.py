@@ -55,12 +55,15 @@ def ot_potentials(work: Work) -> Recipe:
         )
         potentials.save(writer.path / "potentials.safetensors")
         writer.summary.update(potentials.certificate.as_dict())
-        if not potentials.certificate.converged:
+        certificate = potentials.certificate
+        if not certificate.converged:
             work.warn(
-                f"the solve did not converge: marginal error {potentials.certificate.marginal_error:.3g} after "
-                f"{potentials.certificate.passes} passes, asked for {transport.tolerance:g}. Scores are usable but "
+                f"the solve did not converge: marginal error {certificate.marginal_error:.3g} after "
+                f"{certificate.passes} passes, asked for {transport.tolerance:g}. Scores are usable but "
                 "less exact; raise transport.max_passes or transport.epsilon"
             )
+        for caveat in certificate.caveats:
+            work.warn(f"of the solve's scores: {caveat}")
 
     # Potentials without a self-potential are what they were.
     code: dict[str, Json] = {"debias_code": 2} if transport.debias else {}
@@ -77,6 +80,13 @@ def _described(artifact: Artifact) -> Description:
         f"**{summary['primal_upper_bound']:.6g}** (rounded plan), a gap of {gap:.2g}; marginal error "
         f"{summary['marginal_error']:.2g} (asked for {summary['tolerance']:g}) after {summary['passes']} passes."
     )
+    if summary.get("score_error") is not None:
+        error = float(str(summary["score_error"])) / float(str(summary["epsilon"]))
+        sentence += (
+            f" At the optimum **{float(str(summary['top_share_overlap'])):.1%}** of the pool's best percent "
+            f"would be the same, no score would differ by more than {error:.2g} ε, and the dual value would be "
+            f"higher by {float(str(summary['newton_gap'])):.2g}, as the curvature predicts."
+        )
     if summary.get("products") == "reduced":
         sentence += (
             f" All passes but the last had reduced matrix products, off by at most {summary['product_error']:.2g} ε "
@@ -92,7 +102,7 @@ STATION = Station(
     division="target",
     group="transport",
     kinds=frozenset({"pytorch"}),
-    code_version="2",
+    code_version="3",
     reads=(_EMBEDDINGS, _POOL, _SKETCH),
     checks=checks.POTENTIALS,
     table=Table(

@@ -54,7 +54,7 @@ def target_documents(work: Work) -> Recipe:
 
     return Recipe(
         {
-            "reading": target.shaping(),
+            "reading": {name: value for name, value in target.shaping().items() if name != "draw" or value is not None},
             "preparation": settings.preparation.shaping(),
             **({"forgotten": forgotten} if forgotten else {}),
         },

@@ -74,6 +74,7 @@ class Work:
         read: the artifact of a key as a station is to read it; by default the current one.
         journal: is told how far it is.
         run_id: of the run that it belongs to.
+        aside: what is made is for that run alone.
         origin: names of that run, as tags of runs elsewhere.
         lineage: the project's, if it is open already.
     """
@@ -88,6 +89,7 @@ class Work:
         read: Callable[[ArtifactKey], Artifact] | None = None,
         journal: Journal | None = None,
         run_id: str | None = None,
+        aside: bool = False,
         origin: Mapping[str, str] | None = None,
         lineage: LineageStore | None = None,
     ) -> None:
@@ -98,6 +100,7 @@ class Work:
         self.key = ArtifactKey(asset, partition.name)
         self.store = ArtifactStore(project.home.artifacts)
         self.run_id = run_id
+        self.aside = aside
         self.origin = origin or {}
         self.lease: Lease | None = None
         self.inputs: dict[str, str] = {}

@@ -28,10 +28,14 @@ class Workshop:
         project: settings and folder.
         graph: its stations.
         journal: is told how far each is.
+        aside: id of a run that what is made is for alone; for everybody else what is current stays so.
     """
 
-    def __init__(self, project: Project, *, graph: Graph = GRAPH, journal: Journal | None = None) -> None:
+    def __init__(
+        self, project: Project, *, graph: Graph = GRAPH, journal: Journal | None = None, aside: str | None = None
+    ) -> None:
         self.project = project
+        self._aside = aside
         self._graph = graph
         self._journal = journal
         self._store = ArtifactStore(project.home.artifacts)
@@ -89,4 +93,14 @@ class Workshop:
     ) -> Work:
         project = self.project.overridden(overrides)
         reads = self._graph.reads(self._graph.named(asset), partition, project.settings)
-        return Work(project, asset, partition, reads, read=read, journal=self._journal, lineage=self._lineage)
+        return Work(
+            project,
+            asset,
+            partition,
+            reads,
+            read=read,
+            journal=self._journal,
+            lineage=self._lineage,
+            run_id=self._aside,
+            aside=self._aside is not None,
+        )

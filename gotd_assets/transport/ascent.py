@@ -1,8 +1,8 @@
-"""Ascent of the semi-dual: Newton steps where couplings are sharp, else L-BFGS preconditioned by a subsample's curvature.
+"""Ascent of the semi-dual: by a model of the whole pass where couplings are sharp, else by a subsample's curvature.
 
 Sinkhorn's algorithm is block ascent of the same function; it is sure and slow, as its rate depends on ε, and remains
-the safeguard. The Hessian of the semi-dual lives in the M numbers of g. At a small ε a row's mass sits on a few targets,
-and the Hessian comes almost free with a pass. At a large one it costs N·M² multiplications, but its expectation is the
+the safeguard. At a small ε a row's mass sits on a few targets, and a pass brings them along: the optimum of that model
+(`transport/model.py`) is the next g. At a large one the Hessian costs N·M² multiplications, but its expectation is the
 same on a random subsample of the source, so a subsample's curvature makes full passes converge in a handful; L-BFGS on
 top learns from the full passes what the subsample got wrong.
 """
@@ -12,135 +12,136 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from collections.abc import Callable
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
-from gotd_assets.transport.semidual import Evaluation, SemiDual
+from gotd_assets.transport.model import Model
+from gotd_assets.transport.newton import best_move, factorised, second_eigenvalue
+from gotd_assets.transport.prediction import Prediction, by_curvature, by_model
+from gotd_assets.transport.semidual import FEW_ENTRIES, MANY_ENTRIES, Evaluation, SemiDual
+
+Stopped: TypeAlias = Literal["converged", "passes", "stalled"]
 
 _MEMORY = 8
-_LONGEST_STEP = 10.0  # of one potential, in units of ε: farther, the quadratic model says nothing
+_LONGEST_STEP = 10.0  # of one potential, in units of ε, by a quadratic model
+_RADIUS, _LEAST_RADIUS = 80.0, 0.5  # of a move by a model of entries, in units of ε
+_FORCING = 0.05  # of the error: what is left of it at a model's optimum
+_FEW_ROWS = 60_000  # of which a model can have many entries at once
 _SLOW = 0.6
-_SHARP = 0.9  # share of the mass in each row's few largest entries
+_SHARP = 0.9  # share of the mass in the entries of a model
 _MOST_REFRESHES = 30
+_PATIENCE = 12  # passes without a smaller error
 _CLOSE_ENOUGH = 0.02  # marginal error at which annealing goes on to a smaller ε
 _MOST_STEPS_PER_LEVEL = 20
 _RELAXATION = 1.8  # of Sinkhorn steps (Thibault et al. 2021, "Overrelaxed Sinkhorn-Knopp"), while errors fall
 
 
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """When an ascent may end.
+
+    Attributes:
+        tolerance: marginal error.
+        overlap: predicted share of the best rows that stay so, or None for any.
+        score_error: predicted largest change of a score, in units of the cost.
+        top_share: which share of the rows the best are.
+    """
+
+    tolerance: float
+    overlap: float | None = None
+    score_error: float = float("inf")
+    top_share: float = 0.01
+
+    def met(self, evaluation: Evaluation, prediction: Prediction | None) -> bool:
+        """Whether this is good enough; a prediction that was not made is not asked for."""
+        if evaluation.error > self.tolerance:
+            return False
+        if prediction is None or self.overlap is None:
+            return True
+        return prediction.top_share_overlap >= self.overlap and prediction.score_error <= self.score_error
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Ascent:
-    """Where an ascent ended: g, the last evaluation there, and the passes it took."""
+    """Where an ascent ended: g, the evaluation there, the passes it took, what it foretells, and why it ended."""
 
     g: Tensor
     evaluation: Evaluation
     passes: int
+    prediction: Prediction | None = None
+    stopped: Stopped = "passes"
 
 
 class Preconditioner:
-    """ε times the inverse of the negative Hessian at some earlier g, damped; diagonal until the first curvature.
-
-    Where couplings are sharp (ε small: a few targets hold a row's mass), the curvature of the measure that is climbed
-    comes along with every evaluation. Otherwise it is taken from the subsample, where a target sees many rows, when
-    asked for.
-    """
+    """ε times the inverse of the negative Hessian at some earlier g of a subsample, damped; diagonal until asked for."""
 
     def __init__(self, oracle: SemiDual) -> None:
-        self._oracle = oracle
-        self._curvature: Tensor | None = None
+        self.oracle = oracle
+        self.curvature: Tensor | None = None
         self._factor: Tensor | None = None
-        self._damping = 1e-2
-        # An accelerator has the exact curvature of a subsample sooner than it could look for large entries.
-        self.sharp = oracle.source.device.type == "cpu"
         self.passes = 0
         self.refreshes = 0
 
-    def evaluate(self, oracle: SemiDual, g: Tensor, *, last: bool = False) -> Evaluation:
-        """Evaluate `oracle` at `g`; where couplings are sharp, its curvature there is what `apply` then goes by.
-
-        A pass that is probably the `last` is exact and goes without the curvature.
-        """
-        if last or not self.sharp:
-            return oracle.evaluate(g, exact=last)
-        evaluation, curvature, kept = oracle.sharp_curvature(g)
-        self.sharp = kept >= _SHARP
-        if self.sharp:
-            self._curvature = curvature
-        return evaluation
-
-    def refresh(self, g: Tensor) -> None:
-        """Take the exact curvature at `g` from the subsample, in one pass, as must be done where couplings are not sharp."""
-        _, self._curvature = self._oracle.curvature(g)
+    def refresh(self, g: Tensor) -> Tensor:
+        """Take the exact curvature at `g` from the subsample, in one pass."""
+        _, curvature = self.oracle.curvature(g)
+        self.curvature = curvature
+        self._factor, _ = factorised(curvature, self._scale().to(curvature.dtype), 1e-2)
         self.refreshes += 1
         self.passes += 1
+        return curvature
 
-    def _factorise(self, curvature: Tensor) -> Tensor:
-        b = self._oracle.b
-        diagonal = curvature.diagonal()
-        diagonal.add_(b.clamp_min(1e-3 / len(b)), alpha=self._damping)
-        while True:
-            factor: Tensor
-            factor, info = torch.linalg.cholesky_ex(curvature)
-            if int(info) == 0:
-                return factor
-            diagonal.add_(b.clamp_min(1e-3 / len(b)), alpha=self._damping)
-            self._damping *= 4
+    def _scale(self) -> Tensor:
+        return self.oracle.b.clamp_min(1e-3 / len(self.oracle.b))
 
     def apply(self, direction: Tensor) -> Tensor:
         """The preconditioned `direction` (M,)."""
-        if self._curvature is not None:
-            self._factor, self._curvature = self._factorise(self._curvature), None
         if self._factor is None:
-            b = self._oracle.b
-            return self._oracle.epsilon * direction / b.clamp_min(1e-3 / len(b))
+            return self.oracle.epsilon * direction / self._scale()
         solved = torch.cholesky_solve(direction.to(self._factor.dtype)[:, None], self._factor)[:, 0]
-        return solved.double().mul_(self._oracle.epsilon)
-
-    def trust(self, *, more: bool) -> None:
-        """Damp less after a full step, more after a rejected one."""
-        self._damping = max(self._damping / 4, 1e-4) if more else min(self._damping * 8, 1e3)
+        return solved.double().mul_(self.oracle.epsilon)
 
 
-class _Passes:
-    """Evaluations of one oracle, counted and reported."""
+class _Climb:
+    """The passes of one ascent: counted, reported, the best of them kept."""
 
     def __init__(
-        self,
-        oracle: SemiDual,
-        preconditioner: Preconditioner,
-        report: Callable[[Evaluation, int], None],
-        most: int,
+        self, oracle: SemiDual, goal: Goal, report: Callable[[Evaluation, int], None], most: int, sample: SemiDual
     ) -> None:
         self.oracle = oracle
-        self.preconditioner = preconditioner
+        self.goal = goal
+        self.sample = sample
         self.made = 0
         self._report = report
         self._most = most
+        self._best: tuple[float, int] = float("inf"), 0
 
     @property
     def spent(self) -> bool:
         return self.made >= self._most
 
-    def evaluate(self, g: Tensor, *, last: bool = False) -> Evaluation:
-        evaluation = self.preconditioner.evaluate(self.oracle, g, last=last)
+    @property
+    def stalled(self) -> bool:
+        return self.made - self._best[1] > _PATIENCE
+
+    def evaluate(self, g: Tensor, *, exact: bool = False) -> Evaluation:
+        return self._told(self.oracle.evaluate(g, exact=exact))
+
+    def model(self, g: Tensor, depth: float, *, exact: bool = False) -> tuple[Evaluation, Model]:
+        evaluation, model = self.oracle.model(g, depth, exact=exact)
+        return self._told(evaluation), model
+
+    def _told(self, evaluation: Evaluation) -> Evaluation:
         self.made += 1
+        if evaluation.error < 0.9 * self._best[0]:
+            self._best = evaluation.error, self.made
         self._report(evaluation, self.made)
         return evaluation
 
-    def step(self, g: Tensor, current: Evaluation, direction: Tensor, *, last: bool) -> tuple[Tensor, Evaluation]:
-        """The next g and the evaluation there: along `direction` as far as H rises, else a Sinkhorn step."""
-        slope, length = float(direction @ current.gradient), 1.0
-        for _ in range(3):
-            candidate = g + length * direction
-            evaluation = self.evaluate(candidate, last=last)
-            accepted = _is_ascent(current, evaluation, length * slope)
-            if accepted or self.spent:
-                self.preconditioner.trust(more=accepted and length == 1.0)
-                return candidate, evaluation
-            length /= 4
-        self.preconditioner.trust(more=False)
-        candidate = self.oracle.sinkhorn_step(g, current.column)
-        return candidate, self.evaluate(candidate, last=last)
+    def stopped(self, *, met: bool) -> Stopped:
+        return "converged" if met else ("passes" if self.spent else "stalled")
 
 
 def ascend(
@@ -148,57 +149,128 @@ def ascend(
     g: Tensor,
     preconditioner: Preconditioner,
     *,
-    tolerance: float,
+    goal: Goal,
     max_passes: int,
     report: Callable[[Evaluation, int], None],
-    known: Evaluation | None = None,
 ) -> Ascent:
-    """Climb from `g` until the marginal error is at most `tolerance` or `max_passes` were made.
-
-    `known` is the evaluation at `g`, if it was made already; it is not among the passes.
+    """Climb from `g` until the goal is met, `max_passes` were made, or the error no longer falls.
 
     The last evaluation has exact couplings, so that it certifies. If those in the cache are rounded, a pass that is
     expected to be the last computes them anew; where the last was not expected, it is repeated.
     """
-    passes = _Passes(oracle, preconditioner, report, max_passes)
-    current = passes.evaluate(g) if known is None else known
-    best = Ascent(g, current, 0)
-    memory: deque[tuple[Tensor, Tensor]] = deque(maxlen=_MEMORY)
-    expected, repeated = current.error, False
-    longest = torch.full_like(g, _LONGEST_STEP * oracle.epsilon)
-    while not passes.spent and not (current.error <= tolerance and current.exact):
-        if current.error <= tolerance:
+    climb = _Climb(oracle, goal, report, max_passes, preconditioner.oracle)
+    # An accelerator has the exact curvature of a subsample sooner than it could look for large entries.
+    entries = MANY_ENTRIES if oracle.source.n_rows <= _FEW_ROWS else FEW_ENTRIES
+    depth, share = (0.0, 0.0) if oracle.source.device.type != "cpu" else climb.sample.depth(g, entries)
+    if share >= _SHARP:
+        found = _by_model(climb, g, depth, entries)
+        if isinstance(found, Ascent):
+            return found
+        g = found
+    return _by_memory(climb, g, preconditioner)
+
+
+def _by_model(climb: _Climb, g: Tensor, depth: float, entries: int) -> Ascent | Tensor:
+    """Climb from optimum to optimum of models; only g if couplings are no longer sharp."""
+    oracle, goal = climb.oracle, climb.goal
+    epsilon, radius, exact = oracle.epsilon, _RADIUS, False
+    current, model = climb.model(g, depth)
+    while True:
+        # Farther, entries rise that the model has not.
+        known = min(radius, depth)
+        move = best_move(model, radius=known, enough=_FORCING * current.error)
+        prediction = by_model(model, move, epsilon, goal.top_share)
+        met = goal.met(current, prediction)
+        ended = climb.spent or climb.stalled or (move.gain <= 0 and not met)
+        if (met or ended) and not current.exact:
             # From here on exact throughout: rounded couplings can meet a tolerance that exact ones do not.
-            current, repeated = passes.evaluate(g, last=True), True
-            best = Ascent(g, current, 0)
+            exact = True
+            current, model = climb.model(g, depth, exact=True)
             continue
-        direction = _direction(current.gradient, memory, preconditioner)
-        direction = torch.minimum(torch.maximum(direction, -longest), longest)
-        if float(direction @ current.gradient) <= 0:
-            memory.clear()
-            direction = oracle.sinkhorn_step(g, current.column) - g
+        if met or ended:
+            smallest = second_eigenvalue(move.curvature, current.column)
+            told = dataclasses.replace(prediction, lambda2=smallest)
+            return Ascent(g, current, climb.made, told, climb.stopped(met=met))
+        moved = g + epsilon * torch.from_numpy(move.delta)
+        if move.length > 0.5 * known:
+            entries = MANY_ENTRIES
+        depth, share = climb.sample.depth(moved, entries)
+        if share < _SHARP:
+            return moved
+        last = exact or (move.left <= goal.tolerance / 4 and 0.2 * prediction.score_error <= goal.score_error)
+        after, model_there = climb.model(moved, depth, exact=last)
+        gain = (after.value - current.value) / epsilon
+        if _is_ascent(current, after, move.gain * epsilon):
+            if move.length > 0.9 * known and gain > 0.5 * move.gain:
+                radius = max(radius, 2 * known)
+            elif gain < 0.25 * move.gain:
+                radius = max(move.length / 2, _LEAST_RADIUS)
+            g, current, model = moved, after, model_there
+        else:
+            radius = max(move.length / 4, 1e-3)
+
+
+def _by_memory(climb: _Climb, g: Tensor, preconditioner: Preconditioner) -> Ascent:
+    """Climb by L-BFGS with a subsample's curvature."""
+    oracle, goal = climb.oracle, climb.goal
+    if preconditioner.curvature is None:
+        preconditioner.refresh(g)
+    current = climb.evaluate(g)
+    best, memory, tolerance, exact = (g, current), _Memory(), goal.tolerance, False
+    longest = torch.full_like(g, _LONGEST_STEP * oracle.epsilon)
+    while True:
+        near, ended = current.error <= tolerance, climb.spent or climb.stalled
+        if ended and not near:
+            g, current = best
+        if (near or ended) and not current.exact:
+            exact = True
+            current = climb.evaluate(g, exact=True)
+            best = g, current
+            continue
+        if near or ended:
+            prediction = _foretold(preconditioner, g, current, goal)
+            met = goal.met(current, prediction)
+            if met or ended:
+                return Ascent(g, current, climb.made, prediction, climb.stopped(met=met))
+            tolerance = current.error / 3
+            memory.pairs.clear()
         before = g, current
-        g, current = passes.step(g, current, direction, last=repeated or expected <= tolerance / 2)
+        direction = torch.minimum(torch.maximum(memory.direction(current.gradient, preconditioner), -longest), longest)
+        if float(direction @ current.gradient) <= 0:
+            memory.pairs.clear()
+            direction = oracle.sinkhorn_step(g, current.column) - g
+        expected = current.error * min(1.0, memory.ratio)
+        g, current = _stepped(climb, g, current, direction, exact=exact or expected <= goal.tolerance / 2)
         longest = _longest(longest, g - before[0], before[1].gradient * current.gradient, oracle.epsilon)
-        expected = _expected_error(before[1].error, current.error, preconditioner)
-        if current.error < best.evaluation.error:
-            best = Ascent(g, current, 0)
-        # Pairs of a curvature that is new at every step only disturb it.
-        if not preconditioner.sharp:
-            memory.append((g - before[0], before[1].gradient - current.gradient))
-            slow = current.error > max(tolerance, _SLOW * before[1].error)
-            if slow and preconditioner.refreshes < _MOST_REFRESHES:
-                preconditioner.refresh(g)
-                memory.clear()
-    if not best.evaluation.exact:
-        best = Ascent(best.g, passes.evaluate(best.g, last=True), 0)
-    return dataclasses.replace(best, passes=passes.made)
+        memory.add(before, (g, current))
+        best = (g, current) if current.error < best[1].error else best
+        slow = current.error > max(goal.tolerance, _SLOW * before[1].error)
+        if slow and preconditioner.refreshes < _MOST_REFRESHES:
+            preconditioner.refresh(g)
+            memory.pairs.clear()
 
 
-def _expected_error(before: float, now: float, preconditioner: Preconditioner) -> float:
-    """Of the next step: Newton's converge quadratically, others are taken to reduce the error by as much as the last."""
-    ratio = min(1.0, now / before)
-    return now * (ratio**2 if preconditioner.sharp else ratio)
+def _foretold(preconditioner: Preconditioner, g: Tensor, current: Evaluation, goal: Goal) -> Prediction | None:
+    """What the exact curvature of the subsample at `g` says of what is still to come; None if that is not asked for."""
+    if goal.overlap is None:
+        return None
+    curvature = preconditioner.refresh(g)
+    return by_curvature(preconditioner.oracle, g, current, curvature, goal.top_share)
+
+
+def _stepped(
+    climb: _Climb, g: Tensor, current: Evaluation, direction: Tensor, *, exact: bool
+) -> tuple[Tensor, Evaluation]:
+    """The next g and the evaluation there: along `direction` as far as H rises, else a Sinkhorn step."""
+    slope, length = float(direction @ current.gradient), 1.0
+    for _ in range(3):
+        candidate = g + length * direction
+        evaluation = climb.evaluate(candidate, exact=exact)
+        if _is_ascent(current, evaluation, length * slope) or climb.spent:
+            return candidate, evaluation
+        length /= 4
+    candidate = climb.oracle.sinkhorn_step(g, current.column)
+    return candidate, climb.evaluate(candidate, exact=exact)
 
 
 def _longest(longest: Tensor, step: Tensor, agreement: Tensor, epsilon: float) -> Tensor:
@@ -220,20 +292,32 @@ def _is_ascent(before: Evaluation, after: Evaluation, predicted: float) -> bool:
     )
 
 
-def _direction(gradient: Tensor, memory: deque[tuple[Tensor, Tensor]], preconditioner: Preconditioner) -> Tensor:
-    """Two-loop recursion (Nocedal & Wright, Algorithm 7.4) for ascent, the preconditioner as initial inverse Hessian."""
-    pairs = [(step, change, float(step @ change)) for step, change in memory]
-    pairs = [pair for pair in pairs if pair[2] > 1e-30]
-    q = gradient.clone()
-    alphas = []
-    for step, change, product in reversed(pairs):
-        alpha = float(step @ q) / product
-        alphas.append(alpha)
-        q -= alpha * change
-    r = preconditioner.apply(q)
-    for (step, change, product), alpha in zip(pairs, reversed(alphas), strict=True):
-        r += (alpha - float(change @ r) / product) * step
-    return r
+class _Memory:
+    """The last steps and how the gradient changed over them; and by how much the error fell."""
+
+    def __init__(self) -> None:
+        self.pairs: deque[tuple[Tensor, Tensor]] = deque(maxlen=_MEMORY)
+        self.ratio = 1.0
+
+    def add(self, before: tuple[Tensor, Evaluation], after: tuple[Tensor, Evaluation]) -> None:
+        """What happened from `before` to `after`."""
+        self.pairs.append((after[0] - before[0], before[1].gradient - after[1].gradient))
+        self.ratio = after[1].error / max(before[1].error, 1e-300)
+
+    def direction(self, gradient: Tensor, preconditioner: Preconditioner) -> Tensor:
+        """Two-loop recursion (Nocedal & Wright, Algorithm 7.4) for ascent, the preconditioner as initial inverse Hessian."""
+        pairs = [(step, change, float(step @ change)) for step, change in self.pairs]
+        pairs = [pair for pair in pairs if pair[2] > 1e-30]
+        q = gradient.clone()
+        alphas = []
+        for step, change, product in reversed(pairs):
+            alpha = float(step @ q) / product
+            alphas.append(alpha)
+            q -= alpha * change
+        r = preconditioner.apply(q)
+        for (step, change, product), alpha in zip(pairs, reversed(alphas), strict=True):
+            r += (alpha - float(change @ r) / product) * step
+        return r
 
 
 def anneal(oracle: SemiDual, g: Tensor, start: float, report: Callable[[Evaluation, int], None]) -> tuple[Tensor, int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import queue
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
@@ -44,7 +46,7 @@ class CoupledBlock:
 
 
 class Couplings:
-    """The couplings of `source` under `kernel`, for passes by `workers` threads.
+    """The couplings of `source` under `kernel`, part by part, for passes by `workers` threads.
 
     They are kept in the working precision if that fits `cache_bytes`, else as 16-bit multiples of a step if that is fine
     enough for `epsilon` and fits, else computed anew on every pass. With 'reduced' `products` they are less exact unless
@@ -63,21 +65,20 @@ class Couplings:
         products: Products,
     ) -> None:
         self.products = products
+        self.parts = source.parts(block_rows)
         self._source = source
         self._kernel = kernel
-        self._block_rows = block_rows
-        self._workers = workers
+        self._block_rows = min(block_rows, max(source.lengths))
         targets = len(kernel.targets)
-        self._buffers = [
-            torch.empty(block_rows, targets, device=source.device, dtype=source.dtype) for _ in range(workers)
-        ]
-        self._kept: list[list[CoupledBlock]] = [[] for _ in range(workers)]
+        self._kept: list[list[CoupledBlock]] = [[] for _ in self.parts]
         self._filled = False
         self._step, dtype = _plan(source, kernel, epsilon, cache_bytes)
         self._cache = None if dtype is None else _room((source.n_rows, targets), dtype, source.device)
         # One tensor for all rows: small ones that stay would pin the memory freed between them.
         self._rows = torch.empty(source.n_rows if self.cached else 0, dtype=torch.float64, device=source.device)
-        self._multiples = [torch.empty_like(buffer) for buffer in self._buffers] if self.rounded else []
+        self._buffers: queue.SimpleQueue[list[Tensor]] = queue.SimpleQueue()
+        for _ in range(workers):
+            self._buffers.put([])
 
     @property
     def cached(self) -> bool:
@@ -99,47 +100,69 @@ class Couplings:
         return product_precision("float32" if exact else self.products, self._source.device)
 
     def passed(self) -> None:
-        """To be called after a pass of all workers."""
+        """To be called after a pass over all parts."""
         self._filled = self._filled or all(self._kept)
-        if self._filled:
-            self._multiples = []
 
-    def blocks(self, worker: int, *, exact: bool = False) -> Iterator[CoupledBlock]:
-        """The blocks of one worker; `exact` computes couplings anew if those kept are not.
+    def blocks(self, part: int, *, exact: bool = False) -> Iterator[CoupledBlock]:
+        """The blocks of part number `part`; `exact` computes couplings anew if those kept are not.
 
-        The pass that fills the cache has them exact too.
+        The pass that fills the cache has them exact too. Blocks overwrite each other: one is done with when the next is
+        asked for.
         """
         cache = None if exact and not self.exact else self._cache
-        if cache is not None and self._filled:
-            yield from (self._restored(block) for block in self._kept[worker])
-            return
-        for block in self._source.blocks(self._block_rows, worker, self._workers):
-            length = len(block.points)
-            place = slice(block.start, block.start + length)
-            out = self._buffers[worker][:length]
-            coupled = CoupledBlock(
-                start=block.start,
-                rows=self._kernel.source_part(block.points).double(),
-                weights=block.weights.to(self._source.device),
-                coupling=self._kernel.coupling(block.points, out if cache is None or self.rounded else cache[place]),
-                step=1.0,
-                out=out,
-            )
-            if cache is not None:
-                coupled = self._keep(worker, coupled, cache[place], self._rows[place])
-            yield coupled
+        with self._buffer() as buffers:
+            if cache is not None and self._filled:
+                yield from (self._restored(block, buffers) for block in self._kept[part])
+                return
+            self._kept[part] = [] if cache is not None else self._kept[part]
+            for block in self._source.blocks(self._block_rows, self.parts[part]):
+                length = len(block.points)
+                place = slice(block.start, block.start + length)
+                out = buffers[0][:length]
+                coupled = CoupledBlock(
+                    start=block.start,
+                    rows=self._kernel.source_part(block.points).double(),
+                    weights=block.weights.to(self._source.device),
+                    coupling=self._kernel.coupling(
+                        block.points, out if cache is None or self.rounded else cache[place]
+                    ),
+                    step=1.0,
+                    out=out,
+                )
+                if cache is not None:
+                    coupled = self._keep(part, coupled, cache[place], self._rows[place], buffers)
+                yield coupled
 
-    def _keep(self, worker: int, block: CoupledBlock, couplings: Tensor, rows: Tensor) -> CoupledBlock:
+    @contextlib.contextmanager
+    def _buffer(self) -> Iterator[list[Tensor]]:
+        """Room for a block's exponents, of which a thread has its own; made when first needed."""
+        buffers = self._buffers.get()
+        try:
+            if not buffers:
+                shape = self._block_rows, len(self._kernel.targets)
+                buffers.append(torch.empty(shape, device=self._source.device, dtype=self._source.dtype))
+            yield buffers
+        finally:
+            self._buffers.put(buffers)
+
+    def _keep(
+        self, part: int, block: CoupledBlock, couplings: Tensor, rows: Tensor, buffers: list[Tensor]
+    ) -> CoupledBlock:
         """Keep `block` in `couplings`, rounded if need be, and `rows`; return it as it is."""
         block = dataclasses.replace(block, rows=rows.copy_(block.rows))
         if self.rounded:
-            multiples = self._multiples[worker][: len(block.rows)]
+            if len(buffers) < 2:
+                buffers.append(torch.empty_like(buffers[0]))
+            multiples = buffers[1][: len(block.rows)]
             couplings.copy_(torch.mul(block.coupling, 1 / self._step, out=multiples).round_())
-        self._kept[worker].append(dataclasses.replace(block, coupling=couplings, step=self._step))
+        self._kept[part].append(dataclasses.replace(block, coupling=couplings, step=self._step, out=couplings[:0]))
         return block
 
-    def _restored(self, block: CoupledBlock) -> CoupledBlock:
-        return dataclasses.replace(block, coupling=block.out.copy_(block.coupling)) if self.rounded else block
+    def _restored(self, block: CoupledBlock, buffers: list[Tensor]) -> CoupledBlock:
+        out = buffers[0][: len(block.rows)]
+        return dataclasses.replace(
+            block, coupling=out.copy_(block.coupling) if self.rounded else block.coupling, out=out
+        )
 
 
 def _room(shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:

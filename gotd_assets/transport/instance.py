@@ -14,7 +14,8 @@ from gotd_assets.transport.source import PreparedSource
 from gotd_assets.transport.workers import Workers
 
 _BLOCK_BYTES = 8 * 2**20
-_CUDA_BLOCK_SHARE = 1 / 16
+_LEAST_ROWS, _LEAST_BLOCKS = 256, 16  # so that a small source is work for several threads, too
+_CUDA_BLOCK_BYTES = 256 * 2**20
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,7 +52,7 @@ class Instance:
         products: Products = "float32",
     ) -> SemiDual:
         """The semi-dual of `measure`; the column marginal to reach is `marginal` if not the target's weights."""
-        rows = _block_rows(len(self.weights), measure.dtype, measure.device)
+        rows = _block_rows(measure.n_rows, len(self.weights), measure.dtype, measure.device)
         return SemiDual(
             measure,
             self.kernel,
@@ -66,10 +67,9 @@ class Instance:
         )
 
 
-def _block_rows(targets: int, dtype: torch.dtype, device: torch.device) -> int:
+def _block_rows(rows: int, targets: int, dtype: torch.dtype, device: torch.device) -> int:
+    """Rows of a block: a matter of the problem alone, so that memory free by chance does not show in the last digits."""
     size = 8 if dtype == torch.float64 else 4
-    budget = _BLOCK_BYTES
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        budget = int(free * _CUDA_BLOCK_SHARE)
-    return max(64, budget // (targets * size))
+    budget = _CUDA_BLOCK_BYTES if device.type == "cuda" else _BLOCK_BYTES
+    enough = rows if device.type == "cuda" else max(_LEAST_ROWS, -(-rows // _LEAST_BLOCKS))
+    return max(64, min(budget // (targets * size), enough))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gotd_assets.errors import TransportError
+from gotd_assets.transport.arrays import as_tensor
 from gotd_assets.transport.certificate import Certificate
 from gotd_assets.transport.debiasing import self_potential, sketch_of_source
 from gotd_assets.transport.kernel import Kernel
@@ -20,9 +21,10 @@ from gotd_assets.transport.problem import DEFAULT, Problem
 from gotd_assets.transport.semidual import Evaluation
 from gotd_assets.transport.sketch import Sketch, read_tensors, write_tensors
 from gotd_assets.transport.solver import Progress, optimum
-from gotd_assets.transport.source import PreparedSource, Shards, Weights, as_tensor
+from gotd_assets.transport.source import PreparedSource, Shards, Weights
 from gotd_assets.transport.transform import soft_c_transform
 from gotd_assets.transport.warm_start import Earlier
+from gotd_assets.transport.workers import Workers
 
 _BLOCK_ROWS = 16384
 
@@ -154,7 +156,7 @@ class Potentials:
             "epsilon": self.problem.epsilon,
             "reach": self.problem.reach,
             "mean_f": self.mean_f,
-            "certificate": self.certificate.as_dict(),
+            "certificate": {name: fact for name, fact in self.certificate.as_dict().items() if name != "seconds"},
             "sketch": {"method": self.sketch.method, "error": self.sketch.error},
         }
         write_tensors(path, tensors, {"potentials": json.dumps(facts)})
@@ -250,7 +252,8 @@ def solve(
             progress(Progress(stage, passes, evaluation.error, evaluation.value, seconds))
 
     earlier = None if initial is None else initial._as_start()
-    solution = optimum(prepared, sketch, problem, earlier=earlier, seed=seed, report=report)
+    with Workers(prepared.device) as workers:
+        solution = optimum(prepared, sketch, problem, earlier=earlier, seed=seed, report=report, workers=workers)
     final = solution.final
     certificate = Certificate(
         dual_value=final.value,
@@ -258,7 +261,7 @@ def solve(
         gap=solution.upper_bound - final.value,
         marginal_error=final.error,
         tolerance=problem.tolerance,
-        converged=final.error <= problem.tolerance,
+        converged=solution.stopped == "converged",
         passes=solution.passes,
         subsample_passes=solution.subsample_passes,
         subsample_rows=solution.subsample_rows,
@@ -272,6 +275,9 @@ def solve(
         device=str(prepared.device),
         products=problem.products,
         product_error=solution.product_error,
+        rounding=solution.rounding,
+        stopped=solution.stopped,
+        **({} if solution.prediction is None else dataclasses.asdict(solution.prediction)),
     )
     potentials = Potentials(
         g=solution.g,

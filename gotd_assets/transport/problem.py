@@ -39,6 +39,10 @@ class Problem:
         reach: distance beyond which the target's mass may stay unserved (unbalanced transport, Séjourné et al. 2019; of
             the target's marginal only, where geomloss relaxes both), in units of distance; None for never.
         tolerance: marginal error ‖Pᵀ1 − b‖₁ to reach.
+        overlap: share of the best `top_share` of the rows that is to be the same at the optimum, as predicted; 0 asks for
+            nothing.
+        score_error: largest error of a score, as predicted, in units of ε; `math.inf` asks for nothing.
+        top_share: which share of the rows is to be selected.
         max_passes: passes over the source after which a solve ends without convergence.
         solver: 'semidual', or 'geomloss' as the reference.
         dtype: arithmetic of the passes; sums are float64 always.
@@ -60,6 +64,9 @@ class Problem:
     epsilon_scale: EpsilonScale = "absolute"
     reach: float | None = None
     tolerance: float = 1e-2
+    overlap: float = 0.99
+    score_error: float = 1.0
+    top_share: float = 0.01
     max_passes: int = 500
     solver: SolverName = "semidual"
     dtype: Dtype = "float32"
@@ -78,6 +85,9 @@ class Problem:
             value = getattr(self, name)
             if value is not None or name != "reach":
                 object.__setattr__(self, name, _positive(name, value))
+        for name in ("overlap", "top_share"):
+            object.__setattr__(self, name, _share(name, getattr(self, name)))
+        object.__setattr__(self, "score_error", _positive("score_error", self.score_error, infinite=True))
         for name, least in (("max_passes", 1), ("memory_bytes", 0)):
             object.__setattr__(self, name, _whole(name, getattr(self, name), least=least))
         if self.device != "auto":
@@ -106,12 +116,18 @@ def resolve_device(name: str) -> torch.device:
         raise TransportError(f"device {error}") from error
 
 
-def _positive(name: str, value: object) -> float:
+def _share(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1:
+        raise TransportError(f"{name} is {value!r}; it must be a number from 0 to 1")
+    return float(value)
+
+
+def _positive(name: str, value: object, *, infinite: bool = False) -> float:
     """`value` as a plain number: one of NumPy's could not be saved."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TransportError(f"{name} is {value!r}; it must be a number")
     number = float(value)
-    if not 0 < number < math.inf:
+    if not 0 < number < math.inf and not (infinite and number == math.inf):
         raise TransportError(f"{name} is {number}; it must be positive and finite")
     return number
 

@@ -10,7 +10,41 @@ from typing import Any, Literal, TypeAlias
 import torch
 
 Products: TypeAlias = Literal["float32", "reduced"]
-_TURN = threading.Lock()
+
+
+class _Turns:
+    """Blocks that ask for the same products run beside each other; others wait until the last of these ends."""
+
+    def __init__(self) -> None:
+        self._free = threading.Condition()
+        self._inside: tuple[Products, bool] | None = None
+        self._count = 0
+        self._before = ""
+
+    def begin(self, products: Products, *, cuda: bool) -> None:
+        asked = products, cuda
+        with self._free:
+            self._free.wait_for(lambda: self._count == 0 or self._inside == asked)
+            if self._count == 0:
+                matmul = _matmul(cuda=cuda)
+                self._inside, self._before = asked, matmul.fp32_precision
+                matmul.fp32_precision = "ieee" if products == "float32" else ("tf32" if cuda else "bf16")
+            self._count += 1
+
+    def end(self, *, cuda: bool) -> None:
+        with self._free:
+            self._count -= 1
+            if self._count == 0:
+                _matmul(cuda=cuda).fp32_precision = self._before
+                self._free.notify_all()
+
+
+_TURNS = _Turns()
+
+
+def _matmul(*, cuda: bool) -> Any:
+    backends: Any = torch.backends
+    return backends.cuda.matmul if cuda else backends.mkldnn.matmul
 
 
 @contextlib.contextmanager
@@ -20,15 +54,11 @@ def product_precision(products: Products, device: torch.device) -> Iterator[None
     Sums stay float32. oneDNN, which computes PyTorch's products on a processor, reduces them only for units that multiply
     matrices (AMX, Arm's BFMMLA) and computes in float32 all the same elsewhere, with AVX-512 too; what the products really
     lost is measured with every solve (`Certificate.product_error`). PyTorch keeps the setting for the whole process:
-    products that other threads make meanwhile are as exact, so blocks take turns.
+    blocks of several threads run beside each other only while they ask for the same.
     """
     cuda = device.type == "cuda"
-    backends: Any = torch.backends
-    matmul = backends.cuda.matmul if cuda else backends.mkldnn.matmul
-    with _TURN:
-        before = matmul.fp32_precision
-        matmul.fp32_precision = "ieee" if products == "float32" else ("tf32" if cuda else "bf16")
-        try:
-            yield
-        finally:
-            matmul.fp32_precision = before
+    _TURNS.begin(products, cuda=cuda)
+    try:
+        yield
+    finally:
+        _TURNS.end(cuda=cuda)

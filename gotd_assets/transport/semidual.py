@@ -14,23 +14,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from gotd_assets.transport.couplings import CoupledBlock, Couplings
 from gotd_assets.transport.kernel import Kernel
+from gotd_assets.transport.model import Entries, Model
 from gotd_assets.transport.products import Products
 from gotd_assets.transport.source import PreparedSource
 from gotd_assets.transport.workers import Partial, Workers
 
 # Below this, exp times a row's weight is no longer a normal number, and arithmetic on such is several times slower.
 _LOWEST_EXPONENT = {torch.float32: -60.0, torch.float64: -650.0}
-_LARGE = 5e-3  # of a row's largest entry
-_MOST_LARGE_PER_ROW = 16
-_CURVATURE_ROWS_PER_TARGET = 100
+_LOOKED_AT_ROWS = 512
+_MOST_ENTRIES = 24_000_000  # of a model, which takes 12 bytes for each
+FEW_ENTRIES, MANY_ENTRIES = 16, 64  # of a row, on average
+DEEPEST = 58.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,7 +91,7 @@ class SemiDual:
             cache_bytes=cache_bytes,
             products=products,
         )
-        self._workers = workers
+        self.workers = workers
         self._kernel = kernel
         self._target_part = kernel.target_part().cpu()
         self._log_b = torch.where(self.b > 0, self.b.log(), -torch.inf)
@@ -110,11 +111,11 @@ class SemiDual:
         exact = exact or self.couplings.exact
         potential = self._source_potential()
 
-        def work(worker: int) -> Partial:
+        def work(part: int) -> Partial:
             sums, total = self._zeros(2, len(self.b)), self._zeros()
-            for block in self.couplings.blocks(worker, exact=exact):
+            for block in self.couplings.blocks(part, exact=exact):
                 exponent = block.exponent(bias, epsilon)
-                f, kernel_sum = _soft_minimum(exponent, block.rows, epsilon)
+                f, kernel_sum = _soft_minimum(exponent, _row_maximum(exponent), block.rows, epsilon)
                 potential[block.start : block.start + len(f)] = f
                 sums += _column_sums(exponent, kernel_sum, f, block)
                 total += torch.dot(block.weights, f)
@@ -125,7 +126,7 @@ class SemiDual:
 
     def _pass(self, work: Callable[[int], Partial], *, exact: bool) -> Partial:
         with self.couplings.precision(exact=exact):
-            partials = self._workers.sum(work)
+            partials = self.workers.sum(work, len(self.couplings.parts))
         self.couplings.passed()
         return tuple(partial.cpu() for partial in partials)
 
@@ -135,12 +136,12 @@ class SemiDual:
         size = len(self.b)
         potential = self._source_potential()
 
-        def work(worker: int) -> Partial:
+        def work(part: int) -> Partial:
             sums, total = self._zeros(2, size), self._zeros()
             product = torch.zeros(size, size, dtype=self.source.dtype, device=self.source.device)
-            for block in self.couplings.blocks(worker):
+            for block in self.couplings.blocks(part):
                 exponent = block.exponent(bias, self.epsilon)
-                f, kernel_sum = _soft_minimum(exponent, block.rows, self.epsilon)
+                f, kernel_sum = _soft_minimum(exponent, _row_maximum(exponent), block.rows, self.epsilon)
                 potential[block.start : block.start + len(f)] = f
                 sums += _column_sums(exponent, kernel_sum, f, block)
                 total += torch.dot(block.weights, f)
@@ -155,58 +156,75 @@ class SemiDual:
         evaluation = self._evaluation(g, sums, float(total), potential, exact=exact)
         return evaluation, self._with_divergence(g, curvature)
 
-    def sharp_curvature(self, g: Tensor, *, exact: bool = False) -> tuple[Evaluation, Tensor, float]:
-        """`curvature` (working precision) from each row's largest entries, and the share of the mass that those carry.
+    def moved(self, g: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+        """F (n,) at `g`, and how it changes to first order as g moves by `step` (M,), −P·step; float64 on the CPU."""
+        bias, move = self.bias(g, self.epsilon), step.to(self.source.device, self.source.dtype)
+        potential = torch.empty(self.source.n_rows, 2, dtype=torch.float64, device=self.source.device)
 
-        The rest of a row is taken to be spread like the column marginal, so each row still is a distribution and the
-        matrix a sum of their covariances: positive semi-definite with the null vector 1, like the exact one. It costs a
-        fraction of a pass, where the exact one costs N·M² multiplications. Rows beyond a hundred per target are left
-        out, and blocks whose rows hold many large entries count as kept not at all. For processors: the number of
-        large entries is known only after they were looked for, for which an accelerator would have to wait.
+        def work(part: int) -> Partial:
+            for block in self.couplings.blocks(part):
+                exponent = block.exponent(bias, self.epsilon)
+                f, kernel_sum = _soft_minimum(exponent, _row_maximum(exponent), block.rows, self.epsilon)
+                change = torch.mv(exponent, move).double() / -kernel_sum
+                potential[block.start : block.start + len(f)] = torch.stack([f, change], dim=1)
+            return (self._zeros(),)
+
+        self._pass(work, exact=self.couplings.exact)
+        f, change = potential.cpu().unbind(1)
+        return f, change
+
+    def depth(self, g: Tensor, entries: int) -> tuple[float, float]:
+        """How far below its row's largest an entry may lie that a `model` at `g` keeps, and the share of the mass in such.
+
+        In units of ε; so far that a few rows, evenly spaced, have `entries` on average.
+        """
+        rows = self.source.take(torch.arange(0, self.source.n_rows, max(1, self.source.n_rows // _LOOKED_AT_ROWS)))
+        exponent = self._kernel.coupling(rows).mul_(1 / self.epsilon).add_(self.bias(g, self.epsilon))
+        below = (exponent.amax(dim=1, keepdim=True) - exponent).double()
+        kept = min(below.numel(), entries * len(rows))
+        depth = min(float(below.flatten().kthvalue(kept).values), DEEPEST)
+        share = torch.where(below <= depth, (-below).exp(), 0.0).sum(1) / (-below).exp().sum(1)
+        return depth, float(share.mean())
+
+    def model(self, g: Tensor, depth: float, *, exact: bool = False) -> tuple[Evaluation, Model]:
+        """`evaluate`, and a model of H around `g` from the entries of P that are at least e^−`depth` of their row's largest.
+
+        Of every row if memory allows, else of every k-th. For processors: the number of entries is known only after they
+        were looked for, for which an accelerator would have to wait.
         """
         bias = self.bias(g, self.epsilon)
         exact = exact or self.couplings.exact
-        size = len(self.b)
-        every = max(1, self.source.n_rows // (_CURVATURE_ROWS_PER_TARGET * size))
+        every = max(1, -(-self.source.n_rows * FEW_ENTRIES // _MOST_ENTRIES))
         potential = self._source_potential()
 
-        def work(worker: int) -> Partial:
-            columns, total = self._zeros(2, size), self._zeros()
-            product = torch.zeros(size * size, dtype=self.source.dtype, device=self.source.device)
-            kept_column, rest_column, sums = self._zeros(size), self._zeros(size), self._zeros(3)
-            for number, block in enumerate(self.couplings.blocks(worker, exact=exact)):
+        def work(part: int) -> tuple[Tensor, Tensor, list[Entries]]:
+            sums, total, found = self._zeros(2, len(self.b)), self._zeros(), []
+            for block in self.couplings.blocks(part, exact=exact):
                 exponent = block.exponent(bias, self.epsilon)
-                f, kernel_sum = _soft_minimum(exponent, block.rows, self.epsilon)
+                maximum = _row_maximum(exponent)
+                exponent.sub_(maximum)
+                entries = Entries.of(exponent[::every], block.weights[::every], depth)
+                f, kernel_sum = _soft_minimum(exponent, maximum, block.rows, self.epsilon, reduced=True)
+                found.append(entries.shared(kernel_sum[::every], f[::every]))
                 potential[block.start : block.start + len(f)] = f
-                columns += _column_sums(exponent, kernel_sum, f, block)
+                sums += _column_sums(exponent, kernel_sum, f, block)
                 total += torch.dot(block.weights, f)
-                if number % every:
-                    continue
-                places, share, rows, pairs = _large_entries(exponent, kernel_sum)
-                weighted = share * block.weights[rows]
-                rest = torch.ones_like(kernel_sum).index_add_(0, rows, share, alpha=-1.0).clamp_min_(0.0)
-                first, second = pairs
-                product.scatter_add_(
-                    0, places[first] * size + places[second], (weighted[first] * share[second]).to(product.dtype)
-                )
-                kept_column.index_add_(0, places, weighted)
-                rest_column.index_add_(0, places, weighted * rest[rows])
-                sums += torch.stack(
-                    [block.weights.sum(), torch.dot(block.weights, rest), torch.dot(block.weights, rest.square())]
-                )
-            return columns, total, product, kept_column, rest_column, sums
+            return sums, total, found
 
-        columns, total, product, kept_column, rest_column, sums = self._pass(work, exact=exact)
-        column = columns[0]
-        mass, rest, rest_squared = (float(value) for value in sums)
-        curvature = product.view(size, size).neg_()
-        spread = (rest_column + rest_squared / 2 * column).to(curvature.dtype)
-        marginal = column.to(curvature.dtype)
-        curvature.addr_(spread, marginal, alpha=-1.0).addr_(marginal, spread, alpha=-1.0)
-        curvature.diagonal().add_(kept_column + rest * column)
-        curvature /= mass
-        evaluation = self._evaluation(g, columns, float(total), potential, exact=exact)
-        return evaluation, self._with_divergence(g, curvature), 1.0 - rest / mass
+        def gathered() -> Iterator[Entries]:
+            with self.couplings.precision(exact=exact):
+                for part, more, found in self.workers.map(work, range(len(self.couplings.parts))):
+                    sums.add_(part)
+                    total.add_(more)
+                    yield from found
+
+        sums, total = self._zeros(2, len(self.b)), self._zeros()
+        entries = list(gathered())
+        self.couplings.passed()
+        evaluation = self._evaluation(g, sums, float(total), potential, exact=exact)
+        wanted = evaluation.gradient + evaluation.column
+        relaxed = None if self.rho is None else self.epsilon / self.rho
+        return evaluation, Model(entries, evaluation.column, wanted, relaxed, self.workers)
 
     def _with_divergence(self, g: Tensor, curvature: Tensor) -> Tensor:
         """Add what the relaxed marginal's divergence bends."""
@@ -245,10 +263,11 @@ class SemiDual:
         the last by Jensen's inequality, and Σ_j t_j C(x_i, y_j) − r_i is bounded for all rows at once. With `reach` every plan
         is feasible and its own cost is taken.
         """
-        column, mean_f = evaluation.column, evaluation.mean_f
+        # What a point without weight is served is underflow.
+        column, mean_f = torch.where(self.b > 0, evaluation.column, 0.0), evaluation.mean_f
         if self.rho is not None:
             return self._unbalanced_cost(g, column, mean_f, self.rho)
-        scale = torch.where(column > self.b, self.b / column.clamp_min(1e-300), 1.0)
+        scale = torch.where(column > self.b, self.b / column.clamp_min(1e-300), 1.0).clamp_min(1e-300)
         lost = torch.where(column > self.b, (column - self.b) / column.clamp_min(1e-300), 0.0)
         missing = (self.b - column).clamp_min(0.0)
         kept = (
@@ -291,29 +310,19 @@ def _column_sums(exponential: Tensor, kernel_sum: Tensor, f: Tensor, block: Coup
     return torch.stack([columns, excess]).double()
 
 
-def _soft_minimum(exponent: Tensor, rows: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """Turn `exponent` (n, M) in place into exp(exponent − row maximum); return f (n,) and the row sums, float64."""
-    maximum = exponent.amax(dim=1, keepdim=True)
-    exponent.sub_(maximum).clamp_min_(_LOWEST_EXPONENT[exponent.dtype]).exp_()
+def _row_maximum(exponent: Tensor) -> Tensor:
+    return exponent.amax(dim=1, keepdim=True)
+
+
+def _soft_minimum(
+    exponent: Tensor, maximum: Tensor, rows: Tensor, epsilon: float, *, reduced: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Turn `exponent` (n, M) in place into exp(exponent − row maximum); return f (n,) and the row sums, float64.
+
+    `reduced` says that the maximum (n, 1) was subtracted already.
+    """
+    if not reduced:
+        exponent.sub_(maximum)
+    exponent.clamp_min_(_LOWEST_EXPONENT[exponent.dtype]).exp_()
     kernel_sum = exponent.sum(dim=1).double()
     return rows - epsilon * (maximum[:, 0].double() + kernel_sum.log()), kernel_sum
-
-
-def _large_entries(kernel: Tensor, kernel_sum: Tensor) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
-    """The entries of `kernel` (n, M), of row maximum 1, that are not small: columns, shares of the row's sum and rows.
-
-    Also all ordered pairs (first, second) of entries of one row. Nothing if there are too many.
-    """
-    size = kernel.shape[1]
-    # Several times faster than PyTorch's nonzero where few are.
-    flat = torch.from_numpy(np.flatnonzero(kernel.numpy() > _LARGE))
-    if len(flat) > _MOST_LARGE_PER_ROW * len(kernel):
-        flat = flat[:0]
-    rows, places = flat // size, flat % size
-    share = kernel.flatten()[flat].double() / kernel_sum[rows]
-    in_row = torch.bincount(rows, minlength=len(kernel))
-    partners = in_row[rows]
-    first = torch.repeat_interleave(torch.arange(len(flat)), partners)
-    rank = torch.arange(len(first)) - (partners.cumsum(0) - partners)[first]
-    second = (in_row.cumsum(0) - in_row)[rows[first]] + rank
-    return places, share, rows, (first, second)

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from gotd_assets.errors import TransportError
+from gotd_assets.transport.arrays import as_tensor, shard_list
 from gotd_assets.transport.kernel import CostName
-from gotd_assets.transport.source import Shards, Weights, as_tensor, normalised_weights, shard_list
+from gotd_assets.transport.source import Shards, Weights, normalised_weights
 
 SketchMethod: TypeAlias = Literal["all", "random", "kmeans"]
 _CPU = torch.device("cpu")

@@ -10,20 +10,22 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from gotd_assets.transport.ascent import Preconditioner, anneal, ascend
+from gotd_assets.transport.ascent import Goal, Preconditioner, Stopped, anneal, ascend
 from gotd_assets.transport.instance import Instance
 from gotd_assets.transport.kernel import Kernel
+from gotd_assets.transport.prediction import Prediction
 from gotd_assets.transport.problem import Problem
 from gotd_assets.transport.products import Products, product_precision
 from gotd_assets.transport.semidual import Evaluation
 from gotd_assets.transport.sketch import Sketch
-from gotd_assets.transport.source import PreparedSource, draw_rows
+from gotd_assets.transport.source import PreparedSource
 from gotd_assets.transport.warm_start import Earlier, Start, carried_over
 from gotd_assets.transport.workers import Workers
 
 _SUBSAMPLE_BYTES = 256 * 2**20
 _SUBSAMPLE_PER_TARGET = 24
-_SHARP_SUBSAMPLE_TOLERANCE = 2e-2
+_SUBSAMPLE_TOLERANCE = 1e-2
+_COMPARED_ROWS = 2000
 _WIDER_PER_TARGET = 12
 _LARGEST_WIDER_SHARE = 1 / 4  # of the source
 
@@ -62,6 +64,9 @@ class Solution:
         subsample_passes: over a subsample, or as much work.
         subsample_rows: rows of the subsample; 0 if there was none.
         cached: whether couplings were kept between passes.
+        prediction: what is still to come, or None if it was not looked at.
+        stopped: why it ended.
+        rounding: of a coupling in the working precision, in units of ε.
     """
 
     g: Tensor
@@ -73,10 +78,20 @@ class Solution:
     subsample_passes: int
     subsample_rows: int
     cached: bool
+    prediction: Prediction | None
+    stopped: Stopped
+    rounding: float
 
 
 def optimum(
-    source: PreparedSource, sketch: Sketch, problem: Problem, *, earlier: Earlier | None, seed: int, report: Report
+    source: PreparedSource,
+    sketch: Sketch,
+    problem: Problem,
+    *,
+    earlier: Earlier | None,
+    seed: int,
+    report: Report,
+    workers: Workers,
 ) -> Solution:
     """Solve `problem` between `source`, prepared for it, and `sketch`.
 
@@ -87,6 +102,7 @@ def optimum(
         earlier: what was found for a similar target.
         seed: of the subsample.
         report: is told every pass.
+        workers: who makes the passes.
 
     Raises:
         TransportError: `earlier` is of another cost or dimension.
@@ -94,14 +110,13 @@ def optimum(
     points = sketch.points.to(source.device, torch.float64)
     kernel = Kernel(problem.cost, (points - source.centre.to(source.device)).to(source.dtype))
     sample, rows = _subsample(source, len(sketch.weights), seed)
-    mean_cost, median_cost = _typical_costs(sample, kernel)
+    mean_cost, median_cost = _typical_costs(sample, kernel, sketch.weights)
     epsilon = problem.epsilon * {"absolute": 1.0, "mean": mean_cost, "median": median_cost}[problem.epsilon_scale]
-    with Workers(source.device) as workers:
-        instance = Instance(source, sample, rows, kernel, sketch.weights, epsilon, _rho(problem), mean_cost, workers)
-        if problem.solver == "geomloss":
-            return _by_geomloss(instance, problem)
-        start = Start.cold(instance) if earlier is None else carried_over(earlier, sketch, instance)
-        return _climb(instance, start, problem, seed=seed, report=report)
+    instance = Instance(source, sample, rows, kernel, sketch.weights, epsilon, _rho(problem), mean_cost, workers)
+    if problem.solver == "geomloss":
+        return _by_geomloss(instance, problem)
+    start = Start.cold(instance) if earlier is None else carried_over(earlier, sketch, instance)
+    return _climb(instance, start, problem, seed=seed, report=report)
 
 
 def _by_geomloss(instance: Instance, problem: Problem) -> Solution:
@@ -121,6 +136,9 @@ def _by_geomloss(instance: Instance, problem: Problem) -> Solution:
         subsample_passes=0,
         subsample_rows=0,
         cached=False,
+        prediction=None,
+        stopped="converged" if final.error <= problem.tolerance else "passes",
+        rounding=_rounding(instance),
     )
 
 
@@ -136,42 +154,21 @@ def _climb(instance: Instance, start: Start, problem: Problem, *, seed: int, rep
         g, annealing_passes = anneal(small, g, start.epsilon, functools.partial(report, "annealing"))
         small_passes += annealing_passes
     if not whole:
-        first = preconditioner.evaluate(small, g)
-        small_passes += 1
-        if not preconditioner.sharp:
-            preconditioner.refresh(g)
         # The subsample's own noise is larger still where few rows make up a target's mass; a warm start's has less.
-        noisy = preconditioner.sharp and start.epsilon is not None
-        enough = max(tolerance, _SHARP_SUBSAMPLE_TOLERANCE) if noisy else max(tolerance / 2, 1e-3)
-        ascent = ascend(
-            small,
-            g,
-            preconditioner,
-            tolerance=enough,
-            max_passes=max_passes,
-            report=functools.partial(report, "subsample"),
-            known=first,
-        )
+        cold = start.epsilon is not None
+        enough = Goal(max(tolerance, _SUBSAMPLE_TOLERANCE) if cold else max(tolerance / 2, 1e-3))
+        told = functools.partial(report, "subsample")
+        ascent = ascend(small, g, preconditioner, goal=enough, max_passes=max_passes, report=told)
         g, small_passes = ascent.g, small_passes + ascent.passes
-        wider = _wider_subsample(instance, seed) if noisy else None
+        wider = _wider_subsample(instance, seed) if cold else None
         if wider is not None:
             more = instance.oracle(wider, 0)
-            ascent = ascend(
-                more,
-                g,
-                Preconditioner(more),
-                tolerance=enough,
-                max_passes=max_passes,
-                report=functools.partial(report, "wider subsample"),
-            )
+            told = functools.partial(report, "wider subsample")
+            ascent = ascend(more, g, Preconditioner(more), goal=enough, max_passes=max_passes, report=told)
             g, small_passes = ascent.g, small_passes + ascent.passes * round(wider.n_rows / start.sample.n_rows)
+    goal = Goal(tolerance, problem.overlap, problem.score_error * instance.epsilon, problem.top_share)
     ascent = ascend(
-        full,
-        g,
-        preconditioner,
-        tolerance=tolerance,
-        max_passes=max_passes,
-        report=functools.partial(report, "full pass"),
+        full, g, preconditioner, goal=goal, max_passes=max_passes, report=functools.partial(report, "full pass")
     )
     return Solution(
         ascent.g,
@@ -183,6 +180,9 @@ def _climb(instance: Instance, start: Start, problem: Problem, *, seed: int, rep
         subsample_passes=small_passes + preconditioner.passes,
         subsample_rows=0 if whole else start.sample.n_rows,
         cached=full.couplings.cached,
+        prediction=ascent.prediction,
+        stopped=ascent.stopped,
+        rounding=_rounding(instance),
     )
 
 
@@ -198,7 +198,7 @@ def _subsample(source: PreparedSource, targets: int, seed: int) -> tuple[Prepare
     size = max(2_000, min(_SUBSAMPLE_PER_TARGET * targets, _SUBSAMPLE_BYTES // (4 * targets)))
     if source.n_rows <= 2 * size:
         return source, torch.arange(source.n_rows)
-    indices = _random_rows(source, size, seed)
+    indices = source.draw(size, seed)
     return source.part(indices), indices
 
 
@@ -211,15 +211,7 @@ def _wider_subsample(instance: Instance, seed: int) -> PreparedSource | None:
     size = min(_WIDER_PER_TARGET * targets, _SUBSAMPLE_BYTES // (4 * instance.kernel.targets.shape[1]))
     if not 2 * instance.sample.n_rows <= size <= _LARGEST_WIDER_SHARE * source.n_rows:
         return None
-    return source.part(_random_rows(source, size, seed + 1))
-
-
-def _random_rows(source: PreparedSource, size: int, seed: int) -> Tensor:
-    """Indices (size,), ascending, of rows drawn by weight."""
-    generator = torch.Generator().manual_seed(seed)
-    if bool((source.weights == source.weights[0]).all()):
-        return torch.randperm(source.n_rows, generator=generator)[:size].sort().values
-    return draw_rows(source.weights, size, generator)
+    return source.part(source.draw(size, seed + 1))
 
 
 def _product_error(instance: Instance, products: Products) -> float:
@@ -234,9 +226,21 @@ def _product_error(instance: Instance, products: Products) -> float:
         return float((kernel.coupling(rows) - exact).abs().max()) / instance.epsilon
 
 
-def _typical_costs(sample: PreparedSource, kernel: Kernel) -> tuple[float, float]:
-    """Mean and median cost between (at most 4000, evenly spaced) rows of the sample and the targets."""
-    indices = torch.arange(0, sample.n_rows, max(1, sample.n_rows // 2000))
-    rows = sample.take(indices)
+def _rounding(instance: Instance) -> float:
+    """How far a coupling may be off by the working precision alone, in units of ε."""
+    largest = max(abs(bound) for bound in instance.kernel.bound(instance.source.max_norm))
+    return largest * torch.finfo(instance.source.dtype).eps / 2 / instance.epsilon
+
+
+def _typical_costs(sample: PreparedSource, kernel: Kernel, target_weights: Tensor) -> tuple[float, float]:
+    """Mean and median cost between (at most 2000, drawn by weight) rows of the sample and the targets, by their weights."""
+    few = sample if sample.n_rows <= _COMPARED_ROWS else sample.part(sample.draw(_COMPARED_ROWS, 0))
+    rows = few.take(torch.arange(few.n_rows))
     costs = kernel.source_part(rows)[:, None] - kernel.coupling(rows) + kernel.target_part().to(rows)
-    return float(costs.double().mean().clamp_min(1e-12)), float(costs.flatten().median().clamp_min(1e-12))
+    costs = costs.double().cpu().clamp_min_(0.0)
+    mass = torch.outer(few.weights, target_weights).flatten()
+    ordered, order = costs.flatten().sort()
+    cumulative = mass[order].cumsum(0)
+    median = ordered[min(int(torch.searchsorted(cumulative, cumulative[-1] / 2)), len(ordered) - 1)]
+    mean = few.weights @ costs @ target_weights
+    return float(mean.clamp_min(1e-300)), float(median.clamp_min(1e-300))

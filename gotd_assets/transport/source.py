@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -12,13 +13,21 @@ import torch
 from torch import Tensor
 
 from gotd_assets.errors import TransportError
+from gotd_assets.transport.arrays import as_shard, as_tensor, as_vector, shard_list
 from gotd_assets.transport.problem import DEFAULT, Problem
+from gotd_assets.transport.workers import Workers
 
 _CHECKED_ROWS = 2048  # few enough to stay in the processor's cache while they are checked
+_CHECKED_ROWS_CUDA = 2**18  # of each the host waits for the device
+_PARTS = 32
+_MOST_PART_BLOCKS = 8
+_OPEN_SHARDS = 4
 _ROUNDING = 1e-6
 
-Shards: TypeAlias = "Tensor | np.ndarray[Any, Any] | Sequence[Any]"
-Weights: TypeAlias = "Tensor | np.ndarray[Any, Any]"
+Shards: TypeAlias = Any
+"""An (N, D) tensor, array, frame or anything with `__array__` or DLPack; or a sequence of such that can be read again."""
+Weights: TypeAlias = Any
+"""(N,) numbers: a tensor, an array, a series, a list."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +39,16 @@ class Block:
     weights: Tensor
 
 
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Rows [begin, end) of shard `shard`; the first is row `start` of the source."""
+
+    shard: int
+    begin: int
+    end: int
+    start: int
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class PreparedSource:
     """A source that was read once and found sound.
@@ -37,7 +56,7 @@ class PreparedSource:
     Attributes:
         shards: arrays or tensors (n_k, D), re-readable, in any floating dtype.
         lengths: their n_k.
-        weights: (N,) float64, summing to 1.
+        weights: (N,) float64, summing to 1; of uniform ones memory holds one number.
         max_norm: largest Euclidean norm of a row after subtraction of `centre`.
         centre: (D,) float64 subtracted from every row; costs depend on differences only, and small numbers are more
             exact in float32.
@@ -52,6 +71,8 @@ class PreparedSource:
     centre: Tensor
     device: torch.device
     dtype: torch.dtype
+    _open: dict[int, Any] = dataclasses.field(default_factory=dict, init=False, repr=False)
+    _lock: threading.Lock = dataclasses.field(default_factory=threading.Lock, init=False, repr=False)
 
     @classmethod
     def of(
@@ -83,13 +104,16 @@ class PreparedSource:
             return shards.weighted(normalised_weights(weights, shards.n_rows, "source"))
         parts = shard_list(shards)
         device, dtype = problem.torch_device, problem.torch_dtype
-        offset = centre.to(device, dtype)
-        norms = [_largest_norm(number, shard, offset) for number, shard in enumerate(parts)]
-        lengths = [int(shard.shape[0]) for shard in parts]
-        if sum(lengths) == 0:
+        # Rounded once, so that what is subtracted of the source and of the target is the same.
+        centre = centre.to("cpu", dtype).double()
+        with Workers(device) as workers:
+            found = [
+                _checked(number, as_shard(shard), centre, problem, workers) for number, shard in enumerate(parts)
+            ]
+        if sum(length for length, _ in found) == 0:
             raise TransportError("the source has no points: nothing can be transported")
-        mass = normalised_weights(weights, sum(lengths), "source")
-        return cls(parts, lengths, mass, max(norms), centre, device, dtype)
+        mass = normalised_weights(weights, sum(length for length, _ in found), "source")
+        return cls(parts, [length for length, _ in found], mass, max(norm for _, norm in found), centre, device, dtype)
 
     def weighted(self, weights: Weights) -> PreparedSource:
         """The same points, of which each has its share `weights` (N,) of the mass.
@@ -121,23 +145,69 @@ class PreparedSource:
         """Number of source points N."""
         return len(self.weights)
 
-    def blocks(self, rows: int, part: int = 0, parts: int = 1) -> Iterator[Block]:
-        """The source in order, at most `rows` rows at a time; or one of `parts` nearly equal parts of it.
+    def parts(self, rows: int) -> list[Part]:
+        """The source in order, as parts of a few blocks of at most `rows` rows, none across two shards.
 
-        A shard is read once for all its blocks.
+        They depend on the source and on `rows` alone: partial sums that are added in their order are the same on any
+        number of threads and machines.
         """
-        centre = self.centre.to(self.device, self.dtype)
-        first, last = self.n_rows * part // parts, self.n_rows * (part + 1) // parts
-        start = 0
+        found, start = [], 0
+        size = rows * min(_MOST_PART_BLOCKS, max(1, self.n_rows // (rows * _PARTS)))
         for number, length in enumerate(self.lengths):
-            low, high = max(first - start, 0), min(last - start, length)
-            if low < high:
-                shard = self.shards[number]
-                for begin in range(low, high, rows):
-                    end = min(begin + rows, high)
-                    points = as_tensor(shard[begin:end], self.device, self.dtype) - centre
-                    yield Block(start + begin, points, self.weights[start + begin : start + end])
+            for begin in range(0, length, size):
+                found.append(Part(number, begin, min(begin + size, length), start + begin))
             start += length
+        return found
+
+    def blocks(self, rows: int, part: Part | None = None) -> Iterator[Block]:
+        """At most `rows` rows of `part` at a time, of the whole source by default."""
+        if part is None:
+            for each in self.parts(rows):
+                yield from self.blocks(rows, each)
+            return
+        shard = self._shard(part.shard)
+        for begin in range(part.begin, part.end, rows):
+            end = min(begin + rows, part.end)
+            start = part.start + begin - part.begin
+            points = centred(shard[begin:end], self.centre, self.device, self.dtype)
+            yield Block(start, points, self.weights[start : start + end - begin])
+
+    def _shard(self, number: int) -> Any:
+        """The shard, of which the few that were read last stay open: reading one may mean to copy it."""
+        with self._lock:
+            shard = self._open.pop(number, None)
+            self._open[number] = shard = as_shard(self.shards[number]) if shard is None else shard
+            while len(self._open) > _OPEN_SHARDS:
+                del self._open[next(iter(self._open))]
+            return shard
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether every row weighs the same."""
+        return self.weights.stride(0) == 0 or bool((self.weights == self.weights[0]).all())
+
+    def draw(self, size: int, seed: int) -> Tensor:
+        """Indices (about `size`,), ascending, of rows drawn by weight: how many of a shard by its mass, which by its own seed.
+
+        Of uniform rows none is drawn twice; of others as `draw_rows` does.
+        """
+        bounds = np.cumsum([0, *self.lengths])
+        places = list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
+        uniform = self.is_uniform
+        masses = [float(end - begin if uniform else self.weights[begin:end].sum()) for begin, end in places]
+        shares = draw_rows(torch.tensor(masses, dtype=torch.float64), size, torch.Generator().manual_seed(seed))
+        rows = []
+        for number, count in enumerate(torch.bincount(shares, minlength=len(places)).tolist()):
+            begin, end = places[number]
+            generator = torch.Generator().manual_seed((seed + 1) * 1_000_003 + number)
+            if not count:
+                continue
+            if uniform:
+                own = torch.randperm(end - begin, generator=generator)[:count].sort().values
+            else:
+                own = draw_rows(self.weights[begin:end], count, generator)
+            rows.append(begin + own)
+        return torch.cat(rows)
 
     def part(self, indices: Tensor, weights: Tensor | None = None) -> PreparedSource:
         """Rows at ascending `indices` (n,) as a source in memory, with `weights` (n,) float64, uniform by default."""
@@ -154,63 +224,52 @@ class PreparedSource:
 
     def take(self, indices: Tensor) -> Tensor:
         """Rows at ascending `indices` (n,), as one (n, D) tensor."""
-        centre = self.centre.to(self.device, self.dtype)
         wanted = indices.numpy()
         parts, start = [], 0
         for number, length in enumerate(self.lengths):
             local = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, start + length)] - start
             if len(local):
-                shard = self.shards[number]
+                shard = self._shard(number)
                 rows = shard[torch.from_numpy(local)] if isinstance(shard, Tensor) else np.asarray(shard[local])
-                parts.append(as_tensor(rows, self.device, self.dtype) - centre)
+                parts.append(centred(rows, self.centre, self.device, self.dtype))
             start += length
         return torch.cat(parts)
 
 
-def _largest_norm(number: int, shard: Any, centre: Tensor) -> float:
-    """Of the rows of source shard `number`, less `centre` (D,)."""
+def _checked(number: int, shard: Any, centre: Tensor, problem: Problem, workers: Workers) -> tuple[int, float]:
+    """Rows of source shard `number`, and the largest norm of one, less `centre` (D,)."""
+    device, dtype = problem.torch_device, problem.torch_dtype
     shape = tuple(shard.shape)
     if len(shape) != 2 or shape[1] != len(centre):
         raise TransportError(
             f"source shard {number} has shape {shape}, expected (n, {len(centre)}) like the target's points: "
             "were both embedded by the same encoder?"
         )
-    largest = 0.0
-    for begin in range(0, shape[0], _CHECKED_ROWS):
-        rows = as_tensor(shard[begin : begin + _CHECKED_ROWS], centre.device, centre.dtype)
-        squared = (rows - centre).square_().sum(1)
-        worst = squared.max()
-        if not torch.isfinite(worst):
-            row = begin + int((~torch.isfinite(squared)).nonzero()[0, 0])
-            raise TransportError(
-                f"source shard {number}, row {row} holds NaN or an infinity (or overflows): remove or repair that "
-                "vector before solving"
-            )
-        largest = max(largest, float(worst))
-    return math.sqrt(largest)
+    size = _CHECKED_ROWS if device.type == "cpu" else _CHECKED_ROWS_CUDA
+
+    def largest(begin: int) -> float:
+        end = min(begin + 8 * size, shape[0]) if device.type == "cpu" else min(begin + size, shape[0])
+        worst = 0.0
+        for first in range(begin, end, size):
+            squared = centred(shard[first : min(first + size, end)], centre, device, dtype).square_().sum(1)
+            found = float(squared.max())
+            if not math.isfinite(found):
+                row = first + int((~torch.isfinite(squared)).nonzero()[0, 0])
+                raise TransportError(
+                    f"source shard {number}, row {row} holds NaN or an infinity (or overflows): remove or repair that "
+                    "vector before solving"
+                )
+            worst = max(worst, found)
+        return worst
+
+    step = 8 * size if device.type == "cpu" else size
+    return shape[0], math.sqrt(max(workers.map(largest, range(0, shape[0], step)), default=0.0))
 
 
-def shard_list(source: Shards) -> Sequence[Any]:
-    """One array is one shard; a sequence of arrays is taken as it is."""
-    if isinstance(source, Tensor) or (isinstance(source, np.ndarray) and source.dtype != object):
-        return [source]
-    if not isinstance(source, Sequence):
-        raise TransportError(
-            f"the source is a {type(source).__name__}; expected an (N, D) tensor or array, or a sequence of such "
-            "shards that can be read more than once (not a generator)"
-        )
-    return source
-
-
-def as_tensor(rows: Any, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """`rows` as a tensor of its own on `device`; memory-mapped arrays are copied, never written to."""
-    if isinstance(rows, Tensor):
-        return rows.detach().to(device, dtype)
-    array = np.asarray(rows)
-    if not np.issubdtype(array.dtype, np.floating):
-        raise TransportError(f"vectors have dtype {array.dtype}; expected a floating one")
-    target = np.float64 if dtype == torch.float64 else np.float32
-    return torch.from_numpy(np.array(array, dtype=target)).to(device)
+def centred(rows: Any, centre: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """`rows` (n, D) less `centre` (D,) float64, as a tensor of its own; what comes in float64 is subtracted in it."""
+    working = torch.float64 if rows.dtype in (torch.float64, np.dtype("float64")) else dtype
+    return (as_tensor(rows, device, working) - centre.to(device, working)).to(dtype)
 
 
 def normalised_weights(weights: Weights | None, length: int, name: str) -> Tensor:
@@ -220,7 +279,7 @@ def normalised_weights(weights: Weights | None, length: int, name: str) -> Tenso
         TransportError: negative, not finite, of the wrong length, or all zero.
     """
     if weights is None:
-        return torch.full((length,), 1.0 / length, dtype=torch.float64)
+        return torch.tensor([1.0 / length], dtype=torch.float64).expand(length)
     values = checked_weights(weights, length, name)
     total = float(values.sum())
     if total <= 0:
@@ -234,7 +293,7 @@ def checked_weights(weights: Weights, length: int, name: str) -> Tensor:
     Raises:
         TransportError: negative, not finite, or of the wrong length.
     """
-    values = torch.as_tensor(weights).detach().to("cpu", torch.float64).flatten()
+    values = as_vector(weights, name)
     if len(values) != length:
         raise TransportError(f"{name} weights have length {len(values)}, but there are {length} points")
     if not bool(torch.isfinite(values).all()) or bool((values < 0).any()):

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from gotd_assets.errors import TransportError
+from gotd_assets.transport.arrays import as_tensor
 from gotd_assets.transport.kernel import Kernel
 from gotd_assets.transport.problem import Problem
 from gotd_assets.transport.sketch import Sketch
-from gotd_assets.transport.source import as_tensor
 
 _BLOCK_ELEMENTS = 4_000_000
 # Two points are one if their distance over their norms' sum is no more than rounding to float32 makes of none.

@@ -209,8 +209,10 @@ class _Changed:
         share = torch.empty(source.n_rows, dtype=torch.float64)
         rows = max(64, _BLOCK_ELEMENTS // len(self.g))
 
-        def work(worker: int) -> Partial:
-            for block in source.blocks(rows, worker, instance.workers.count):
+        parts = source.parts(rows)
+
+        def work(part: int) -> Partial:
+            for block in source.blocks(rows, parts[part]):
                 place = slice(block.start, block.start + len(block.points))
                 mass = self._exponent(block.points, f[place]).exp_()
                 gone, came = mass[:, : self.gone].sum(dim=1), mass[:, self.gone :].sum(dim=1)
@@ -218,7 +220,7 @@ class _Changed:
                 share[place] = (gone + came / (outside + came)).cpu()
             return ()
 
-        instance.workers.sum(work)
+        instance.workers.sum(work, len(parts))
         return share
 
     def _exponent(self, points: Tensor, f: Tensor) -> Tensor:

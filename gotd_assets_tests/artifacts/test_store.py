@@ -144,3 +144,15 @@ def test_version_depends_on_every_part() -> None:
         artifact_version("a", "1", {"x": "1"}, {"p": 2}),
     ]
     assert len({base, *others}) == 5
+
+
+def test_what_is_published_aside_is_for_its_run_alone_until_it_is_forgotten(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path / "artifacts")
+    for version in ("a" * 32, "b" * 32):
+        write(store, version)
+    store.publish(store.find(KEY, "a" * 32))
+    store.publish(store.find(KEY, "b" * 32), "comparison-x", aside=True)
+    assert store.current(KEY).version == "a" * 32
+    assert store.current(KEY, "comparison-x").version == "b" * 32
+    assert store.asides() == {"comparison-x"}
+    assert store.published(KEY, store.asides()) == {"a" * 32, "b" * 32}

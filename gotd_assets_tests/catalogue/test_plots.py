@@ -74,3 +74,21 @@ def test_few_or_equal_scores_can_be_drawn(scores: list[float]) -> None:
     drawn(plots.scores_by_source(pl.DataFrame({"source": ["only"] * len(scores), "score": scores})))
     drawn(plots.curve([[1, scores[0]]], "step", "loss"))
     drawn(plots.budget_curves({"gotd": [[1, scores[0]]]}))
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance as WCAG 2 defines it, of a colour written as #rgb."""
+    channels = [int(digit * 2, 16) / 255 for digit in colour[1:]]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    return sum(weight * value for weight, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_words_are_legible_in_a_light_and_a_dark_theme() -> None:
+    lines = {name: [[1, -0.1], [10, -3.0]] for name in SOURCES}
+    picture = drawn(plots.budget_curves(lines))
+    # A ground of its own, so that the theme of the page does not matter.
+    assert "background:#fff" in picture.attrib["style"]
+    default = picture.attrib["fill"]
+    used = {element.attrib.get("fill", default) for element in picture.iter(f"{_SVG}text")}
+    assert len(used) == len(SOURCES) + 1
+    assert min(1.05 / (luminance(colour) + 0.05) for colour in used) >= 4.5

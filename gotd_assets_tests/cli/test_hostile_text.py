@@ -101,7 +101,7 @@ def test_text_stands_for_itself_in_markdown(text: str) -> None:
 def test_what_assets_show_of_a_project_full_of_hostile_texts_acts_on_nothing(tmp_path: Path) -> None:
     path = make_project(tmp_path, duplicates={"jaccard": 1.0})
     for name, topic in (("mixed", "sport"), ("target", "film"), ("news", "news")):
-        texts = [f"{text} {HOSTILE} {number}" for number, text in enumerate(sentences(topic, 24, 5))]
+        texts = [f"{number} {HOSTILE} {text}" for number, text in enumerate(sentences(topic, 24, 5))]
         write_jsonl(tmp_path / "data" / f"{name}.jsonl", texts)
     with (tmp_path / "data" / "mixed.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps({"text": HOSTILE, HOSTILE: 1}) + "\n" + HOSTILE.replace("\n", " ") + "\n")

@@ -65,7 +65,8 @@ def test_contamination_finds_target_texts_and_is_silent_when_off(tmp_path: Path)
 
 def plainly(text: str) -> set[str]:
     """Shingles as the words of their definition say."""
-    words = re.findall(r"\w+", text.lower())
+    # Of the scripts without spaces only these stand in the texts here.
+    words = re.findall(r"[一-鿿ぁ-ヿก-๛\U00020000-\U0002a6df]|[^\W一-鿿ぁ-ヿก-๛\U00020000-\U0002a6df]+", text.lower())
     return {" ".join(run) for run in zip(words, words[1:], words[2:], strict=False)} or {" ".join(words) or text}
 
 
@@ -86,12 +87,34 @@ def varied(count: int, seed: int) -> list[str]:
     return list(dict.fromkeys(made))
 
 
-@given(st.lists(st.text(alphabet="aB é\n.,_1—🙂", max_size=30).filter(str.strip), min_size=1, max_size=8))
+@given(
+    st.lists(st.text(alphabet="aB é\n.,_1—🙂中文のカーไท𠀀한", max_size=30).filter(str.strip), min_size=1, max_size=8)
+)
 def test_shingles_are_those_of_the_definition(texts: list[str]) -> None:
     (found,) = shingles(pl.Series("text", texts))
     assert [len(found.of(k)) for k in range(len(texts))] == [len(plainly(text)) for text in texts]
     for k, text in enumerate(texts):
         assert jaccard(found.of(0), found.of(k)) == similarity(texts[0], text)
+
+
+@pytest.mark.parametrize(
+    "alphabet",
+    [range(0x4E00, 0x9000), range(0x3041, 0x3097), range(0x30A1, 0x30FA), range(0xE01, 0xE2F), range(0x1780, 0x17B4)],
+    ids=["Chinese", "Hiragana", "Katakana", "Thai", "Khmer"],
+)
+def test_copies_are_found_in_scripts_without_spaces(tmp_path: Path, alphabet: range) -> None:
+    draw = random.Random(0)
+    originals = ["".join(map(chr, draw.choices(alphabet, k=draw.randint(20, 60)))) for _ in range(40)]
+    mixed = [f"{text} in GPT-4 {text[::-1]}" for text in originals[:10]]
+    copies = [text + chr(alphabet[0]) for text in [*originals, *mixed]]
+    others = ["".join(map(chr, draw.choices(alphabet, k=40))) for _ in range(40)]
+    folders = {"pool": source(tmp_path, "pool", [*copies, *others])}
+    report = find_contamination(
+        folders, [source(tmp_path, "target", [*originals, *mixed])], DuplicateSettings(), tmp_path / "c.parquet"
+    )
+    assert (report.found, report.near) == (50, 50)
+    both = {"one": source(tmp_path, "one", originals), "two": source(tmp_path, "two", copies)}
+    assert find_duplicates(both, DuplicateSettings(), tmp_path / "d.parquet").near["two"] >= 38
 
 
 def test_shingles_do_not_depend_on_how_texts_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:

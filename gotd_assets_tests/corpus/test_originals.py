@@ -23,7 +23,7 @@ LINES = [
 
 
 def places(folder: Path, pattern: str, *wanted: tuple[str, int]):
-    files = {file.name: file for file in find_files(Path(pattern), "auto", folder, "sources 'a'")}
+    files = {file.name: file for file in find_files(Path(pattern), "auto", folder, "sources 'a'").files}
     return [(files[name], row) for name, row in wanted]
 
 
@@ -76,7 +76,7 @@ def test_a_saved_dataset_comes_as_one(tmp_path: Path) -> None:
     made = datasets.Dataset.from_dict({"text": [f"t{n}" for n in range(40)], "label": [n % 2 for n in range(40)]})
     made = made.cast_column("label", datasets.ClassLabel(names=["no", "yes"]))
     made.save_to_disk(tmp_path / "saved", num_shards=2)
-    files = find_files(Path("saved"), "auto", tmp_path, "sources 'a'")
+    files = find_files(Path("saved"), "auto", tmp_path, "sources 'a'").files
     chosen = [(files[1], 3), (files[0], 1)]
     (folder,) = copy_originals(chosen, tmp_path / "out", "web")
     read = datasets.load_from_disk(str(folder))

@@ -1,5 +1,6 @@
 import itertools
 import re
+import time
 import unicodedata
 from typing import Literal
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gotd_assets.corpus.texts.clean import clean_texts
+from gotd_assets.corpus.texts.clean import clean_texts, strip_markup
 from gotd_assets.settings.texts import PreparationSettings
 
 Form = Literal["NFC", "NFKC", "none"]
@@ -65,3 +66,43 @@ def test_neighbours_in_texts_of_the_west_get_their_normal_form(form: Form) -> No
     characters = [chr(code) for code in itertools.chain.from_iterable(itertools.starmap(range, ranges))]
     texts = ["".join(first + second for second in characters) for first in characters]
     assert cleaned(texts, form) == [plainly(text, form) for text in texts]
+
+
+_MARKUP = (
+    "<!--",
+    "-->",
+    "<script",
+    "</script>",
+    "<SCRIPT>",
+    "</script >",
+    "<style>",
+    "</style\n>",
+    "<p>",
+    "x",
+    "<scripty>",
+    "&amp;",
+    "<",
+    "é",
+)
+_INVISIBLE = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
+
+
+@given(st.lists(st.sampled_from(_MARKUP), max_size=14).map("".join))
+def test_invisible_elements_go_as_the_plain_rule_says(text: str) -> None:
+    assert strip_markup(text) == strip_markup(_INVISIBLE.sub(" ", text))
+
+
+@pytest.mark.parametrize(
+    "unit", ["<!--", "<script", "<style>", "</script   ", "<p <", "&#", "&", "<!-- -", "<script></styl"]
+)
+def test_markup_that_is_never_closed_takes_time_by_its_length(unit: str) -> None:
+    started = time.process_time()
+    strip_markup(unit * (800_000 // len(unit)))
+    assert time.process_time() - started < 10
+
+
+def test_references_to_characters_that_are_none() -> None:
+    assert (
+        strip_markup(f"a &#{'9' * 5000}; b &#x{'f' * 5000}; &#{'0' * 5000}65; &#66; &#x43;")
+        == "a \ufffd b \ufffd A B C"
+    )

@@ -85,6 +85,9 @@ def _forget_project_modules() -> None:
         del sys.modules[name]
 
 
+GRAPH_WITHOUT_FILES = {name: found for name, found in GRAPH.items() if "/" not in name}
+
+
 def run_dg(folder: Path, *arguments: str, installed: Path | None = None) -> Result:
     """What `dg ARGUMENTS` does and says in `folder`, in this process, which has loaded what it needs."""
     from dagster_dg_cli.cli import ENV_PREFIX, cli
@@ -153,8 +156,11 @@ def test_the_example_is_valid_and_its_pipelines_do_not_clash(project: Path) -> N
     assert checked.exit_code == 0, checked.stdout + checked.stderr
     listed = definitions_listed(project)
     keys = {asset["asset_key"] for asset in listed["assets"]}
-    assert keys == {f"{prefix}/{name}" for prefix in ("support", "kitchen/recipes") for name in GRAPH} | {
-        "release_notes"
+    stations = {name for name in GRAPH if "/" not in name}
+    assert keys == {f"{prefix}/{name}" for prefix in ("support", "kitchen/recipes") for name in stations} | {
+        "release_notes",
+        *("support/source/chat", "support/source/notes", "support/target/tickets"),
+        *("kitchen/recipes/source/chat", "kitchen/recipes/source/notes", "kitchen/recipes/target/targets_folder"),
     }
     for kind in ("jobs", "sensors"):
         names = [entry["name"] for entry in listed[kind]]
@@ -175,7 +181,12 @@ def test_the_graph_is_the_same_as_that_of_a_settings_file(project: Path, monkeyp
         for name, spec in specs.items()
         if name.startswith("support/")
     }
-    assert found == GRAPH
+    sources = {"source/chat": ("1_candidates", []), "source/notes": ("1_candidates", [])}
+    assert found == GRAPH_WITHOUT_FILES | sources | {
+        "target/tickets": ("2_target", []),
+        "raw_candidates": ("1_candidates", ["chat", "notes"]),
+        "target_documents": ("2_target", ["tickets"]),
+    }
     recipes = specs["kitchen/recipes/target_documents"].partitions_def
     assert isinstance(recipes, dg.DynamicPartitionsDefinition)
     assert recipes.name == "kitchen_recipes_gotd_targets"

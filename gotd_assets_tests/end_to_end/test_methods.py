@@ -103,10 +103,9 @@ def test_every_method_selects_records_and_shows_its_figures(launched, solved: Pa
         share[method] = film_share(subset)
         assert subset["rank"].to_list() == list(range(1, 9))
         metadata = result.asset_materializations_for_node("selected_subset")[0].metadata
-        assert {"sources", "budget_curve", "target_clusters_served", "near_duplicate_share", "cut_score"} <= set(
-            metadata
-        )
-        assert ("bootstrap_overlap" in metadata) == (method in RESAMPLED)
+        figures = {"cut_score", "near_duplicate_share_percent"}
+        assert {"sources", "budget_curve", "target_clusters_served", *figures} <= metadata.keys()
+        assert ("bootstrap_overlap_percent" in metadata) == (method in RESAMPLED)
     assert all(share[method] >= 0.75 for method in INFORMED), share
     assert share["gotd-away"] == 0
     assert set(project.subset("film/dapt")["source"]) == {"mixed"}

@@ -21,7 +21,7 @@ def test_the_pool_waits_for_vectors_only_where_they_are_compared(tmp_path, monke
     monkeypatch.setenv("GOTD_SETTINGS", str(make_project(tmp_path)))
     assert before_the_pool() == ["raw_candidates"]
     make_project(tmp_path, duplicates={"cosine": 0.97})
-    assert before_the_pool() == ["candidate_embeddings", "raw_candidates"]
+    assert before_the_pool() == ["candidate_embeddings"]
     dg.Definitions.validate_loadable(defs())
 
 

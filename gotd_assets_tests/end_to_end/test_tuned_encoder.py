@@ -39,7 +39,7 @@ def test_the_encoder_is_an_asset_only_where_it_is_asked_for(tmp_path, monkeypatc
     found = deps(defs())
     assert found["tuned_encoder"] == ["target_documents"]
     assert found["candidate_embeddings"] == ["raw_candidates", "tuned_encoder"]
-    assert found["target_embeddings"] == ["target_documents", "tuned_encoder"]
+    assert found["target_embeddings"] == ["tuned_encoder"]
     dg.Definitions.validate_loadable(defs())
     make_project(tmp_path, encoder={"model": "bert", "tune": {"target": "film"}}, evaluation={"classification": [TASK]})
     assert deps(defs())["tuned_encoder"] == ["labelled_documents"]

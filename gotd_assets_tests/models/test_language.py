@@ -1,5 +1,6 @@
 import pytest
 import torch
+from transformers import RobertaConfig, RobertaForMaskedLM
 
 from gotd_assets.errors import InputError
 from gotd_assets.models.language import load_language_model, model_version
@@ -54,6 +55,29 @@ def test_more_tokens_than_positions_are_refused(tmp_path):
     settings = tiny.settings(tiny.model_folder(tmp_path / "m", "gpt2"), max_tokens=65)
     with pytest.raises(InputError, match="at most 64"):
         load_language_model(settings, tmp_path, tmp_path / "cache")
+
+
+def test_positions_are_counted_from_the_padding_token_on(tmp_path):
+    """As RoBERTa's 514 positions are for 512 tokens."""
+    config = RobertaConfig(
+        vocab_size=95,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=34,
+        pad_token_id=1,
+    )
+    RobertaForMaskedLM(config).save_pretrained(tmp_path / "m")
+    tiny.tokenizer(masked=True).save_pretrained(tmp_path / "m")
+    settings = tiny.settings(tmp_path / "m", objective="masked", max_tokens=33)
+    with pytest.raises(InputError, match="at most 32"):
+        load_language_model(settings, tmp_path, tmp_path / "cache")
+    model, _ = load_language_model(settings.model_copy(update={"max_tokens": 32}), tmp_path, tmp_path / "cache")
+    ids = torch.full((1, 32), 9)
+    assert torch.isfinite(model(input_ids=ids).logits).all()
+    with pytest.raises((IndexError, RuntimeError), match="index"):
+        model(input_ids=torch.full((1, 33), 9))
 
 
 def test_model_inside_an_installed_package(tmp_path, monkeypatch):

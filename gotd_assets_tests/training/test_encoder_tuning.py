@@ -24,6 +24,7 @@ from gotd_assets.settings.evaluation import ClassificationSettings
 from gotd_assets.settings.project import Settings
 from gotd_assets.training.encoder_tuning import tune_encoder
 from gotd_assets_tests.models import tiny
+from gotd_assets_tests.models.sentence_folders import two_layers
 
 TASK = ClassificationSettings(target="film", path=Path("unused"), label="stars", labels={"1": "good", "0": "bad"})
 TUNE = {"target": "film", "learning_rate": 3e-3, "batch_size": 8, "epochs": 6}
@@ -208,6 +209,12 @@ def test_too_little_and_too_fast_is_refused(base: Path, tmp_path: Path) -> None:
         tune(tmp_path / "b", settings(base), reviews(20, 1).filter(pl.col("stars") == "1"), labelled=True)
     with pytest.raises(TrainingError, match=r"lower encoder\.tune\.learning_rate"):
         tune(tmp_path / "c", settings(base, learning_rate=1e30), reviews(20, 1), labelled=True)
+
+
+def test_an_encoder_with_layers_after_its_pooling_is_not_fine_tuned(tmp_path: Path) -> None:
+    two_layers(tmp_path / "encoder")
+    with pytest.raises(InputError, match="has Dense, LayerNorm, Dense after its transformer, which is not fine-tuned"):
+        tune(tmp_path, settings(tmp_path / "encoder"), reviews(8, 0), labelled=True)
 
 
 def test_settings_that_cannot_be_are_refused() -> None:

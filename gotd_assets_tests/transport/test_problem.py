@@ -57,6 +57,9 @@ X, Y = cloud(300, 4), cloud(20, 4, seed=1, shift=0.5)
         ({"epsilon": None}, "epsilon is None; it must be a number"),
         ({"tolerance": math.inf}, "tolerance is inf; it must be positive and finite"),
         ({"tolerance": True}, "tolerance is True; it must be a number"),
+        ({"overlap": 1.5}, "overlap is 1.5; it must be a number from 0 to 1"),
+        ({"top_share": "1 %"}, "top_share is '1 %'; it must be a number from 0 to 1"),
+        ({"score_error": 0}, "score_error is 0.0; it must be positive"),
         ({"reach": -1}, "reach is -1.0; it must be positive and finite"),
         ({"max_passes": 2.5}, "max_passes is 2.5; it must be a whole number of at least 1"),
         ({"max_passes": 0}, "max_passes is 0"),
@@ -178,7 +181,8 @@ def test_a_prepared_source_gives_what_its_shards_give(weights: np.ndarray | None
     ):
         assert torch.equal(solved.g, plain.g)
     if weights is not None:
-        assert torch.equal(solve(prepared.weighted(weights / weights.sum()), sketch, problem).g, plain.g)
+        shares = torch.from_numpy(weights)
+        assert torch.equal(solve(prepared.weighted(shares / shares.sum()), sketch, problem).g, plain.g)
 
 
 def test_a_prepared_source_is_not_taken_for_another_problem() -> None:
@@ -271,18 +275,26 @@ def test_of_a_file_the_mathematics_is_taken_and_of_the_problem_the_computing(tmp
     loaded = Potentials.load(path, given)
     mathematics = {"cost": "euclidean", "epsilon": 0.25, "reach": 4.0, "tolerance": 0.003}
     assert loaded.problem == Problem(**mathematics, **computing)
-    assert dataclasses.asdict(loaded.certificate) == FACTS["certificate"]
+    told = dataclasses.asdict(loaded.certificate)
+    assert {name: told[name] for name in FACTS["certificate"]} == FACTS["certificate"]
+    assert {told[name] for name in set(told) - set(FACTS["certificate"])} == {None, 0.0}
     assert Potentials.load(path).problem == Problem(**mathematics)
 
 
-def test_the_file_holds_what_it_always_held(tmp_path: Path) -> None:
-    path = tmp_path / "potentials.safetensors"
-    solve(X, sketch_of(Y), Problem(epsilon=0.2), debias=True).save(path)
+ADDED = ["rounding", "newton_gap", "score_error", "top_share_overlap", "lambda2", "stopped"]
+
+
+def test_the_file_holds_what_it_always_held_but_no_seconds_and_is_the_same_each_time(tmp_path: Path) -> None:
+    path, again = tmp_path / "potentials.safetensors", tmp_path / "again.safetensors"
+    for file in (path, again):
+        solve(X, sketch_of(Y), Problem(epsilon=0.2), debias=True).save(file)
+    assert path.read_bytes() == again.read_bytes()
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in [*TENSORS, *file.keys()]}
         facts = json.loads(file.metadata()["potentials"])
     assert {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()} == TENSORS
-    for section, told in (("whole", FACTS), ("certificate", FACTS["certificate"]), ("sketch", FACTS["sketch"])):
+    certificate = [name for name in FACTS["certificate"] if name != "seconds"] + ADDED
+    for section, told in (("whole", FACTS), ("certificate", certificate), ("sketch", FACTS["sketch"])):
         assert list(facts if section == "whole" else facts[section]) == list(told)
 
 

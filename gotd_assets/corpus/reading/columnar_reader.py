@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
@@ -230,13 +231,33 @@ def _problem(batch: pa.RecordBatch) -> tuple[str, str] | None:
     """Why `batch` is not sound, and how its value begins if it is one row."""
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
-            column.validate(full=True)
+            _validate(column)
         except _DAMAGED as error:
             line = _first_line(error)
             if "UTF8" not in line:
                 return "malformed value", f"field {name!r}: {line}"
             return "invalid UTF-8", _begin(column) or f"field {name!r}: {line}"
     return None
+
+
+def _validate(column: pa.Array) -> None:
+    """Look at all of `column`, but not at what lies beside it in the same buffers.
+
+    Raises:
+        pyarrow.ArrowInvalid: something in it is wrong.
+    """
+    if pa.types.is_struct(column.type):
+        column.validate()
+        for field in column.flatten():
+            _validate(field)
+    elif pa.types.is_dictionary(column.type) and len(column) == 1:
+        column.indices.validate(full=True)
+        place = column.indices[0].as_py()
+        if place is not None and not 0 <= place < len(column.dictionary):
+            raise ValueError(f"place {place} in a dictionary of {len(column.dictionary)} values")
+        _validate(column.dictionary.slice(place or 0, 0 if place is None else 1))
+    else:
+        column.validate(full=True)
 
 
 def _begin(column: pa.Array) -> str | None:
@@ -250,11 +271,9 @@ def _begin(column: pa.Array) -> str | None:
 
 def _in_slices(request: Request, batch: pa.RecordBatch, row: int) -> Iterator[object]:
     """`batch` in slices of a bounded size; rows beyond max_record_bytes are left out."""
-    try:
-        plain: pa.RecordBatch | None = _decoded(batch)
-    except _NO_MEMORY:
-        plain = None
-    if plain is not None and plain.nbytes <= (request.max_record_bytes if batch.num_rows == 1 else SLICE_BYTES):
+    size = sum(map(_size, batch.columns))
+    if size <= (request.max_record_bytes if batch.num_rows == 1 else SLICE_BYTES):
+        plain = _decoded(batch)
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, plain.schema) as writer:
             writer.write_batch(plain)
@@ -263,10 +282,21 @@ def _in_slices(request: Request, batch: pa.RecordBatch, row: int) -> Iterator[ob
         excerpt = next((_excerpt(column) for column in batch.columns), "")
         yield BadRow(row, "record larger than max_record_bytes", excerpt)
     else:
-        del plain
         half = batch.num_rows // 2
         yield from _in_slices(request, batch.slice(0, half), row)
         yield from _in_slices(request, batch.slice(half), row + half)
+
+
+def _size(column: pa.Array) -> int:
+    """Bytes of `column`, its dictionary written out."""
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    most = int(column.dictionary.nbytes)
+    if most * len(column) > SLICE_BYTES:
+        with contextlib.suppress(*_DAMAGED):
+            lengths = pc.binary_length(column.dictionary)
+            return int(pc.sum(lengths.take(column.indices)).as_py() or 0)
+    return most * len(column)
 
 
 def _decoded(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -1,0 +1,60 @@
+"""`gotd compare`: methods side by side on the project's own data, over budgets and seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from gotd_assets.artifacts.run_lock import alone
+from gotd_assets.cli.journal import ConsoleJournal
+
+if TYPE_CHECKING:
+    from gotd_assets.settings.project import Project
+
+
+def compare(
+    project: Project,
+    targets: list[str] | None,
+    console: Console,
+    *,
+    out: Path,
+    minutes: float | None,
+    train: bool,
+) -> bool:
+    """Make what is missing of the project's comparison, and write its page; whether it is complete.
+
+    Raises:
+        SettingsError: a target is unknown, or the budgets cannot be told.
+        GotdError: another `gotd run` is working in this home.
+    """
+    from gotd_assets.comparison.cells import Comparison
+    from gotd_assets.comparison.page import write_page
+    from gotd_assets.comparison.results import read_results
+    from gotd_assets.comparison.run import make_cells
+
+    comparison = Comparison.of(project, targets or ())
+    each = len(comparison.cells) * len(comparison.methods)
+    console.print(
+        f"{len(comparison.targets)} target(s), {len(comparison.methods)} method(s), {len(comparison.budgets)} budget(s), "
+        f"{len(comparison.seeds)} seed(s): {each} selections" + (f" and {each} trainings" if train else ""),
+        highlight=False,
+    )
+    for remark in comparison.remarks:
+        console.print(Text("warning:", "yellow"), remark)
+    with alone(project.home):
+        progress = make_cells(
+            comparison,
+            ConsoleJournal(console),
+            lambda line: console.rule(Text(line), align="left"),
+            minutes=minutes,
+            train=train,
+        )
+        failures = [f"{cell}: {why}" for cell, why in progress.failures.items()]
+        files = write_page(comparison, read_results(comparison), failures, out)
+    console.print(f"{files[0]} and {files[1].name}", highlight=False)
+    if not progress.complete:
+        console.print("not complete; the same command goes on from here")
+    return progress.complete

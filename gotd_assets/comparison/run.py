@@ -1,0 +1,115 @@
+"""Making the cells of a comparison with the project's own stations: selections first, then trainings as time allows."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gotd_assets.artifacts.atomic import write_atomically
+from gotd_assets.errors import GotdError
+from gotd_assets.stations.all import GRAPH
+from gotd_assets.stations.workshop import Workshop
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gotd_assets.comparison.cells import Cell, Comparison
+    from gotd_assets.stations.graph import Stage
+    from gotd_assets.stations.station import Station
+    from gotd_assets.stations.work import Journal
+
+_REPORT = "evaluation_report"
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """What became of a comparison.
+
+    Attributes:
+        complete: whether every cell was made.
+        failures: a sentence for each cell that could not be; it is left out of the page.
+    """
+
+    complete: bool
+    failures: dict[str, str]
+
+
+def costs_file(comparison: Comparison) -> Path:
+    """Where seconds of selections and trainings are kept by version: an artifact is the same however long it took."""
+    return comparison.project.home.path / "comparison" / "seconds.json"
+
+
+def make_cells(
+    comparison: Comparison,
+    journal: Journal,
+    announce: Callable[[str], None],
+    *,
+    minutes: float | None = None,
+    train: bool = True,
+) -> Progress:
+    """Make what is missing: for every cell the selections of all methods, then for every cell the models.
+
+    What exists is found by version, so that a comparison that was killed goes on where it was, and what the project made
+    already is not made again. A cell that cannot be made (a budget beyond the candidates) is left out, and the rest made.
+
+    Args:
+        comparison: what to compare.
+        journal: is told how far each station is.
+        announce: is told each part before it begins, and the forecast.
+        minutes: begin no training after this many.
+        train: whether to train at all.
+    """
+    started, failures = time.monotonic(), dict[str, str]()
+    seconds: dict[str, float] = _read(costs_file(comparison))
+    for phase in ("select", "train") if train else ("select",):
+        todo = [cell for cell in comparison.cells if str(cell) not in failures]
+        made = 0
+        for number, cell in enumerate(todo, 1):
+            elapsed = (time.monotonic() - started) / 60
+            if phase == "train" and minutes is not None and elapsed >= minutes:
+                announce(f"{minutes:g} minutes are over: {len(todo) - number + 1} cells are not trained")
+                return Progress(complete=False, failures=failures)
+            announce(f"{phase} {number}/{len(todo)}: {cell}")
+            began = time.monotonic()
+            try:
+                made += _make(comparison, cell, journal, seconds, late=phase == "train")
+            except GotdError as error:
+                failures[str(cell)] = str(error)
+                journal.warn(f"{cell}: {error}")
+            if made and number < len(todo):
+                each = time.monotonic() - began
+                announce(
+                    f"about {each * (len(todo) - number) / 60:.0f} minutes more to {phase}, if others take as long"
+                )
+                made = 0
+    return Progress(complete=not failures, failures=failures)
+
+
+def stages_of(comparison: Comparison, cell: Cell, *, late: bool) -> list[Stage]:
+    """What a cell is made of: all that comes before models, or models and what is measured on them."""
+    settings = comparison.project_of(cell).settings
+
+    def wanted(station: Station) -> bool:
+        return station.name != _REPORT and station.is_late == late
+
+    return GRAPH.stages(settings, [cell.target], wanted)
+
+
+def _make(comparison: Comparison, cell: Cell, journal: Journal, seconds: dict[str, float], *, late: bool) -> int:
+    """Make a cell's stages; how many artifacts were not there before."""
+    workshop = Workshop(comparison.project_of(cell), journal=journal, aside=cell.run_id)
+    made = 0
+    for stage in stages_of(comparison, cell, late=late):
+        for outcome in workshop.run(stage):
+            if not outcome.made.reused:
+                made += 1
+                seconds[outcome.artifact.version] = round(outcome.made.seconds, 3)
+                write_atomically(costs_file(comparison), json.dumps(seconds))
+    return made
+
+
+def _read(file: Path) -> dict[str, float]:
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}

@@ -1,0 +1,124 @@
+"""`gotd compare` on a small project: by the project's own stations, beside what is current, and continued."""
+
+import json
+import os
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from gotd_assets.artifacts.artifact import ArtifactKey
+from gotd_assets.artifacts.parquet import read_parquet
+from gotd_assets.artifacts.store import ArtifactStore
+from gotd_assets.cli.main import app
+from gotd_assets.comparison.cells import Comparison
+from gotd_assets.comparison.results import read_results
+from gotd_assets.errors import SettingsError
+from gotd_assets.lineage import LineageStore
+from gotd_assets.models.perplexity import PerplexityReport
+from gotd_assets.settings.project import load_project
+from gotd_assets_tests.end_to_end.project import environment, make_project
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("compared")
+    make_project(folder, comparison={"methods": ["gotd", "random"], "budgets": [4, 8], "seeds": 2})
+    return folder
+
+
+def gotd(folder: Path, *arguments: str) -> Result:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(folder).items():
+            patch.setenv(name, value)
+        patch.setenv("GOTD_SETTINGS", str(folder / "gotd.yaml"))
+        patch.chdir(folder)
+        return CliRunner().invoke(app, list(arguments), catch_exceptions=False, env=dict(os.environ))
+
+
+def versions(folder: Path, asset: str) -> set[str]:
+    return {path.parent.name for path in (folder / ".gotd" / "artifacts" / asset).rglob("manifest.json")}
+
+
+@pytest.mark.slow
+def test_a_comparison_is_stopped_continued_and_nothing_is_made_twice(folder: Path) -> None:
+    stopped = gotd(folder, "compare", "--minutes", "0", "--out", "page")
+    assert stopped.exit_code == 0, stopped.output
+    assert "4 cells are not trained" in stopped.output
+    assert len(versions(folder, "selected_subset")) == 8
+    assert not versions(folder, "pre_fine_tuned_model")
+
+    done = gotd(folder, "compare", "--out", "page")
+    assert done.exit_code == 0, done.output
+    selections, models = versions(folder, "selected_subset"), versions(folder, "pre_fine_tuned_model")
+    assert (len(selections), len(models)) == (8, 8)
+    # One pool and one embedding for all: only what a seed or a budget changes is another.
+    assert len(versions(folder, "candidate_embeddings")) == 2
+    again = gotd(folder, "compare", "--out", "page")
+    assert versions(folder, "pre_fine_tuned_model") == models
+    assert "not complete" not in again.output
+
+    page = (folder / "page" / "comparison.md").read_text(encoding="utf-8")
+    assert page.count("| base model |") == 2
+    assert "tokens trained on" in page
+    assert "<table>" in (folder / "page" / "comparison.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_what_is_current_for_everybody_else_stays_so(folder: Path) -> None:
+    store = ArtifactStore(folder / ".gotd" / "artifacts")
+    assert not (store.root / ArtifactKey("selected_subset", "film/gotd").relative_path / "CURRENT").exists()
+    history = LineageStore(folder / ".gotd" / "lineage.duckdb").audit("selection_history")
+    assert history.height == 8
+    assert not gotd(folder, "gc", "--older-than", "0").output.count("pre_fine_tuned_model")
+
+
+@pytest.mark.slow
+def test_results_are_those_of_the_artifacts_of_each_cell(folder: Path) -> None:
+    comparison = Comparison.of(load_project(folder / "gotd.yaml"))
+    results = read_results(comparison)
+    assert {key[1:] for key in results.made} == {
+        (method, budget, seed) for method in ("gotd", "random") for budget in (4, 8) for seed in (0, 1)
+    }
+    for (_, method, budget, seed), made in results.made.items():
+        assert len(made.doc_ids) == budget
+        pointer = folder / f".gotd/artifacts/selected_subset/film/{method}/runs/comparison-film-{budget}-{seed}"
+        subset = read_parquet(pointer.parent.parent / pointer.read_text() / "subset.parquet")
+        assert subset["doc_id"].to_list() == list(made.doc_ids)
+    # Another seed is another draw of the target, of random documents, and of the training.
+    draws = results.seeds("film", "random", 8)
+    assert draws[0].doc_ids != draws[1].doc_ids
+    nll = {seed: made.perplexity.document_nll for seed, made in results.seeds("film", "gotd", 8).items()}
+    assert len(nll[0]) == len(nll[1])
+    assert nll[0].tolist() != nll[1].tolist()
+    verdicts = results.verdicts("film", [4, 8], ["gotd", "random"])
+    assert len(verdicts) == 6
+    assert {difference.comparisons for difference in verdicts.values()} == {6}
+    mean = sum(report.sum() for report in nll.values()) / 2
+    base: PerplexityReport = results.bases["film"]
+    expected = (mean - base.document_nll.sum()) / base.document_tokens.sum()
+    assert verdicts[8, "gotd", "base"].change == pytest.approx(pl.Series([expected]).exp()[0] - 1)
+
+
+@pytest.mark.slow
+def test_a_budget_beyond_the_candidates_is_left_out_and_said(folder: Path) -> None:
+    changed = yaml.safe_load((folder / "gotd.yaml").read_text())
+    changed["comparison"] = {"methods": ["gotd"], "budgets": [4, 100_000], "seeds": 1}
+    (folder / "gotd.yaml").write_text(yaml.safe_dump(changed))
+    done = gotd(folder, "compare", "--until-selection", "--out", "small")
+    assert done.exit_code == 0, done.output
+    page = (folder / "small" / "comparison.md").read_text(encoding="utf-8")
+    assert "One seed: intervals are of held-out documents alone" in page
+    assert "One method: `gotd` is compared with the base model only" in page
+    assert "Left out: film, budget 100000, seed 0" in page
+
+
+def test_budgets_that_cannot_be_divided_are_asked_for(tmp_path: Path) -> None:
+    project = load_project(make_project(tmp_path, selection={"budget": "2%"}))
+    assert Comparison.of(project).budgets == ["0.5%", "1%", "2%"]
+    with pytest.raises(SettingsError, match="say which budgets"):
+        Comparison.of(project.overridden({"selection.budget": "50k tokens"}))
+    assert Comparison.of(project.overridden({"selection.budget": 200})).budgets == [50, 100, 200]
+    assert json.dumps(list(Comparison.of(project).methods)) == '["gotd", "random"]'

@@ -1,0 +1,1 @@
+"""Altered files for every reader: `make fuzz`."""
