@@ -14,6 +14,7 @@ from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.errors import InputError
 
 if TYPE_CHECKING:
+    from gotd_assets.artifacts.artifact import Artifact
     from gotd_assets.selection.analysis.explain import Explanation
     from gotd_assets.transport import Certificate
 
@@ -54,7 +55,7 @@ class Selection:
         from gotd_assets.selection.transport_problem import problem_of
         from gotd_assets.transport import Potentials
 
-        solved = self._making.artifact("ot_potentials", TARGET).file("potentials.safetensors")
+        solved = self._made_of("ot_potentials", TARGET).file("potentials.safetensors")
         return Potentials.load(solved, problem_of(self._making.project.settings.transport)).certificate
 
     def records(self, source: str | None = None) -> Any:
@@ -80,7 +81,7 @@ class Selection:
 
         Exact and near duplicates of other candidates, and texts of the target.
         """
-        raw = {name: self._making.artifact("raw_candidates", name) for name in self._making.sources}
+        raw = {name: self._made_of("raw_candidates", name) for name in self._making.sources}
         texts = self._texts()
         again = [
             read_parquet(made.file("duplicates.parquet")).with_columns(source=pl.lit(n)) for n, made in raw.items()
@@ -89,11 +90,11 @@ class Selection:
             "doc_id", "origin", "source", reason=pl.lit("same text"), matched_doc_id="doc_id"
         )
         place = texts.select("doc_id", "source", "origin")
-        pool = self._making.artifact("candidate_pool", None)
+        pool = self._made_of("candidate_pool", None)
         repeated = read_parquet(pool.file("duplicates.parquet")).select(
             "doc_id", "source", "matched_doc_id", reason=pl.format("duplicate ({})", "kind")
         )
-        scores = self._making.artifact("candidate_scores", TARGET)
+        scores = self._made_of("candidate_scores", TARGET)
         excluded = read_parquet(scores.file("exclusions.parquet"))
         matched = "matched_doc_id" if "matched_doc_id" in excluded.columns else "doc_id"
         of_target = excluded.select("doc_id", matched_doc_id=matched, reason=pl.lit("text of the target"))
@@ -121,7 +122,7 @@ class Selection:
         from gotd_assets.selection.analysis.recorded import explain_recorded
 
         doc_id = row if isinstance(row, str) else self._doc_id(row)
-        explanation, _ = explain_recorded(self._making.project, doc_id, TARGET, self.method)
+        explanation, _ = explain_recorded(self._making.project, doc_id, TARGET, self.method, self._subset)
         return explanation
 
     def save(self, folder: str | Path) -> list[Path]:
@@ -129,6 +130,14 @@ class Selection:
         from gotd_assets.artifacts.artifact import MANIFEST
 
         return self._subset.copy_files(("subset.parquet", "subset.jsonl", MANIFEST), Path(folder).expanduser())
+
+    def _made_of(self, asset: str, partition: str | None) -> Artifact:
+        """What this selection was made of, also where its home has newer ones."""
+        from gotd_assets.artifacts.artifact import ArtifactKey
+        from gotd_assets.artifacts.store import ArtifactStore
+
+        store = ArtifactStore(self._making.project.home.artifacts)
+        return store.input_of(self._subset, ArtifactKey(asset, partition))
 
     def _framed(self, subset: pl.DataFrame) -> pl.DataFrame:
         frame = self._with_rows(subset)
@@ -150,21 +159,21 @@ class Selection:
     def _texts(self) -> pl.DataFrame:
         from gotd_assets.corpus.shards import scan_documents
 
-        raw = {name: self._making.artifact("raw_candidates", name).path for name in self._making.sources}
+        raw = {name: self._made_of("raw_candidates", name).path for name in self._making.sources}
         frames = [scan_documents(path).select("doc_id", "text", "source", "origin").collect() for path in raw.values()]
         return pl.concat(frames)
 
     def _target_texts(self) -> pl.DataFrame:
         from gotd_assets.corpus.shards import scan_documents
 
-        folder = self._making.artifact("target_documents", TARGET).path
+        folder = self._made_of("target_documents", TARGET).path
         sides = [scan_documents(folder / side).select("doc_id", "text", "origin") for side in ("train", "heldout")]
         return pl.concat(sides).collect()
 
     def _doc_id(self, row: int) -> str:
         if len(self._making.sources) > 1 or next(iter(self._making.sources.values())).rows is None:
             raise InputError("explain: rows are numbered in a single list, frame or array; give a doc_id of the frame")
-        raw = self._making.artifact("raw_candidates", next(iter(self._making.sources)))
+        raw = self._made_of("raw_candidates", next(iter(self._making.sources)))
         repeated = read_parquet(raw.file("duplicates.parquet")).select("doc_id", "origin")
         places = pl.concat([self._texts().select("doc_id", "origin"), repeated])
         found: Sequence[str] = places.filter(_row_of("origin") == row).get_column("doc_id").to_list()

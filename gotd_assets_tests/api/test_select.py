@@ -185,7 +185,10 @@ def test_a_home_is_kept_and_embeds_nothing_twice(chosen: Selection, encoder: Pat
     select([*POOL, sentences("sport", 1, 5)[0]], TARGET, 8, encoder=encoder, home=home)
     made = ArtifactStore(home / ".gotd" / "artifacts").current(ArtifactKey("candidate_embeddings", "pool"))
     assert made.manifest.summary["embedded"] == 1
-    assert chosen.frame.height == 8
+    # What was selected before goes on speaking of its own pool.
+    assert chosen.certificate.n_source == len(NEWS) + len(FILM)
+    best = chosen.frame.row(0, named=True)
+    assert chosen.explain(best["row"]).selectable == len(NEWS) + len(FILM)
 
 
 def test_a_stream_is_scored_as_its_pool_is(chosen: Selection, encoder: Path) -> None:

@@ -49,7 +49,7 @@ def _graph(page: Page, at: Servers, path: Path) -> None:
     page.wait_for_timeout(2000)
     click(page, "button", "zoom_out")
     # Without the lists and buttons around it, so that names can be read in a README.
-    _settled(page, path, x=475, y=110, width=860, height=760)
+    _settled(page, path, x=475, y=240, width=860, height=450)
 
 
 def _settled(page: Page, path: Path, *, x: int = 0, y: int = 0, width: int = 1440, height: int = 900) -> None:

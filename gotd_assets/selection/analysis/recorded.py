@@ -17,8 +17,10 @@ from gotd_assets.selection.transport_problem import problem_of
 from gotd_assets.settings.project import Project
 
 
-def explain_recorded(project: Project, document: str, target: str, method: str) -> tuple[Explanation, dict[str, Any]]:
-    """Where `document` stands in the current selection for `target` by `method`, and what lineage says of it.
+def explain_recorded(
+    project: Project, document: str, target: str, method: str, selection: Artifact | None = None
+) -> tuple[Explanation, dict[str, Any]]:
+    """Where `document` stands in a selection for `target` by `method`, the current one by default; what lineage says of it.
 
     Scores, potentials and pool are those that the selection was made from, also if newer ones exist.
 
@@ -33,7 +35,8 @@ def explain_recorded(project: Project, document: str, target: str, method: str) 
     declared = project.settings.target(target)
     sources = [source.name for source in project.settings.sources]
     store = ArtifactStore(project.home.artifacts)
-    selection = store.current(ArtifactKey("selected_subset", f"{target}/{method}"))
+    if selection is None:
+        selection = store.current(ArtifactKey("selected_subset", f"{target}/{method}"))
     raw = {name: store.input_of(selection, ArtifactKey("raw_candidates", name)).path for name in sources}
     scores = store.input_of(selection, ArtifactKey("candidate_scores", target))
     target_frame, target_vectors = open_target(
