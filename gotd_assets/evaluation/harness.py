@@ -137,7 +137,12 @@ def _samples(
     with contextlib.chdir(root):
         try:
             results = simple_evaluate(
-                model=HFLM(pretrained=model, tokenizer=tokenizer, batch_size=settings.batch_size),
+                model=HFLM(
+                    pretrained=model,
+                    tokenizer=tokenizer,
+                    batch_size=settings.batch_size,
+                    prefix_token_id=_first_token(tokenizer),
+                ),
                 tasks=list(settings.tasks),
                 task_manager=TaskManager(include_path=include),
                 num_fewshot=settings.num_fewshot,
@@ -160,6 +165,16 @@ def _samples(
     if not rows:
         raise InputError(f"evaluation.harness: no metric of {', '.join(settings.tasks)} has a value for each item")
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
+
+
+def _first_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """What stands before a text where the tokenizer has no token for its beginning or end; None if it has one."""
+    if tokenizer.bos_token_id is not None or tokenizer.eos_token_id is not None:
+        return None
+    for token in (tokenizer.pad_token_id, tokenizer.unk_token_id):
+        if token is not None:
+            return int(token)
+    return 0
 
 
 def _answer(sample: Mapping[str, Any]) -> str:
