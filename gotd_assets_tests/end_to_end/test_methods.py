@@ -22,8 +22,8 @@ TRANSPORT = (
     "ot_potentials",
     "candidate_scores",
 )
-INFORMED = ("gotd", "gotd-debiased", "gotd-toward-and-away", "gotd-rounds", "tapt-c", "dsir", "tsds")
-RESAMPLED = ("gotd", "gotd-away", "gotd-debiased", "gotd-toward-and-away", "tapt-c")
+INFORMED = ("gotd", "gotd-debiased", "gotd-toward-and-away", "gotd-rounds", "tapt-c", "round-robin", "dsir", "tsds")
+RESAMPLED = ("gotd", "gotd-away", "gotd-debiased", "gotd-toward-and-away", "tapt-c", "round-robin")
 
 
 class Launched:
