@@ -10,7 +10,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo study study-quick test test-all fuzz test-ui torture screenshots check format docs ui constraints first-hour bench-transport bench-embedding bench-corpus bench-lineage clean
+.PHONY: help setup demo study study-quick test test-all fuzz test-ui torture screenshots check format docs ui constraints first-hour bench-transport bench-hard bench-embedding bench-corpus bench-lineage clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -94,6 +94,9 @@ first-hour: $(INSTALLED) ## a stranger's path, timed: wheel, select(), gotd init
 
 bench-transport: $(VENV)/bench ## the solver against geomloss, OTT-JAX and POT
 	@$(BIN)/python -m benchmarks.transport
+
+bench-hard: $(VENV)/bench ## passes of the solver where it is hard; at most 12 minutes
+	@$(BIN)/python -m benchmarks.transport_hard
 
 bench-embedding: $(VENV)/bench ## the encoder against sentence-transformers
 	@$(BIN)/python -m benchmarks.embedding

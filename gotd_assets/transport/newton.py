@@ -71,9 +71,8 @@ def best_move(model: Model, *, radius: float, enough: float) -> Move:
 
 def _sinkhorn(model: Model, delta: _Floats, column: _Floats, used: npt.NDArray[np.bool_]) -> _Floats:
     """The step of Sinkhorn's algorithm, which never lowers the value."""
-    ratio: _Floats = np.log(np.where(used, model.wanted(delta), 1.0))
-    ratio -= np.log(np.where(used, np.maximum(column, 1e-300), 1.0))
-    ratio = np.clip(ratio, -_LONGEST_RISE, _LONGEST_RISE)
+    risen = np.log(np.where(used, model.wanted(delta), 1.0)) - np.log(np.where(used, np.maximum(column, 1e-300), 1.0))
+    ratio: _Floats = np.clip(risen, -_LONGEST_RISE, _LONGEST_RISE)
     return ratio if model.relaxed is None else ratio / (1 + model.relaxed)
 
 
