@@ -20,7 +20,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
 PORT, MLFLOW_PORT = 3917, 5917
-_UI_SECONDS = 180
+_UI_SECONDS = 300
 
 # What the stranger has: 2,000 texts on several subjects, and some film reviews.
 _TEXTS = """
