@@ -104,7 +104,7 @@ def copy(home: Path, codec: Literal["snappy", "zstd"]) -> dict[str, Any]:
 def read(home: Path) -> dict[str, Any]:
     """From files to clean shards."""
     from gotd_assets.corpus.documents import read_documents
-    from gotd_assets.settings.project import load_project
+    from gotd_assets.settings.file import load_project
 
     project = load_project(home / "gotd.yaml")
     started = time.perf_counter()
@@ -117,7 +117,7 @@ def materialise(home: Path, assets: list[tuple[str, str | None]]) -> dict[str, A
     os.chdir(home)
     os.environ.update(DAGSTER_HOME=str(home), GOTD_SETTINGS=str(home / "gotd.yaml"))
     began = time.perf_counter()
-    from gotd_assets.settings.project import load_project
+    from gotd_assets.settings.file import load_project
     from gotd_assets.stations.all import GRAPH
     from gotd_assets.stations.partition import Partition
     from gotd_assets.stations.workshop import Workshop

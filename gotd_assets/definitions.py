@@ -6,7 +6,7 @@ from gotd_assets.pipeline.executor import EXECUTOR
 from gotd_assets.pipeline.graph import build_pipeline
 from gotd_assets.pipeline.placement import Placement
 from gotd_assets.pipeline.sentences import errors_as_sentences
-from gotd_assets.settings.project import settings_path
+from gotd_assets.settings.file import settings_path
 
 
 @dg.definitions

@@ -10,7 +10,7 @@ from benchmarks.study.plan import FULL, QUICK, EncoderName
 from gotd_assets.cli.errors import Commands
 from gotd_assets.cli.project import settings_file_here
 from gotd_assets.cli.terminal import Terminal
-from gotd_assets.settings.project import load_project
+from gotd_assets.settings.file import load_project
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 _console = Terminal()

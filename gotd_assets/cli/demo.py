@@ -10,7 +10,7 @@ from rich.text import Text
 
 from gotd_assets.cli.project import settings_file_here
 from gotd_assets.cli.project_files import DAGSTER_FILES, SETTINGS_FILE, complete
-from gotd_assets.settings.project import SETTINGS_FILE_VARIABLE, load_project
+from gotd_assets.settings.file import SETTINGS_FILE_VARIABLE, load_project
 
 
 def demo(console: Console) -> None:

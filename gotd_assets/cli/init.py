@@ -18,7 +18,7 @@ from gotd_assets.catalogue.durations import in_words
 from gotd_assets.cli.project_files import SETTINGS_FILE, complete
 from gotd_assets.corpus.look import Look, look
 from gotd_assets.errors import GotdError, SettingsError
-from gotd_assets.settings.project import load_project
+from gotd_assets.settings.file import load_project
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,7 +11,7 @@ from gotd_assets.cli.errors import DIFFERENT, Commands
 from gotd_assets.cli.lineage import commands as audit_commands
 from gotd_assets.cli.project import project_here, settings_file_here
 from gotd_assets.cli.terminal import Terminal, say
-from gotd_assets.settings.project import load_project
+from gotd_assets.settings.file import load_project
 
 
 class Until(enum.StrEnum):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from gotd_assets.errors import SettingsError
-from gotd_assets.settings.project import SETTINGS_FILE_VARIABLE, Project, load_project, settings_path
+from gotd_assets.settings.file import SETTINGS_FILE_VARIABLE, load_project, settings_path
+from gotd_assets.settings.project import Project
 
 
 def is_component(path: Path) -> bool:

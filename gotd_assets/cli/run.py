@@ -13,7 +13,7 @@ from gotd_assets.cli.project import settings_file_here
 from gotd_assets.cli.project_files import complete
 from gotd_assets.cli.selections import SelectionsShown
 from gotd_assets.errors import GotdError
-from gotd_assets.settings.project import load_project
+from gotd_assets.settings.file import load_project
 
 if TYPE_CHECKING:
     from gotd_assets.settings.project import Project

@@ -15,7 +15,8 @@ from gotd_assets.fingerprint import fingerprint
 from gotd_assets.lineage import LineageStore
 from gotd_assets.pipeline.frozen import frozen
 from gotd_assets.pipeline.partitions import Partitions
-from gotd_assets.settings.project import Project, Settings, read_settings
+from gotd_assets.settings.file import read_settings
+from gotd_assets.settings.project import Project, Settings
 from gotd_assets.stations.all import GRAPH
 from gotd_assets.stations.graph import Graph
 from gotd_assets.stations.station import GROUPS, Group

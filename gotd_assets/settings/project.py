@@ -1,8 +1,4 @@
-"""Typed project settings: gotd.yaml, overridden by GOTD_* environment variables.
-
-Nested fields are reached with two underscores: `GOTD_TRANSPORT__EPSILON=0.05` overrides `transport.epsilon`. Relative
-paths are relative to the folder that holds gotd.yaml. `docs/settings.md` is generated from the descriptions here.
-"""
+"""Typed project settings, and the folder they are relative to. `docs/settings.md` is generated from the descriptions."""
 
 import math
 import os
@@ -15,8 +11,6 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
-from pydantic_settings import SettingsError as UnreadableVariableError
 
 from gotd_assets.errors import SettingsError, masked
 from gotd_assets.fingerprint import Json
@@ -41,9 +35,6 @@ from gotd_assets.settings.texts import (
 )
 from gotd_assets.settings.training import EstimateSettings, TrackingSettings, TrainingSettings
 from gotd_assets.settings.transport import TransportSettings
-from gotd_assets.settings.yaml_file import parse_yaml
-
-SETTINGS_FILE_VARIABLE = "GOTD_SETTINGS"
 
 
 def _without_null(schema: dict[str, Any]) -> None:
@@ -213,27 +204,6 @@ class Settings(Section):
         return _by_name(self.targets, name, "targets")
 
 
-class _SettingsOfFile(BaseSettings, Settings):
-    """Settings in which GOTD_* environment variables win over the file."""
-
-    model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix="GOTD_", env_nested_delimiter="__", validate_default=True
-    )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over the file, whose content comes as keyword arguments."""
-        del settings_cls, dotenv_settings, file_secret_settings
-        return env_settings, init_settings
-
-
 class Project(Section):
     """Settings together with the folder they are relative to.
 
@@ -278,7 +248,7 @@ class Project(Section):
             try:
                 changed[name] = type(section).model_validate({**section.model_dump(), **values})
             except ValidationError as error:
-                raise SettingsError(_wrong_settings(error, prefix=(name,))) from error
+                raise SettingsError(wrong_settings(error, prefix=(name,))) from error
         return self.model_copy(update={"settings": self.settings.model_copy(update=changed)})
 
     def resolve(self, path: Path) -> Path:
@@ -307,54 +277,6 @@ def _recordable(value: Any) -> Any:
     return masked(value) if isinstance(value, str) else value
 
 
-def settings_path(start: Path | None = None) -> Path:
-    """The settings file: what GOTD_SETTINGS names, else gotd.yaml in `start` (default: the working directory).
-
-    Raises:
-        SettingsError: there is no such file.
-    """
-    named = os.environ.get(SETTINGS_FILE_VARIABLE)
-    path = Path(named).expanduser() if named else (start or Path.cwd()) / "gotd.yaml"
-    if not path.is_file():
-        origin = f"named by the environment variable {SETTINGS_FILE_VARIABLE}" if named else "looked for by default"
-        raise SettingsError(
-            f"{path} ({origin}) does not exist: run in the project's folder, or set {SETTINGS_FILE_VARIABLE} to your gotd.yaml"
-        )
-    return path.resolve()
-
-
-def load_project(path: Path | None = None) -> Project:
-    """Read and validate the settings file (see `settings_path` for the default).
-
-    Raises:
-        SettingsError: the file is missing, is not YAML, or a field is wrong; every wrong field is named by its path.
-    """
-    path = settings_path() if path is None else path
-    return Project.of(read_settings(path), path.parent.resolve())
-
-
-def read_settings(path: Path) -> Settings:
-    """What the settings file `path` says, without what stands in the targets folder.
-
-    Raises:
-        SettingsError: as for `load_project`.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read as YAML: {error}") from error
-    content = parse_yaml(text, str(path))
-    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise SettingsError(f"{path}: expected a mapping with home, sources, targets …, found {type(content).__name__}")
-    try:
-        return _SettingsOfFile(**content)
-    except ValidationError as error:
-        # Without the cause: it quotes every value, and Dagster shows causes.
-        raise SettingsError(f"{path.name}: {_wrong_settings(error)}") from None
-    except UnreadableVariableError as error:
-        raise SettingsError(f"environment: {error}: a whole section is written as JSON") from None
-
-
 def settings_of(content: Mapping[str, Any]) -> Settings:
     """The settings that `content` says, laid out as in gotd.yaml, whatever the environment says.
 
@@ -364,7 +286,7 @@ def settings_of(content: Mapping[str, Any]) -> Settings:
     try:
         return Settings.model_validate(dict(content))
     except ValidationError as error:
-        raise SettingsError(_wrong_settings(error)) from None
+        raise SettingsError(wrong_settings(error)) from None
 
 
 def _with_folder_targets(project: _AnyProject) -> _AnyProject:
@@ -380,7 +302,8 @@ def _with_folder_targets(project: _AnyProject) -> _AnyProject:
     return project.model_copy(update={"settings": settings, "problems": tuple(problems)})
 
 
-def _wrong_settings(error: ValidationError, prefix: tuple[str, ...] = ()) -> str:
+def wrong_settings(error: ValidationError, prefix: tuple[str, ...] = ()) -> str:
+    """Every wrong field with its path and what to do, a line each; no value that may be a secret."""
     lines = []
     for item in error.errors():
         path = (*prefix, *item["loc"])

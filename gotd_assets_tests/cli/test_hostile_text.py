@@ -18,7 +18,7 @@ from gotd_assets.catalogue.foreign import markdown, spreadsheet, visible
 from gotd_assets.catalogue.shown import Description, Markdown
 from gotd_assets.catalogue.tables import frame_table
 from gotd_assets.cli.terminal import Terminal
-from gotd_assets.settings.project import load_project
+from gotd_assets.settings.file import load_project
 from gotd_assets.stations.partition import Partition
 from gotd_assets.stations.workshop import Workshop
 from gotd_assets_tests.end_to_end.project import make_project, sentences, write_jsonl

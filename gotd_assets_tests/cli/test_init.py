@@ -8,7 +8,7 @@ import pytest
 
 from gotd_assets.artifacts.artifact import ArtifactKey
 from gotd_assets.artifacts.store import ArtifactStore
-from gotd_assets.settings.project import load_project
+from gotd_assets.settings.file import load_project
 from gotd_assets_tests.end_to_end.project import gotd, sentences, topic_encoder
 
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from gotd_assets.cli.main import app
 from gotd_assets.errors import GotdError, SettingsError
-from gotd_assets.settings.project import load_project
+from gotd_assets.settings.file import load_project
 from gotd_assets.stations.partition import Partition
 from gotd_assets.stations.workshop import Workshop
 from gotd_assets_tests.end_to_end.project import make_project

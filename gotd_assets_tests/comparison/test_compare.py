@@ -18,7 +18,7 @@ from gotd_assets.comparison.results import read_results
 from gotd_assets.errors import SettingsError
 from gotd_assets.lineage import LineageStore
 from gotd_assets.models.perplexity import PerplexityReport
-from gotd_assets.settings.project import load_project
+from gotd_assets.settings.file import load_project
 from gotd_assets_tests.end_to_end.project import environment, make_project
 
 

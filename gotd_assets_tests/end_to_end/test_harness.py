@@ -14,7 +14,7 @@ from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.errors import InputError
 from gotd_assets.evaluation.harness import compared, tasks_version
 from gotd_assets.settings.evaluation import HarnessSettings
-from gotd_assets.settings.project import load_project
+from gotd_assets.settings.file import load_project
 from gotd_assets.stations.partition import Partition
 from gotd_assets.stations.workshop import Workshop
 from gotd_assets_tests.end_to_end.project import copied, inside, make_project, sentences

@@ -11,7 +11,7 @@ import pytest
 from gotd_assets.errors import GotdError, InputError, SettingsError
 from gotd_assets.pipeline.graph import build_pipeline
 from gotd_assets.pipeline.placement import Placement
-from gotd_assets.settings.project import load_project
+from gotd_assets.settings.file import load_project
 from gotd_assets.stations.all import GRAPH
 from gotd_assets.stations.graph import Graph
 from gotd_assets.stations.station import Recipe, Station

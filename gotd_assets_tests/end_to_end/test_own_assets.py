@@ -13,7 +13,7 @@ from gotd_assets.artifacts.artifact import ArtifactKey
 from gotd_assets.errors import ArtifactError, SettingsError
 from gotd_assets.pipeline.graph import build_pipeline
 from gotd_assets.pipeline.placement import Placement
-from gotd_assets.settings.project import load_project
+from gotd_assets.settings.file import load_project
 from gotd_assets_tests.end_to_end.project import REPOSITORY, copied, inside, make_project, sentences
 
 GUIDE = REPOSITORY / "docs" / "component.md"

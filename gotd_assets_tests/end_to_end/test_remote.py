@@ -13,7 +13,7 @@ from gotd_assets.artifacts.artifact import Artifact, ArtifactKey
 from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.corpus.shards import scan_documents
 from gotd_assets.lineage import LineageStore
-from gotd_assets.settings.project import load_project
+from gotd_assets.settings.file import load_project
 from gotd_assets.watch.memory import Memory
 from gotd_assets.watch.review import review_sources
 from gotd_assets_tests.end_to_end.project import make_project

@@ -6,7 +6,7 @@ import pytest
 
 from gotd_assets.artifacts.artifact import ArtifactKey
 from gotd_assets.artifacts.store import ArtifactStore
-from gotd_assets.settings.project import load_project
+from gotd_assets.settings.file import load_project
 from gotd_assets.stations.workshop import Workshop
 from gotd_assets_tests.end_to_end.project import gotd, make_project
 

@@ -9,7 +9,8 @@ from gotd_assets.artifacts.artifact import ArtifactKey
 from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.errors import TransportError
 from gotd_assets.selection.analysis.recorded import explain_recorded
-from gotd_assets.settings.project import Project, load_project
+from gotd_assets.settings.file import load_project
+from gotd_assets.settings.project import Project
 from gotd_assets.stations.all import GRAPH
 from gotd_assets.stations.partition import Partition
 from gotd_assets.stations.workshop import Workshop

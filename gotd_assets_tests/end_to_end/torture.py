@@ -242,7 +242,7 @@ def _by_command(arguments: Sequence[str]) -> int:
 def _by_stations() -> int:
     from gotd_assets.artifacts.run_lock import alone
     from gotd_assets.errors import GotdError
-    from gotd_assets.settings.project import load_project
+    from gotd_assets.settings.file import load_project
     from gotd_assets.stations.all import GRAPH
     from gotd_assets.stations.workshop import Workshop
 

@@ -18,7 +18,7 @@ from gotd_assets.artifacts.artifact import ArtifactKey
 from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.cli.main import app
 from gotd_assets.lineage import LineageStore
-from gotd_assets.settings.project import load_project
+from gotd_assets.settings.file import load_project
 from gotd_assets.stations.all import GRAPH
 from gotd_assets.stations.workshop import Workshop
 

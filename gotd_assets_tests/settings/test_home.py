@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gotd_assets.errors import SettingsError
-from gotd_assets.settings.project import load_project
+from gotd_assets.settings.file import load_project
 from gotd_assets_tests.settings.test_project import MINIMAL
 
 

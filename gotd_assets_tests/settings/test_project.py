@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from gotd_assets.cli.settings_reference import reference
 from gotd_assets.errors import SettingsError
 from gotd_assets.models.language import model_version
-from gotd_assets.settings.project import load_project
+from gotd_assets.settings.file import load_project
 from gotd_assets.settings.training import PAPER_MODELS, TrainingSettings
 
 MINIMAL = """

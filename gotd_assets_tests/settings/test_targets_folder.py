@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gotd_assets.errors import SettingsError
-from gotd_assets.settings.project import load_project
+from gotd_assets.settings.file import load_project
 from gotd_assets.settings.targets_folder import look_into
 
 REST = "sources: [{name: a, path: a}]\nencoder: {model: e}\ntraining: {model: m}\n"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gotd_assets.errors import SettingsError
-from gotd_assets.settings.project import load_project
+from gotd_assets.settings.file import load_project
 from gotd_assets.settings.yaml_file import parse_yaml
 
 REST = "sources: [{name: a, path: a}]\ntargets: [{name: t, path: t}]\nencoder: {model: e}\ntraining: {model: m}\n"

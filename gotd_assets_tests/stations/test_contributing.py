@@ -13,7 +13,7 @@ from gotd_assets.artifacts.artifact import ArtifactFile
 from gotd_assets.lineage import LineageStore, Materialisation
 from gotd_assets.pipeline.graph import build_pipeline
 from gotd_assets.pipeline.placement import Placement
-from gotd_assets.settings.project import load_project
+from gotd_assets.settings.file import load_project
 from gotd_assets.stations.all import GRAPH
 from gotd_assets.stations.graph import Graph
 from gotd_assets.stations.partition import Partition

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gotd_assets.settings.project import Project, load_project
+from gotd_assets.settings.file import load_project
+from gotd_assets.settings.project import Project
 from gotd_assets.stations.all import GRAPH
 from gotd_assets.stations.first_look import load_models, problems_ahead
 from gotd_assets.stations.workshop import Workshop

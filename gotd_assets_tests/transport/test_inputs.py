@@ -28,7 +28,9 @@ TIGHT = Problem(epsilon=0.3, tolerance=1e-8, dtype="float64")
 A, B = (torch.full((n,), 1 / n, dtype=torch.float64) for n in (80, 12))
 
 
-@pytest.mark.parametrize("kind", [torch.Tensor.numpy, torch.Tensor.tolist, lambda t: pl.DataFrame(t.numpy())], ids=str)
+@pytest.mark.parametrize(
+    "kind", [torch.Tensor.numpy, torch.Tensor.tolist, lambda t: pl.DataFrame(t.numpy())], ids=["array", "list", "frame"]
+)
 def test_any_table_of_numbers_is_a_source_and_a_target(kind) -> None:
     found = solve(kind(X), kind(Y), TIGHT)
     assert found.certificate.dual_value == pytest.approx(dense(X, Y, A, B, 0.3), rel=1e-7)
@@ -94,7 +96,6 @@ def test_the_barycentric_map_and_the_rows_of_the_plan() -> None:
         (lambda: Problem(solver="geomloss", reach=1.0), "relaxes both marginals"),
         (lambda: list(solve(X, Y).plan_rows(torch.full((3, 3), torch.nan))), "point 0 holds NaN"),
     ],
-    ids=str,
 )
 def test_what_cannot_be_meant_is_refused(make, message: str) -> None:
     with pytest.raises(TransportError, match=message):

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from gotd_assets.errors import SettingsError
+from gotd_assets.settings.file import load_project
 from gotd_assets.settings.operation import NotifySettings
-from gotd_assets.settings.project import load_project
 from gotd_assets.watch.notify import Notification, send
 
 TOLD = Notification("failure", "run-1", "gotd run", "http://127.0.0.1:3000/runs/run-1", target="film", error="it broke")

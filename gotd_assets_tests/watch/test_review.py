@@ -15,7 +15,8 @@ from gotd_assets.corpus.targets import read_target
 from gotd_assets.embedding.store import id_bytes
 from gotd_assets.fingerprint import document_id
 from gotd_assets.selection.warm_start import earlier_potentials
-from gotd_assets.settings.project import Project, load_project
+from gotd_assets.settings.file import load_project
+from gotd_assets.settings.project import Project
 from gotd_assets.settings.transport import TransportSettings
 from gotd_assets.transport import Potentials, Problem, Sketch, solve
 from gotd_assets.watch.memory import Memory
