@@ -12,8 +12,9 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,9 +34,6 @@ _SLOW = 0.6
 _SHARP = 0.9  # share of the mass in the entries of a model
 _MOST_REFRESHES = 30
 _PATIENCE = 12  # passes without a smaller error
-_CLOSE_ENOUGH = 0.02  # marginal error at which annealing goes on to a smaller ε
-_MOST_STEPS_PER_LEVEL = 20
-_RELAXATION = 1.8  # of Sinkhorn steps (Thibault et al. 2021, "Overrelaxed Sinkhorn-Knopp"), while errors fall
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,13 +63,17 @@ class Goal:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Ascent:
-    """Where an ascent ended: g, the evaluation there, the passes it took, what it foretells, and why it ended."""
+    """Where an ascent ended: g, the evaluation there, the passes it took, what it foretells, and why it ended.
+
+    It was hard if a quadratic model did not get there in the passes that it was given.
+    """
 
     g: Tensor
     evaluation: Evaluation
     passes: int
     prediction: Prediction | None = None
     stopped: Stopped = "passes"
+    is_hard: bool = False
 
 
 class Preconditioner:
@@ -151,14 +153,22 @@ def ascend(
     *,
     goal: Goal,
     max_passes: int,
+    plain: int,
     report: Callable[[Evaluation, int], None],
 ) -> Ascent:
     """Climb from `g` until the goal is met, `max_passes` were made, or the error no longer falls.
 
+    The first `plain` passes are by a quadratic model, which takes a fraction of the time and is enough where the problem
+    is easy.
     The last evaluation has exact couplings, so that it certifies. If those in the cache are rounded, a pass that is
     expected to be the last computes them anew; where the last was not expected, it is repeated.
     """
     climb = _Climb(oracle, goal, report, max_passes, preconditioner.oracle)
+    if plain > 0:
+        easy = _by_memory(climb, g, preconditioner, most=plain)
+        if isinstance(easy, Ascent):
+            return easy
+        g = easy
     # An accelerator has the exact curvature of a subsample sooner than it could look for large entries.
     entries = MANY_ENTRIES if oracle.source.n_rows <= _FEW_ROWS else FEW_ENTRIES
     depth, share = (0.0, 0.0) if oracle.source.device.type != "cpu" else climb.sample.depth(g, entries)
@@ -188,9 +198,9 @@ def _by_model(climb: _Climb, g: Tensor, depth: float, entries: int) -> Ascent | 
             current, model = climb.model(g, depth, exact=True)
             continue
         if met or ended:
-            smallest = second_eigenvalue(move.curvature, current.column)
-            told = dataclasses.replace(prediction, lambda2=smallest)
-            return Ascent(g, current, climb.made, told, climb.stopped(met=met))
+            if goal.overlap is not None:
+                prediction = dataclasses.replace(prediction, lambda2=_second_eigenvalue(model, current))
+            return Ascent(g, current, climb.made, prediction, climb.stopped(met=met), is_hard=True)
         moved = g + epsilon * torch.from_numpy(move.delta)
         if move.length > 0.5 * known:
             entries = MANY_ENTRIES
@@ -210,8 +220,18 @@ def _by_model(climb: _Climb, g: Tensor, depth: float, entries: int) -> Ascent | 
             radius = max(move.length / 4, 1e-3)
 
 
-def _by_memory(climb: _Climb, g: Tensor, preconditioner: Preconditioner) -> Ascent:
-    """Climb by L-BFGS with a subsample's curvature."""
+def _second_eigenvalue(model: Model, current: Evaluation) -> float:
+    """λ₂ where the model was made."""
+    here = np.zeros(model.size)
+    return second_eigenvalue(model.curvature(here, model.value(here)[1]), current.column)
+
+
+@overload
+def _by_memory(climb: _Climb, g: Tensor, preconditioner: Preconditioner) -> Ascent: ...
+@overload
+def _by_memory(climb: _Climb, g: Tensor, preconditioner: Preconditioner, *, most: int) -> Ascent | Tensor: ...
+def _by_memory(climb: _Climb, g: Tensor, preconditioner: Preconditioner, *, most: int | None = None) -> Ascent | Tensor:
+    """Climb by L-BFGS with a subsample's curvature; only the best g if that takes more than `most` passes."""
     oracle, goal = climb.oracle, climb.goal
     if preconditioner.curvature is None:
         preconditioner.refresh(g)
@@ -234,6 +254,8 @@ def _by_memory(climb: _Climb, g: Tensor, preconditioner: Preconditioner) -> Asce
                 return Ascent(g, current, climb.made, prediction, climb.stopped(met=met))
             tolerance = current.error / 3
             memory.pairs.clear()
+        if most is not None and climb.made >= most:
+            return best[0]
         before = g, current
         direction = torch.minimum(torch.maximum(memory.direction(current.gradient, preconditioner), -longest), longest)
         if float(direction @ current.gradient) <= 0:
@@ -318,33 +340,3 @@ class _Memory:
         for (step, change, product), alpha in zip(pairs, reversed(alphas), strict=True):
             r += (alpha - float(change @ r) / product) * step
         return r
-
-
-def anneal(oracle: SemiDual, g: Tensor, start: float, report: Callable[[Evaluation, int], None]) -> tuple[Tensor, int]:
-    """Over-relaxed Sinkhorn steps at each ε, from `start` by halves to the oracle's own; return g and the passes made.
-
-    Potentials are nearly affine in ε, so each level begins where the last two point to: far fewer steps are needed when
-    mass has to move between clusters, which Sinkhorn steps at a small ε learn of slowly.
-    """
-    epsilon, passes = max(start, oracle.epsilon), 0
-    earlier: tuple[Tensor, float] | None = None
-    while True:
-        evaluation = oracle.evaluate(g, epsilon)
-        passes += 1
-        relaxation = 1.0
-        for _ in range(_MOST_STEPS_PER_LEVEL):
-            g = g + relaxation * (oracle.sinkhorn_step(g, evaluation.column, epsilon) - g)
-            if evaluation.error <= _CLOSE_ENOUGH:
-                break
-            following = oracle.evaluate(g, epsilon)
-            passes += 1
-            relaxation = _RELAXATION if following.error < evaluation.error else 1.0
-            evaluation = following
-        report(evaluation, passes)
-        if epsilon <= oracle.epsilon:
-            return g, passes
-        smaller = max(oracle.epsilon, epsilon / 2)
-        level = g, epsilon
-        if earlier is not None:
-            g = g + (g - earlier[0]) * ((epsilon - smaller) / (earlier[1] - epsilon))
-        earlier, epsilon = level, smaller

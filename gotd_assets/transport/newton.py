@@ -31,14 +31,12 @@ class Move:
         gain: of H, in units of ε.
         left: the marginal error left in the model.
         length: largest |δ_j|.
-        curvature: of the model at δ = 0, (M, M).
     """
 
     delta: _Floats
     gain: float
     left: float
     length: float
-    curvature: Tensor
 
 
 def best_move(model: Model, *, radius: float, enough: float) -> Move:
@@ -49,7 +47,7 @@ def best_move(model: Model, *, radius: float, enough: float) -> Move:
     used = model.target > 0
     delta = np.zeros(model.size)
     start, column = model.value(delta)
-    value, damping, first = start, 1e-8, model.curvature(delta, column)
+    value, damping = start, 1e-8
     for _ in range(_MOST_STEPS):
         risen = _confined(delta + _sinkhorn(model, delta, column, used), radius, model.relaxed)
         risen_value, risen_column = model.value(risen)
@@ -58,15 +56,14 @@ def best_move(model: Model, *, radius: float, enough: float) -> Move:
         gradient = model.wanted(delta) - column
         if float(np.abs(gradient).sum()) <= enough:
             break
-        curvature = model.curvature(delta, column) if delta.any() else first
-        step, damping = _newton(model, curvature, damping, (delta, value, column), radius)
+        step, damping = _newton(model, model.curvature(delta, column), damping, (delta, value, column), radius)
         if step is None:
             break
         delta, value, column = step
         if float(np.abs(model.wanted(delta) - column).sum()) <= enough:
             break
     left = float(np.abs(model.wanted(delta) - column).sum())
-    return Move(delta, value - start, left, float(np.abs(delta[used]).max(initial=0.0)), first)
+    return Move(delta, value - start, left, float(np.abs(delta[used]).max(initial=0.0)))
 
 
 def _sinkhorn(model: Model, delta: _Floats, column: _Floats, used: npt.NDArray[np.bool_]) -> _Floats:

@@ -10,7 +10,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from gotd_assets.transport.ascent import Goal, Preconditioner, Stopped, anneal, ascend
+from gotd_assets.transport.annealing import anneal
+from gotd_assets.transport.ascent import Goal, Preconditioner, Stopped, ascend
 from gotd_assets.transport.instance import Instance
 from gotd_assets.transport.kernel import Kernel
 from gotd_assets.transport.prediction import Prediction
@@ -28,6 +29,7 @@ _SUBSAMPLE_TOLERANCE = 1e-2
 _COMPARED_ROWS = 2000
 _WIDER_PER_TARGET = 12
 _LARGEST_WIDER_SHARE = 1 / 4  # of the source
+_PLAIN, _PLAIN_SMALL = 2, 8  # passes by a quadratic model before one of entries: over all rows, over a subsample
 
 Report: TypeAlias = Callable[[str, Evaluation, int], None]
 """Is told the stage, the evaluation of its last pass, and how many passes it took so far."""
@@ -153,23 +155,31 @@ def _climb(instance: Instance, start: Start, problem: Problem, *, seed: int, rep
     if start.epsilon is not None:
         g, annealing_passes = anneal(small, g, start.epsilon, functools.partial(report, "annealing"))
         small_passes += annealing_passes
+    plain = _PLAIN
     if not whole:
         # The subsample's own noise is larger still where few rows make up a target's mass; a warm start's has less.
         cold = start.epsilon is not None
         enough = Goal(max(tolerance, _SUBSAMPLE_TOLERANCE) if cold else max(tolerance / 2, 1e-3))
         told = functools.partial(report, "subsample")
-        ascent = ascend(small, g, preconditioner, goal=enough, max_passes=max_passes, report=told)
-        g, small_passes = ascent.g, small_passes + ascent.passes
+        ascent = ascend(
+            small,
+            g,
+            preconditioner,
+            goal=enough,
+            max_passes=max_passes,
+            plain=_PLAIN_SMALL if cold else _PLAIN,
+            report=told,
+        )
+        g, small_passes, plain = ascent.g, small_passes + ascent.passes, 0 if ascent.is_hard else _PLAIN
         wider = _wider_subsample(instance, seed) if cold else None
         if wider is not None:
             more = instance.oracle(wider, 0)
             told = functools.partial(report, "wider subsample")
-            ascent = ascend(more, g, Preconditioner(more), goal=enough, max_passes=max_passes, report=told)
+            ascent = ascend(more, g, Preconditioner(more), goal=enough, max_passes=max_passes, plain=plain, report=told)
             g, small_passes = ascent.g, small_passes + ascent.passes * round(wider.n_rows / start.sample.n_rows)
-    goal = Goal(tolerance, problem.overlap, problem.score_error * instance.epsilon, problem.top_share)
-    ascent = ascend(
-        full, g, preconditioner, goal=goal, max_passes=max_passes, report=functools.partial(report, "full pass")
-    )
+    goal = Goal(tolerance, problem.overlap or None, problem.score_error * instance.epsilon, problem.top_share)
+    told = functools.partial(report, "full pass")
+    ascent = ascend(full, g, preconditioner, goal=goal, max_passes=max_passes, plain=plain, report=told)
     return Solution(
         ascent.g,
         ascent.evaluation,

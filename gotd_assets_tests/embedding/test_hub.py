@@ -80,7 +80,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         server.shutdown()
 
 
-@pytest.mark.parametrize("make", [bert, two_layers])
+@pytest.mark.parametrize("make", [bert, pytest.param(two_layers, marks=pytest.mark.slow)])
 def test_it_gives_the_vectors_of_the_same_folder_here(served: Path, tmp_path: Path, make) -> None:
     make(served)
     settings = EncoderSettings(model="org/name", revision=REVISION, dtype="float32", normalize=False, device="cpu")

@@ -104,7 +104,9 @@ def test_a_webhook_that_is_down_stops_nothing(solved, tmp_path, monkeypatch) -> 
 
 def test_a_tracking_server_that_is_down_is_a_sentence(solved, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    make_project(copied(solved, tmp_path), tracking={"uri": "http://127.0.0.1:9"}, **ONE_METHOD)
+    make_project(
+        copied(solved, tmp_path), tracking={"uri": "http://127.0.0.1:9"}, orchestration={"retries": 0}, **ONE_METHOD
+    )
     done = gotd(tmp_path, "run")
     assert done.returncode == 2
     said = " ".join(done.stderr.split())

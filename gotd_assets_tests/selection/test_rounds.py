@@ -70,6 +70,7 @@ def planted(folder: Path, seed: int, *, at_the_centre: bool, documents: int = 20
     return make_pool(folder, {"all": ([f"d{i}" for i in range(len(pool))], pool)}), target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_the_centre", [False, True], ids=["best documents copied", "centres copied"])
 def test_twenty_of_twenty_thousand_stay_diverse_at_no_worse_transport_cost(tmp_path: Path, at_the_centre: bool) -> None:
     shares = []

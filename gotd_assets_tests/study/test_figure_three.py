@@ -27,6 +27,7 @@ def at(points, method, mixture=MIXTURE, budget=BUDGET):
     return next(p for p in points if (p.method, p.mixture, p.budget) == (method, mixture, budget))
 
 
+@pytest.mark.slow
 def test_the_gradient_selects_what_is_missing_and_matching_selects_the_target(points):
     assert at(points, "gotd").rare >= 0.95
     assert at(points, RESAMPLING).rare == pytest.approx(0.5, abs=0.15)

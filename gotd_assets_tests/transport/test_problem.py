@@ -266,7 +266,7 @@ TENSORS = {
 def test_of_a_file_the_mathematics_is_taken_and_of_the_problem_the_computing(tmp_path: Path) -> None:
     path = tmp_path / "potentials.safetensors"
     save_file(
-        {name: torch.full(shape, 0.05, dtype=dtype) for name, (dtype, shape) in TENSORS.items()},
+        {name: torch.full(shape, 1 / shape[0], dtype=dtype) for name, (dtype, shape) in TENSORS.items()},
         path,
         {"potentials": json.dumps(FACTS)},
     )

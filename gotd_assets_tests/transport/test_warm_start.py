@@ -42,7 +42,7 @@ def test_a_target_of_which_a_twentieth_changed_takes_one_pass_that_certifies(sou
     cold, warm = solve(source, changed, PROBLEM), solve(source, changed, PROBLEM, initial=earlier)
     assert warm.certificate.converged
     assert warm.certificate.passes == 1 < cold.certificate.passes
-    assert warm.certificate.subsample_passes * 2 <= cold.certificate.subsample_passes
+    assert warm.certificate.subsample_passes <= 0.6 * cold.certificate.subsample_passes
     assert warm.certificate.dual_value == pytest.approx(cold.certificate.dual_value, rel=1e-4)
     top = [set(solved.scores(source).topk(600, largest=False).indices.tolist()) for solved in (cold, warm)]
     assert len(top[0] & top[1]) >= 590
