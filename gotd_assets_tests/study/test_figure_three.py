@@ -34,12 +34,14 @@ def test_the_gradient_selects_what_is_missing_and_matching_selects_the_target(po
     assert at(points, "random").rare < 0.05
 
 
+@pytest.mark.slow
 def test_resampling_follows_the_mixture(points):
     shares = [at(points, RESAMPLING, mixture).rare for mixture in (0.01, 0.1, MIXTURE, 1.0)]
     assert shares == sorted(shares)
     assert shares[-1] > 0.9
 
 
+@pytest.mark.slow
 def test_the_gradient_saves_more_transport_cost_than_matching(points):
     def saved(method):
         return at(points, method).before - at(points, method).after
@@ -47,6 +49,7 @@ def test_the_gradient_saves_more_transport_cost_than_matching(points):
     assert saved("gotd-rounds") > saved(RESAMPLING) > saved("random")
 
 
+@pytest.mark.slow
 def test_rounds_stop_where_a_single_step_goes_too_far(points):
     one, rounds = at(points, "gotd", 0.1), at(points, "gotd-rounds", 0.1)
     assert one.after > one.before
@@ -55,6 +58,7 @@ def test_rounds_stop_where_a_single_step_goes_too_far(points):
     assert at(points, "gotd-rounds", 0.01).rare < 0.1
 
 
+@pytest.mark.slow
 def test_the_plot_is_the_same_every_time(points, experiment, tmp_path):
     for name in ("a.svg", "b.svg"):
         save(draw(points, experiment), tmp_path / name)

@@ -46,9 +46,7 @@ def gotd_rounds(problem: SelectionProblem) -> pl.DataFrame:
     counted = allowance.lengths is None
     rounds = min(problem.settings.rounds, allowance.amount) if counted else problem.settings.rounds
     measure = _Measure(problem, problem.potentials)
-    # Each round moves all scores by far more than a solve to the tolerance leaves of them: none is foretold.
-    towards = dataclasses.replace(problem.potentials.problem, overlap=0.0)
-    potentials = dataclasses.replace(problem.potentials, self_sketch=None, self_g=None, problem=towards)
+    potentials = dataclasses.replace(problem.potentials, self_sketch=None, self_g=None)
     chosen = pl.DataFrame(schema=_CHOSEN)
     for number in range(1, rounds + 1):
         if number > 1:
