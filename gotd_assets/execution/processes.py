@@ -1,32 +1,19 @@
-"""Workers on this machine: processes of our own.
-
-The processes are started anew rather than forked (the libraries in use have threads) and do not import the caller's
-main module; they end when their pipe closes, so a killed caller leaves none behind.
-"""
+"""Workers on this machine: processes of our own."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
-import sys
-from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from gotd_assets.errors import InputError
+from gotd_assets.execution.child import started
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gotd_assets.execution.engine import Worker
-
-_PROGRAM = """
-import sys
-from multiprocessing.connection import Connection
-from gotd_assets.execution.processes import serve
-serve(Connection(int(sys.argv[1])))
-"""
 
 
 def processors() -> int:
@@ -56,15 +43,7 @@ class _Process:
     """A process at the other end of a pipe."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
-        self._pipe, other = Pipe()
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-            "POLARS_MAX_THREADS": "1",
-        }
-        command = [sys.executable, "-c", _PROGRAM, str(other.fileno())]
-        self._process = subprocess.Popen(command, pass_fds=[other.fileno()], env=environment)
-        other.close()
+        self._process, self._pipe = started(__name__, environment={"POLARS_MAX_THREADS": "1"})
         self._pipe.send(function)
 
     def __enter__(self) -> _Process:

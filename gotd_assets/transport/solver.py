@@ -177,7 +177,7 @@ def _climb(instance: Instance, start: Start, problem: Problem, *, seed: int, rep
             told = functools.partial(report, "wider subsample")
             ascent = ascend(more, g, Preconditioner(more), goal=enough, max_passes=max_passes, plain=plain, report=told)
             g, small_passes = ascent.g, small_passes + ascent.passes * round(wider.n_rows / start.sample.n_rows)
-    goal = Goal(tolerance, problem.overlap or None, problem.score_error * instance.epsilon, problem.top_share)
+    goal = Goal(tolerance, problem.overlap, problem.score_error * instance.epsilon, problem.top_share)
     told = functools.partial(report, "full pass")
     ascent = ascend(full, g, preconditioner, goal=goal, max_passes=max_passes, plain=plain, report=told)
     return Solution(

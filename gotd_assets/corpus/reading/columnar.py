@@ -7,23 +7,17 @@ import contextlib
 import dataclasses
 import os
 import subprocess
-import sys
-from multiprocessing import Pipe
 from typing import TYPE_CHECKING, Any
 
 from gotd_assets.errors import InputError
+from gotd_assets.execution.child import started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gotd_assets.corpus.reading.columnar_reader import Request
 
-_PROGRAM = """
-import sys
-from multiprocessing.connection import Connection
-from gotd_assets.corpus.reading.columnar_reader import serve
-serve(Connection(int(sys.argv[1])))
-"""
+_READER = "gotd_assets.corpus.reading.columnar_reader"
 # A part of a file takes seconds; a reader that is silent for so long does not come back.
 _SILENT_SECONDS = 300.0
 _DEATHS = 3
@@ -68,19 +62,13 @@ class _Reader:
 
     def __init__(self) -> None:
         self.owner = os.getpid()
-        self._pipe, other = Pipe()
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        command = [sys.executable, "-c", _PROGRAM, str(other.fileno())]
         try:
             # What libraries say when they end the process is told by its exit code.
-            self._process = subprocess.Popen(
-                command, pass_fds=[other.fileno()], env=environment, stderr=subprocess.DEVNULL
-            )
+            self._process, self._pipe = started(_READER, stderr=subprocess.DEVNULL)
         except OSError as error:
             raise InputError(
                 f"no process can be started to read files with ({error}): free memory, then run again"
             ) from error
-        other.close()
 
     def send(self, request: Request) -> None:
         with contextlib.suppress(OSError):
