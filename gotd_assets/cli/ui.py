@@ -48,7 +48,11 @@ def serve(project: Project, console: Console, *, dagster_port: int = 3000, mlflo
     experiment = prepare_tracking(tracking)
     environment = {"DAGSTER_HOME": str(project.root), **os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"} | _QUIET_MLFLOW
     environment |= _links(project, dagster_port, mlflow_port)
-    (project.home.dagster).mkdir(parents=True, exist_ok=True)
+    from gotd_assets.pipeline.instance import dagster_instance
+
+    with dagster_instance(project):
+        # Makes Dagster's databases, which the servers would make all at once.
+        pass
     dagster = ["--workspace", str(project.root / "workspace.yaml")]
     commands = {
         "dagster-webserver": [

@@ -11,6 +11,8 @@ from rich.console import Console
 
 from gotd_assets.cli import ui
 from gotd_assets.errors import GotdError
+from gotd_assets_tests.end_to_end.project import environment, make_project
+from gotd_assets_tests.end_to_end.run_history import keep_history_as_shipped
 
 _LISTENS_LATE = "import socket, time; time.sleep(1.5); s = socket.create_server(('127.0.0.1', {port})); time.sleep(60)"
 
@@ -56,3 +58,27 @@ def test_a_server_that_hangs_is_given_up_in_the_end(tmp_path: Path, monkeypatch:
     port = free_port()
     with pytest.raises(GotdError, match=rf"there is no answer from mlflow on port {port}; see"):
         waited({"mlflow": "import time; time.sleep(60)"}, {"mlflow": port}, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_new_history_of_runs_is_made_by_one_process_at_a_time(tmp_path: Path) -> None:
+    make_project(tmp_path)
+    keep_history_as_shipped(tmp_path)
+    program = (
+        "import os, time; from pathlib import Path; from gotd_assets.pipeline.instance import dagster_instance; "
+        "from gotd_assets.settings.file import load_project; project = load_project(); Path(f'ready-{os.getpid()}').touch()\n"
+        "while len(list(Path.cwd().glob('ready-*'))) < 4: time.sleep(0.001)\n"
+        "with dagster_instance(project) as instance: print(len(instance.get_runs()))"
+    )
+    opening = [
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", program],
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    assert [process.communicate() for process in opening] == [("0\n", "")] * 4
