@@ -1,4 +1,4 @@
-"""`gotd compare` as an asset and a job, in a project that has the section `comparison`."""
+"""`gotd compare` as an asset and a job, in a project that says what to compare."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from gotd_assets.catalogue.foreign import visible
 from gotd_assets.pipeline.placement import Placement
 from gotd_assets.pipeline.runs.console import soon_stale
 from gotd_assets.pipeline.sentences import step_errors_as_sentences
+from gotd_assets.settings.comparison import ComparisonSettings
 
 JOB = "compare"
 _ASSET = "comparison"
 
 
 def compares(placement: Placement) -> bool:
-    """Whether the project says what to compare."""
-    return bool(placement.declared.settings.comparison.model_fields_set)
+    """Whether the project says what to compare, otherwise than the defaults do: a component gives every setting."""
+    return placement.declared.settings.comparison != ComparisonSettings()
 
 
 def comparison_asset(placement: Placement) -> dg.AssetsDefinition:
