@@ -36,14 +36,18 @@ hypothesis.settings.load_profile("fast")
 
 def pytest_configure() -> None:
     if not _IS_WORKER:
-        if "TMPDIR" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _LEAST_FREE:
-            os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
-        os.environ[FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="gotd-tests-")
+        fits = "TMPDIR" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _LEAST_FREE
+        folder = tempfile.mkdtemp(prefix="gotd-tests-", dir=_MEMORY if fits else None)
+        os.environ[FOLDER_VARIABLE] = folder
+        if fits:
+            # With all that processes leave when they are killed.
+            os.environ["TMPDIR"] = tempfile.tempdir = folder
 
 
 def pytest_unconfigure() -> None:
     if not _IS_WORKER:
-        shutil.rmtree(os.environ.pop(FOLDER_VARIABLE))
+        # A process that was killed a moment ago may still be writing.
+        shutil.rmtree(os.environ.pop(FOLDER_VARIABLE), ignore_errors=True)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
