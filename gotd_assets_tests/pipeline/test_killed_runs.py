@@ -33,14 +33,14 @@ def placement(tmp_path: Path) -> Placement:
 
 def holder(instance: dg.DagsterInstance, pool: str, status: dg.DagsterRunStatus, launcher: str) -> dg.DagsterRun:
     """A run of this status that holds the only slot of the pool."""
-    run = create_run_for_test(instance, status=status, tags={tags.LAUNCHER: launcher})
+    run: dg.DagsterRun = create_run_for_test(instance, status=status, tags={tags.LAUNCHER: launcher})
     assert claims(instance, pool, run.run_id)
     return run
 
 
 def claims(instance: dg.DagsterInstance, pool: str, run_id: str) -> bool:
     instance.event_log_storage.initialize_concurrency_limit_to_default(pool)
-    return instance.event_log_storage.claim_concurrency_slot(pool, run_id, "candidate_embeddings").is_claimed
+    return bool(instance.event_log_storage.claim_concurrency_slot(pool, run_id, "candidate_embeddings").is_claimed)
 
 
 @pytest.mark.parametrize("status", [STARTED, FAILED], ids=["killed at work", "killed while its end was noted"])
