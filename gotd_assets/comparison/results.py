@@ -88,7 +88,7 @@ class Results:
 
 def read_results(comparison: Comparison) -> Results:
     """What has been made of `comparison` so far."""
-    store = ArtifactStore(comparison.project.home.artifacts)
+    store = ArtifactStore.of(comparison.project)
     file = costs_file(comparison)
     seconds = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     made: dict[tuple[str, str, int | str, int], Made] = {}
