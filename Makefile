@@ -8,6 +8,8 @@ READY := $(VENV)/ready
 export DAGSTER_HOME := $(CURDIR)
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
+# Without what Python compiled before, every process spends seconds on compiling the libraries anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo study study-quick test test-all fuzz test-ui torture screenshots check format docs ui constraints first-hour bench-transport bench-hard bench-embedding bench-corpus bench-cluster bench-lineage clean
