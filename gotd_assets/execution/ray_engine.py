@@ -9,6 +9,7 @@ import os
 import reprlib
 import socket
 import sys
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 # How often an item is begun again after its worker was lost. A node takes many items with it only once.
 _ATTEMPTS = 8
 _SECONDS_TO_ANSWER = 10.0
+_SECONDS_BETWEEN_TRIES = 1.0
+_NAMESPACE = "gotd"
 _INSTALL = "pip install 'gotd-assets[ray]'"
 _GIB = 2**30
 
@@ -172,10 +175,42 @@ def ray_engine(
     if connects:
         _connect(address, cpus_per_actor)
     try:
-        yield RayEngine(actors, cpus_per_actor, gpus_per_actor, memory_gb)
+        with _turn():
+            yield RayEngine(actors, cpus_per_actor, gpus_per_actor, memory_gb)
     finally:
         if connects:
             ray.shutdown()
+
+
+class _Turn:
+    """Held by the one that works on the cluster. Two that each had half of their actors would wait for each other forever."""
+
+    def __init__(self, session: str) -> None:
+        self._session = session
+
+    def session(self) -> str:
+        return self._session
+
+
+@contextlib.contextmanager
+def _turn() -> Iterator[None]:
+    """The cluster for oneself; whoever has it loses it when its process dies, since its actors do."""
+    import ray
+
+    session = uuid.uuid4().hex
+    kept = ray.remote(_Turn).options(name="gotd turn", namespace=_NAMESPACE, num_cpus=0, max_restarts=-1)
+    while True:
+        try:
+            actor = kept.remote(session)
+            if ray.get(actor.session.remote()) == session:
+                break
+        except ray.exceptions.RayError:
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ray.exceptions.RayError):
+            ray.kill(actor, no_restart=True)
 
 
 def _connect(address: str | None, cpus_per_actor: float) -> None:
@@ -191,7 +226,11 @@ def _connect(address: str | None, cpus_per_actor: float) -> None:
     }
     try:
         ray.init(
-            **where, namespace="gotd", runtime_env={"env_vars": environment}, log_to_driver=False, logging_level="ERROR"
+            **where,
+            namespace=_NAMESPACE,
+            runtime_env={"env_vars": environment},
+            log_to_driver=False,
+            logging_level="ERROR",
         )
     except Exception as error:
         raise ClusterError(

@@ -299,6 +299,25 @@ def _only_here(process: int) -> Foreign:
 
 
 @pytest.mark.slow
+def test_another_step_waits_for_its_turn(nodes: Nodes) -> None:
+    program = (
+        "from gotd_assets.execution.engine import mapped\n"
+        "from gotd_assets.execution.ray_engine import ray_engine\n"
+        "print('asking', flush=True)\n"
+        f"with ray_engine(address={nodes.cluster.address!r}) as engine:\n"
+        "    print(list(mapped(engine, abs, [-1, -2, -3], name='other')), flush=True)\n"
+    )
+    with ray_engine(address=nodes.cluster.address) as engine, engine.worker(double, "first") as worker:
+        other = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+        assert other.stdout is not None
+        assert other.stdout.readline() == "asking\n"
+        time.sleep(10)
+        assert other.poll() is None
+        assert worker.compute(4) == 8
+    assert other.communicate(timeout=120)[0] == "[(-1, 1), (-2, 2), (-3, 3)]\n"
+
+
+@pytest.mark.slow
 def test_a_driver_that_is_killed_leaves_no_actor(nodes: Nodes) -> None:
     program = (
         "import sys, time\n"
