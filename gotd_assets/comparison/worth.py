@@ -25,7 +25,7 @@ def measure_worth(comparison: Comparison, cell: Cell, ledger: Ledger) -> None:
     from gotd_assets.transport import Potentials
 
     project = comparison.project_of(cell)
-    settings, store = project.settings, ArtifactStore(project.home.artifacts)
+    settings, store = project.settings, ArtifactStore.of(project)
     selections = [found(store, cell, "selected_subset", arm.method) for arm in comparison.arms_of(cell)]
     missing = [one for one in selections if one is not None and ledger.get(one.version, "transport_saved") is None]
     potentials, pool = found(store, cell, "ot_potentials"), _read(store, cell, "candidate_pool", None)
