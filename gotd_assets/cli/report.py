@@ -12,6 +12,7 @@ from gotd_assets.artifacts.artifact import MANIFEST, Artifact, ArtifactKey
 from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.catalogue.foreign import one_line
 from gotd_assets.errors import ArtifactError
+from gotd_assets.evaluation.measures import measures
 from gotd_assets.evaluation.report import (
     AWAY,
     NOTHING_HELD_OUT,
@@ -133,6 +134,12 @@ def _print_outcome(report: dict[str, Any], console: Console) -> None:
         console.print(NOTHING_TRAINED)
         return
     _print_changes(report, console)
+    for measure in measures(methods):
+        table = Table(*measure.header, title=measure.title, title_justify="left")
+        for row in measure.rows:
+            table.add_row(*(one_line(cell, _WIDTH) for cell in row))
+        console.print(table)
+        console.print(measure.note, highlight=False)
     for m in methods:
         console.print(f"MLflow run of {m['method']}: {m['mlflow_run_id']}", soft_wrap=True)
 

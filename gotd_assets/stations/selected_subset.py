@@ -85,7 +85,7 @@ def selected_subset(work: Work) -> Recipe:
     toxicity = _toxicity(work) if "toxicity" in method.needs else None
 
     def write(writer: ArtifactWriter) -> None:
-        from gotd_assets.selection.analysis.stability import bootstrap_overlaps
+        from gotd_assets.selection.analysis.stability import bootstrap_overlaps, sketch_overlap
         from gotd_assets.selection.analysis.summary import figures_of
         from gotd_assets.selection.methods import SelectionProblem, select
         from gotd_assets.selection.pool.pool import Pool, vectors_of
@@ -122,6 +122,8 @@ def selected_subset(work: Work) -> Recipe:
         ranking = with_nearest_target(ranking, chosen, problem.target, target)
         subset = write_subset(ranking, problem.documents, writer.path)
         writer.summary.update(figures_of(subset, chosen, problem))
+        if method.gradient == "ranks":
+            writer.summary["sketch_overlap"] = sketch_overlap(name, problem, subset.get_column("doc_id"))
         if method.resampled and settings.stability_resamples:
             overlaps = bootstrap_overlaps(
                 name,
@@ -226,6 +228,7 @@ def _described(artifact: Artifact, scored: Artifact) -> Description:
             "target_clusters",
             Percent("near_duplicate_share"),
             Percent("bootstrap_overlap"),
+            Percent("sketch_overlap"),
         ),
         "parquet": artifact.file("subset.parquet"),
         "jsonl": artifact.file("subset.jsonl"),
