@@ -102,6 +102,21 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _keeps_what_is_trained_on(self) -> Self:
+        chat = None if self.training is None else self.training.chat
+        if chat is None:
+            return self
+        if not any({*chat.fields} <= {*source.fields.keep} for source in self.sources):
+            raise ValueError(
+                f"training.chat reads {', '.join(chat.fields)}, which no source carries along; write, for example, "
+                f"sources: [{{name: …, path: …, fields: {{text: …, keep: [{', '.join(chat.fields)}]}}}}], and the same for "
+                "targets, whose held-out texts are then measured likewise"
+            )
+        if self.preparation.chunk_by != "none":
+            raise ValueError("training.chat takes whole records: leave out preparation.chunk_by")
+        return self
+
+    @model_validator(mode="after")
     def _has_models_to_measure(self) -> Self:
         if self.training is None and (self.evaluation.classification or self.evaluation.detoxification):
             raise ValueError(
