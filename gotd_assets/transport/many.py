@@ -14,7 +14,8 @@ from gotd_assets.transport.potentials import Potentials, solve, solved
 from gotd_assets.transport.problem import DEFAULT, Problem
 from gotd_assets.transport.sketch import Sketch, make_sketch
 from gotd_assets.transport.solver import Progress
-from gotd_assets.transport.source import PreparedSource, Shards, Weights, block_rows
+from gotd_assets.transport.source import PreparedSource, Shards, block_rows
+from gotd_assets.transport.weights import Weights
 from gotd_assets.transport.workers import Workers
 
 _MOST_TOGETHER = 16  # each keeps couplings in its share of the memory
