@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, InitErrorDetails
 
+from gotd_assets.pipeline.placement import ResourceKind
 from gotd_assets.settings.project import Settings
 
 _TEMPLATE = re.compile(r"\{\{.*\}\}", re.DOTALL)
@@ -34,6 +35,12 @@ class PipelineAttributes(Settings):
         min_length=1,
         description="Concurrency pool of the steps that use all cores or a GPU; one of its own unless several pipelines are "
         "to take turns.",
+    )
+
+    resources: dict[ResourceKind, str] = Field(
+        default_factory=dict,
+        description="Keys of resources of your own location, a gotd_assets.TrackingResource and EngineResource, that are to "
+        "stand for the sections `tracking` and `compute`: {tracking: mlflow}.",
     )
 
     @property

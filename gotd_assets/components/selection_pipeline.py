@@ -50,7 +50,7 @@ class SelectionPipeline(dg.Component):
         except ValidationError as error:
             raise SettingsError(_wrong_values(error, resolution)) from None
         folder = context.path if context.path.is_dir() else context.path.parent
-        return cls(Placement.of(given.settings, folder.resolve(), given.prefix, given.pool))
+        return cls(Placement.of(given.settings, folder.resolve(), given.prefix, given.pool, given.resources))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Assets, checks, jobs, sensors and automation."""
