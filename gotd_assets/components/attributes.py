@@ -42,6 +42,12 @@ class PipelineAttributes(Settings):
         description="Keys of resources of your own location, a gotd_assets.TrackingResource and EngineResource, that are to "
         "stand for the sections `tracking` and `compute`: {tracking: mlflow}.",
     )
+    ray_resource: str | None = Field(
+        None,
+        min_length=1,
+        description="Key of a Dagster resource that connects a step to a Ray cluster, such as dagster-ray's LocalRay; with "
+        "compute.engine 'ray' heavy steps require it and use its connection.",
+    )
 
     @property
     def prefix(self) -> tuple[str, ...]:

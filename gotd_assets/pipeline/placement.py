@@ -35,6 +35,7 @@ class Placement:
         shared_pool: concurrency pool of the steps that use all cores or a GPU; one of its own if None.
         graph: its stations.
         resources: keys of the code location's own resources that stand for some of the pipeline's ('tracking', 'engine').
+        ray_resource: key of the resource that connects heavy steps to a Ray cluster, or None.
     """
 
     declared: Project
@@ -43,6 +44,7 @@ class Placement:
     shared_pool: str | None = None
     graph: Graph = GRAPH
     resources: Mapping[ResourceKind, str] = dataclasses.field(default_factory=dict)
+    ray_resource: str | None = None
 
     @classmethod
     def of(
@@ -86,6 +88,13 @@ class Placement:
         """The concurrency pool of heavy steps."""
         return self.shared_pool or self.name("compute")
 
+    @property
+    def cluster(self) -> set[str]:
+        """Keys of the resources that heavy steps require beside: what connects them to a Ray cluster."""
+        if self.ray_resource is None or self.declared.settings.compute.engine != "ray":
+            return set()
+        return {self.ray_resource}
+
     def key(self, asset: str) -> dg.AssetKey:
         """The key of one of the pipeline's assets."""
         return dg.AssetKey([*self.key_prefix, asset])
@@ -108,7 +117,7 @@ class Placement:
 
     def artifacts(self) -> ArtifactStore:
         """The artifact store in the project's home."""
-        return ArtifactStore(self.declared.home.artifacts)
+        return ArtifactStore.of(self.declared)
 
     def lineage(self) -> LineageStore:
         """The lineage store in the project's home."""

@@ -6,7 +6,7 @@ takes those instead, with values by environment or from `dg.EnvVar`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import dagster as dg
@@ -71,9 +71,17 @@ def required(placement: Placement) -> set[str]:
     return {placement.resource(kind) for kind in RESOURCES}
 
 
-def given(context: Any, placement: Placement) -> dict[str, Any]:
+def given(context: Any, keys: Collection[str]) -> dict[str, Any]:
     """The resources of a step, by key."""
-    return {key: getattr(context.resources, key) for key in required(placement)}
+    return {key: getattr(context.resources, key) for key in keys}
+
+
+def handed_on(resources: Mapping[str, Any]) -> dict[str, Any]:
+    """The resources of a step, for runs that it starts in its process; what was connected is not connected again."""
+    return {
+        key: value if isinstance(value, SettingsResource) else dg.ResourceDefinition.hardcoded_resource(value)
+        for key, value in resources.items()
+    }
 
 
 def applied(project: Project, resources: Mapping[str, Any]) -> Project:

@@ -158,20 +158,22 @@ def ascend(
 ) -> Ascent:
     """Climb from `g` until the goal is met, `max_passes` were made, or the error no longer falls.
 
-    The first `plain` passes are by a quadratic model, which takes a fraction of the time and is enough where the problem
-    is easy.
+    Where couplings are sharp, the first `plain` passes are by a quadratic model too, which takes a fraction of the time
+    and is enough where the problem is easy.
+
     The last evaluation has exact couplings, so that it certifies. If those in the cache are rounded, a pass that is
     expected to be the last computes them anew; where the last was not expected, it is repeated.
     """
     climb = _Climb(oracle, goal, report, max_passes, preconditioner.oracle)
-    if plain > 0:
+    # An accelerator has the exact curvature of a subsample sooner than it could look for large entries.
+    entries = MANY_ENTRIES if oracle.source.n_rows <= _FEW_ROWS else FEW_ENTRIES
+    depth, share = (0.0, 0.0) if oracle.source.device.type != "cpu" else climb.sample.depth(g, entries)
+    if share >= _SHARP and plain > 0:
         easy = _by_memory(climb, g, preconditioner, most=plain)
         if isinstance(easy, Ascent):
             return easy
         g = easy
-    # An accelerator has the exact curvature of a subsample sooner than it could look for large entries.
-    entries = MANY_ENTRIES if oracle.source.n_rows <= _FEW_ROWS else FEW_ENTRIES
-    depth, share = (0.0, 0.0) if oracle.source.device.type != "cpu" else climb.sample.depth(g, entries)
+        depth, share = climb.sample.depth(g, entries)
     if share >= _SHARP:
         found = _by_model(climb, g, depth, entries)
         if isinstance(found, Ascent):

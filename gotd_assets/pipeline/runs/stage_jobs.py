@@ -10,9 +10,10 @@ from gotd_assets.artifacts.run_lock import alone
 from gotd_assets.errors import GotdError
 from gotd_assets.pipeline import tags
 from gotd_assets.pipeline.placement import Placement
-from gotd_assets.pipeline.resources import given, required
+from gotd_assets.pipeline.resources import given, handed_on, required
 from gotd_assets.pipeline.runs.child_runs import Starter
-from gotd_assets.pipeline.runs.stage_runs import end_killed_runs, run_stages
+from gotd_assets.pipeline.runs.killed_runs import end_killed_runs
+from gotd_assets.pipeline.runs.stage_runs import run_stages
 from gotd_assets.pipeline.runs.stopping import StoppedError
 from gotd_assets.pipeline.sentences import errors_as_sentences
 from gotd_assets.stations.graph import Stage
@@ -28,6 +29,7 @@ def build_stage_jobs(
     """
     declared = [target.name for target in placement.declared.settings.targets]
     first = declared[0] if declared else ""
+    needed = required(placement) | placement.cluster
 
     class Targets(dg.Config):
         targets: list[str] = Field(default=[], description="Only these targets; all if empty.")
@@ -45,19 +47,19 @@ def build_stage_jobs(
             _run(
                 context,
                 placement,
-                all_assets(given(context, placement)),
+                all_assets(handed_on(given(context, needed))),
                 placement.graph.stages(settings, names, include),
             )
 
-    @dg.op(name=placement.name("everything"), required_resource_keys=required(placement))
+    @dg.op(name=placement.name("everything"), required_resource_keys=needed)
     def everything(context: dg.OpExecutionContext, config: Targets) -> None:
         run(context, config.targets)
 
-    @dg.op(name=placement.name("one_target"), required_resource_keys=required(placement))
+    @dg.op(name=placement.name("one_target"), required_resource_keys=needed)
     def one_target(context: dg.OpExecutionContext, config: OneTarget) -> None:
         run(context, [config.target], lambda station: station.division in ("target", "selection"))
 
-    @dg.op(name=placement.name("every_method"), required_resource_keys=required(placement))
+    @dg.op(name=placement.name("every_method"), required_resource_keys=needed)
     def every_method(context: dg.OpExecutionContext, config: OneTarget) -> None:
         run(context, [config.target], lambda station: station.is_late or station.group == "selection")
 
@@ -88,7 +90,7 @@ def build_stage_jobs(
 
 def _run(context: dg.OpExecutionContext, placement: Placement, job: dg.JobDefinition, stages: Sequence[Stage]) -> None:
     with alone(placement.declared.home):
-        end_killed_runs(placement, context.instance)
+        end_killed_runs(placement, context.instance, context.log.warning)
         try:
             run_stages(
                 placement,
