@@ -12,6 +12,7 @@ from gotd_assets.comparison.ledger import Ledger
 from gotd_assets.comparison.worth import measure_worth
 from gotd_assets.errors import GotdError
 from gotd_assets.stations.all import GRAPH
+from gotd_assets.stations.work import Silence
 from gotd_assets.stations.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def make_cells(
             announce(f"{phase} {number}/{len(todo)}: {cell}{told}")
             began = time.monotonic()
             try:
-                made = _make(comparison, cell, journal, ledger, late=phase == "train")
+                made = _make(comparison, cell, journal, ledger, late=phase == "train", is_first=number == 1)
                 if phase == "select":
                     measure_worth(comparison, cell, ledger)
             except GotdError as error:
@@ -93,12 +94,15 @@ def stages_of(comparison: Comparison, cell: Cell, *, late: bool) -> list[Stage]:
     return GRAPH.stages(settings, [cell.target], wanted)
 
 
-def _make(comparison: Comparison, cell: Cell, journal: Journal, ledger: Ledger, *, late: bool) -> int:
+def _make(comparison: Comparison, cell: Cell, journal: Journal, ledger: Ledger, *, late: bool, is_first: bool) -> int:
     """Make a cell's stages; how many artifacts were not there before."""
-    workshop = Workshop(comparison.project_of(cell), journal=journal, aside=cell.run_id)
+    project = comparison.project_of(cell)
+    workshop = Workshop(project, journal=journal, aside=cell.run_id)
+    # What all cells share is there from the first on, and found again without a word.
+    shared = workshop if is_first else Workshop(project, journal=Silence(), aside=cell.run_id)
     made = 0
     for stage in stages_of(comparison, cell, late=late):
-        for outcome in workshop.run(stage):
+        for outcome in (workshop if stage.partition.target else shared).run(stage):
             if not outcome.made.reused:
                 made += 1
                 ledger.put(outcome.artifact.version, "seconds", outcome.made.seconds)

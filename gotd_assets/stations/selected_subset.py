@@ -21,6 +21,7 @@ from gotd_assets.settings.project import Project, Settings
 from gotd_assets.settings.selection import SelectionSettings
 from gotd_assets.settings.texts import TargetSettings
 from gotd_assets.stations import first_look
+from gotd_assets.stations.language_model import asked_of, base_model_of, shaping
 from gotd_assets.stations.partition import Partition
 from gotd_assets.stations.reads import Each, One
 from gotd_assets.stations.station import SELECTION_VERSION, Condition, Follows, Recipe, Station
@@ -83,6 +84,7 @@ def selected_subset(work: Work) -> Recipe:
     away_scores = next(iter(work.open(_SCORES_TO_AVOID).values()), None)
     shared = work.open(_SCORES_IN_TURN)
     toxicity = _toxicity(work) if "toxicity" in method.needs else None
+    asked = base_model_of(work) if {"states", "loss_drops", "gradients"} & method.needs else None
 
     def write(writer: ArtifactWriter) -> None:
         from gotd_assets.selection.analysis.stability import bootstrap_overlaps, sketch_overlap
@@ -116,6 +118,7 @@ def selected_subset(work: Work) -> Recipe:
             away_scores=None if away_scores is None else read_parquet(away_scores.file("scores.parquet")),
             shared={other: _signed(artifact, work.settings.target(other)) for other, artifact in shared.items()},
             toxicity=toxicity,
+            **({} if asked is None else asked_of(asked, method.needs, target.get_column("text").to_list(), work)),
         )
         ranking = select(name, problem).join(problem.scores.select("doc_id", "source"), on="doc_id")
         chosen = vectors_of(ranking.get_column("doc_id"), problem.pool)
@@ -146,6 +149,7 @@ def selected_subset(work: Work) -> Recipe:
             "seed": settings.seed,
             **_parameters(settings, method.settings),
             **({"method_code": method.code} if method.code > 1 else {}),
+            **({} if asked is None else {"training": shaping(asked, method.needs)}),
         },
         write,
         lambda artifact: _described(artifact, scores),
@@ -270,7 +274,7 @@ STATION = Station(
     group="selection",
     kinds=frozenset({"polars", "parquet"}),
     code_version="1",
-    looks=(_classifier,),
+    looks=(_classifier, first_look.method_s_model),
     reads=(
         _DOCUMENTS,
         _EMBEDDINGS,
