@@ -75,7 +75,7 @@ class Mixture:
         names = [target.name for target in project.settings.targets]
         for stage in GRAPH.stages(project.settings, names, lambda station: station.group != "evaluation"):
             self._workshop.run(stage)
-        self._store = ArtifactStore(project.home.artifacts)
+        self._store = ArtifactStore.of(project)
         embeddings = {
             source.name: self._read("candidate_embeddings", source.name) for source in project.settings.sources
         }

@@ -142,6 +142,11 @@ def candidates(wheels: Path, most: int) -> list[str]:
 def teach(model: Any, tokenizer: Any, some: Sequence[str], wanted: np.ndarray, *, epochs: int, rate: float) -> None:
     """Train `model` on the teacher's probabilities `wanted` (n, labels), in place."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
+    steps = epochs * -(-len(some) // 16)
+    # A tenth of the steps warms up, the rest falls to nothing.
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / (0.1 * steps), (steps - step) / (0.9 * steps))
+    )
     model.train()
     for epoch in range(epochs):
         order = np.random.default_rng(epoch).permutation(len(some))
@@ -156,6 +161,7 @@ def teach(model: Any, tokenizer: Any, some: Sequence[str], wanted: np.ndarray, *
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            schedule.step()
             if begin % 800 == 0:
                 print(
                     f"epoch {epoch + 1} of {epochs}, {begin} of {len(order)} texts, loss {loss.item():.3f}", flush=True
@@ -206,7 +212,7 @@ def main() -> None:
         id2label=dict(enumerate(LABELS)),
         label2id={label: number for number, label in enumerate(LABELS)},
     )
-    teach(model, tokenizer, [pieces[row] for row in taught], scores[taught], epochs=asked.epochs, rate=5e-5)
+    teach(model, tokenizer, [pieces[row] for row in taught], scores[taught], epochs=asked.epochs, rate=2e-4)
     found = judged(model, tokenizer, [pieces[row] for row in apart])[:, 0]
     theirs = scores[apart, 0]
     is_toxic = theirs >= np.median(theirs) if (theirs >= 0.5).sum() < 10 else theirs >= 0.5

@@ -104,7 +104,7 @@ class Making:
         from gotd_assets.artifacts.artifact import ArtifactKey
         from gotd_assets.artifacts.store import ArtifactStore
 
-        return ArtifactStore(self.project.home.artifacts).current(ArtifactKey(asset, partition))
+        return ArtifactStore.of(self.project).current(ArtifactKey(asset, partition))
 
     def _stages(self, wanted: str) -> Iterator[Stage]:
         """The stages that lead to `wanted`, without what only some methods need."""

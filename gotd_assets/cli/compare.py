@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ def compare(
     from gotd_assets.comparison.results import read_results
     from gotd_assets.comparison.run import make_cells
 
+    # It tells of every run that its monitoring began and ended; read when it is loaded, so before anything is trained.
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     comparison = Comparison.of(project, targets or ())
     crossed = (comparison.targets, "targets"), (comparison.arms, "methods"), (comparison.budgets, "budgets")
     for things, name in (*crossed, (comparison.seeds, "seeds")):

@@ -35,7 +35,7 @@ def show(project: Project, target: str, console: Console) -> None:
         SettingsError: there is no such target, nor was there.
         ArtifactError: it was not evaluated yet.
     """
-    store = ArtifactStore(project.home.artifacts)
+    store = ArtifactStore.of(project)
     artifact = _report_of(project, store, target)
     report: dict[str, Any] = artifact.json("report.json")
     methods = report["methods"]
@@ -90,7 +90,7 @@ def export_selection(
     Raises:
         ArtifactError: there is no such selection yet.
     """
-    artifact = ArtifactStore(project.home.artifacts).current(ArtifactKey("selected_subset", f"{target}/{method}"))
+    artifact = ArtifactStore.of(project).current(ArtifactKey("selected_subset", f"{target}/{method}"))
     if as_source:
         from gotd_assets.selection.originals import export_originals
 

@@ -28,18 +28,19 @@ class Arm:
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One target, budget and seed, on the project's vectors or others by name."""
+    """One target, budget and seed, on the project's vectors or others by name, of a comparison that has a name or none."""
 
     target: str
     budget: int | str
     seed: int
     vectors: str | None = None
+    comparison: str | None = None
 
     @property
     def run_id(self) -> str:
         """By what artifacts of the cell are found again (`ArtifactStore.publish`, aside)."""
         name = f"comparison-{self.target}-{self.budget}-{self.seed}".replace(" ", "-").replace("%", "percent")
-        return name if self.vectors is None else f"{name}-{self.vectors}"
+        return "-".join([name, *(part for part in (self.vectors, self.comparison) if part is not None)])
 
     def __str__(self) -> str:
         name = f"{self.target}, budget {self.budget}, seed {self.seed}"
@@ -54,6 +55,8 @@ class Comparison:
         project: whose settings it is of.
         targets, arms, budgets, seeds: what is crossed.
         remarks: what a reader should know of how little some of it says.
+        name: keeps it apart from others in the same home that have the same cells with other settings, such as another
+            base model's; None for the project's own.
     """
 
     project: Project
@@ -62,6 +65,7 @@ class Comparison:
     budgets: Sequence[int | str]
     seeds: Sequence[int]
     remarks: Sequence[str]
+    name: str | None = None
 
     @classmethod
     def of(cls, project: Project, targets: Sequence[str] = ()) -> Comparison:
@@ -96,7 +100,7 @@ class Comparison:
         """Every cell; all budgets of a seed before the next, so that what is there early is of every budget."""
         vectors = list(dict.fromkeys(arm.vectors for arm in self.arms))
         return [
-            Cell(target, budget, seed, name)
+            Cell(target, budget, seed, name, self.name)
             for seed in self.seeds
             for target in self.targets
             for budget in self.budgets

@@ -54,7 +54,7 @@ def forecast(comparison: Comparison, *, train: bool = True) -> Forecast:
     Raises:
         InputError: the base model cannot be loaded.
     """
-    store, ledger = ArtifactStore(comparison.project.home.artifacts), Ledger(comparison.project.home)
+    store, ledger = ArtifactStore.of(comparison.project), Ledger(comparison.project.home)
     left: dict[str, list[int | str]] = {"selected_subset": [], "pre_fine_tuned_model": []}
     took: dict[str, dict[int | str, list[float]]] = {"selected_subset": {}, "pre_fine_tuned_model": {}}
     trains = train and comparison.project.settings.training is not None
@@ -117,7 +117,7 @@ def _sampled(comparison: Comparison, budgets: list[int | str]) -> dict[int | str
 
 def _pool(comparison: Comparison) -> tuple[int | None, float]:
     """Candidates, and characters of one; what the settings say where they were not read yet."""
-    store = ArtifactStore(comparison.project.home.artifacts)
+    store = ArtifactStore.of(comparison.project)
     settings = comparison.project.settings
     documents, characters = 0, 0.0
     for source in settings.sources:

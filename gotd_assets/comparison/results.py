@@ -110,7 +110,7 @@ class Results:
 
 def read_results(comparison: Comparison) -> Results:
     """What has been made of `comparison` so far."""
-    store, ledger = ArtifactStore(comparison.project.home.artifacts), Ledger(comparison.project.home)
+    store, ledger = ArtifactStore.of(comparison.project), Ledger(comparison.project.home)
     made: dict[tuple[str, str, int | str, int], Made] = {}
     bases: dict[str, PerplexityReport] = {}
     texts: dict[str, tuple[int, int]] = {}

@@ -57,6 +57,7 @@ def build_asset(station: Station, placement: Placement) -> dg.AssetsDefinition:
         pool=placement.pool if station.is_heavy else None,
         automation_condition=condition_of(station, placement),
         op_tags=orchestration.op_tags.get(station.name),
+        required_resource_keys=placement.resources if station.is_heavy else None,
         freshness_policy=_freshness(orchestration.freshness_hours.get(station.name)),
     )(_compute(station, placement))
 

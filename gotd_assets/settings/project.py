@@ -24,6 +24,7 @@ from gotd_assets.settings.orchestration import OrchestrationSettings
 from gotd_assets.settings.secrets import holds_secret
 from gotd_assets.settings.section import Section, example_of, field_path, shortened
 from gotd_assets.settings.selection import SelectionSettings
+from gotd_assets.settings.storage import StorageSettings
 from gotd_assets.settings.targets_folder import look_into
 from gotd_assets.settings.texts import (
     DuplicateSettings,
@@ -88,6 +89,9 @@ class Settings(Section):
         default=OrchestrationSettings(), description="How Dagster places, repeats and times the steps."
     )
     compute: ComputeSettings = Field(default=ComputeSettings(), description="Where heavy stations work.")
+    storage: StorageSettings = Field(
+        default=StorageSettings(), description="Where artifacts are kept for all machines."
+    )
     estimates: EstimateSettings = Field(
         default=EstimateSettings(), description="When a step says beforehand how long it will take."
     )

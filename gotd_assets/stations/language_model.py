@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from gotd_assets.fingerprint import Json
+    from gotd_assets.selection.problem import SelectionProblem
     from gotd_assets.settings.project import Project
     from gotd_assets.settings.training import TrainingSettings
     from gotd_assets.stations.work import Work
@@ -44,17 +46,21 @@ def shaping(training: TrainingSettings, needs: Collection[str]) -> dict[str, Jso
     )
 
 
-def asked_of(
-    training: TrainingSettings, needs: Collection[str], target: Sequence[str], work: Work
-) -> dict[str, Callable[[pl.DataFrame], npt.NDArray[Any]]]:
-    """What of the base model a method needs, as `SelectionProblem` has it."""
+def with_base_model(
+    problem: SelectionProblem, training: TrainingSettings | None, needs: Collection[str], work: Work
+) -> SelectionProblem:
+    """`problem` with what of the base model its method needs; as it is for a method that asks no model."""
+    if training is None:
+        return problem
     if "states" in needs:
-        return {"states": _states(training, work.project)}
+        return dataclasses.replace(problem, states=_states(training, work.project))
     if "loss_drops" in needs:
-        return {"loss_drops": _loss_drops(training, target, work)}
+        texts = [] if problem.target_texts is None else problem.target_texts.to_list()
+        return dataclasses.replace(problem, loss_drops=_loss_drops(training, texts, work))
     from gotd_assets.training.gradients import LastLayerGradients
 
-    return {"gradients": LastLayerGradients(training, work.root, work.project.home.models)}
+    gradients = LastLayerGradients(training, work.root, work.project.home.models)
+    return dataclasses.replace(problem, gradients=gradients)
 
 
 def _states(training: TrainingSettings, project: Project) -> Callable[[pl.DataFrame], npt.NDArray[Any]]:

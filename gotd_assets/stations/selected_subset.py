@@ -21,7 +21,8 @@ from gotd_assets.settings.project import Project, Settings
 from gotd_assets.settings.selection import SelectionSettings
 from gotd_assets.settings.texts import TargetSettings
 from gotd_assets.stations import first_look
-from gotd_assets.stations.language_model import asked_of, base_model_of, shaping
+from gotd_assets.stations.engine import engine_of
+from gotd_assets.stations.language_model import base_model_of, shaping, with_base_model
 from gotd_assets.stations.partition import Partition
 from gotd_assets.stations.reads import Each, One
 from gotd_assets.stations.station import SELECTION_VERSION, Condition, Follows, Recipe, Station
@@ -118,9 +119,11 @@ def selected_subset(work: Work) -> Recipe:
             away_scores=None if away_scores is None else read_parquet(away_scores.file("scores.parquet")),
             shared={other: _signed(artifact, work.settings.target(other)) for other, artifact in shared.items()},
             toxicity=toxicity,
-            **({} if asked is None else asked_of(asked, method.needs, target.get_column("text").to_list(), work)),
         )
-        ranking = select(name, problem).join(problem.scores.select("doc_id", "source"), on="doc_id")
+        problem = with_base_model(problem, asked, method.needs, work)
+        with engine_of(work.settings.compute) as engine:
+            ranking = select(name, dataclasses.replace(problem, engine=engine))
+        ranking = ranking.join(problem.scores.select("doc_id", "source"), on="doc_id")
         chosen = vectors_of(ranking.get_column("doc_id"), problem.pool)
         ranking = with_nearest_target(ranking, chosen, problem.target, target)
         subset = write_subset(ranking, problem.documents, writer.path)

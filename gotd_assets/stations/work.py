@@ -98,7 +98,7 @@ class Work:
         self.root: Path = project.root
         self.partition = partition
         self.key = ArtifactKey(asset, partition.name)
-        self.store = ArtifactStore(project.home.artifacts)
+        self.store = ArtifactStore.of(project)
         self.run_id = run_id
         self.aside = aside
         self.origin = origin or {}
