@@ -14,7 +14,7 @@ from gotd_assets.transport.source import PreparedSource
 from gotd_assets.transport.workers import Workers
 
 _BLOCK_BYTES = 8 * 2**20
-_LEAST_ROWS, _LEAST_BLOCKS = 256, 16  # so that a small source is work for several threads, too
+_LEAST_ROWS, _LEAST_BLOCKS = 512, 8  # so that a small source is work for several threads, too
 _CUDA_BLOCK_BYTES = 256 * 2**20
 
 
@@ -31,7 +31,8 @@ class Instance:
         epsilon: absolute.
         rho: weight of the relaxed target marginal's divergence, or None.
         mean_cost: between source and target, estimated.
-        workers: who makes the passes.
+        workers: threads of this solve.
+        passes: who makes the passes over the whole source, if others.
     """
 
     source: PreparedSource
@@ -43,6 +44,7 @@ class Instance:
     rho: float | None
     mean_cost: float
     workers: Workers
+    passes: Workers | None = None
 
     def oracle(
         self,
@@ -52,13 +54,13 @@ class Instance:
         products: Products = "float32",
     ) -> SemiDual:
         """The semi-dual of `measure`; the column marginal to reach is `marginal` if not the target's weights."""
-        rows = _block_rows(measure.n_rows, len(self.weights), measure.dtype, measure.device)
+        rows = block_rows(measure.n_rows, len(self.weights), measure.dtype, measure.device)
         return SemiDual(
             measure,
             self.kernel,
             self.weights,
             self.epsilon,
-            self.workers,
+            self.workers if self.passes is None or measure is not self.source else self.passes,
             rho=self.rho,
             block_rows=rows,
             cache_bytes=cache_bytes,
@@ -67,7 +69,7 @@ class Instance:
         )
 
 
-def _block_rows(rows: int, targets: int, dtype: torch.dtype, device: torch.device) -> int:
+def block_rows(rows: int, targets: int, dtype: torch.dtype, device: torch.device) -> int:
     """Rows of a block: a matter of the problem alone, so that memory free by chance does not show in the last digits."""
     size = 8 if dtype == torch.float64 else 4
     budget = _CUDA_BLOCK_BYTES if device.type == "cuda" else _BLOCK_BYTES

@@ -207,6 +207,11 @@ class PreparedSource:
             rows.append(begin + own)
         return torch.cat(rows)
 
+    def sampled(self, size: int, seed: int) -> tuple[Tensor, PreparedSource]:
+        """What `draw` draws, and those rows as a source in memory."""
+        indices = self.draw(size, seed)
+        return indices, self.part(indices)
+
     def part(self, indices: Tensor, weights: Tensor | None = None) -> PreparedSource:
         """Rows at ascending `indices` (n,) as a source in memory, with `weights` (n,) float64, uniform by default."""
         uniform = torch.full((len(indices),), 1 / len(indices), dtype=torch.float64)
