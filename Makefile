@@ -8,9 +8,11 @@ READY := $(VENV)/ready
 export DAGSTER_HOME := $(CURDIR)
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
+# Without what Python compiled before, every process spends seconds on compiling the libraries anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo study study-quick test test-all fuzz test-ui torture screenshots check format docs ui constraints first-hour bench-transport bench-hard bench-embedding bench-corpus bench-lineage clean
+.PHONY: help setup demo study study-quick test test-all fuzz test-ui torture screenshots check format docs ui constraints first-hour bench-transport bench-hard bench-embedding bench-corpus bench-cluster bench-lineage clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -107,6 +109,9 @@ $(VENV)/bench: $(READY)
 
 bench-corpus: $(READY) ## a million documents: reading beside DuckDB, duplicates, embedding, memory; about 10 minutes
 	@$(BIN)/python -m benchmarks.corpus
+
+bench-cluster: $(READY) ## the same stations by the local engine and on Ray: time, bytes, memory; about an hour
+	@$(BIN)/python -m benchmarks.cluster
 
 bench-lineage: $(READY) ## audits over 100 selections of 150,000 members
 	@$(BIN)/python -m benchmarks.lineage

@@ -8,6 +8,7 @@ GotdError
 ├── TransportError     the optimal transport problem is malformed (NaN, empty, shapes)
 ├── TrainingError      pre-fine-tuning or evaluation cannot go on
 ├── ClusterError       the engine that heavy work runs on cannot be used, or lost its workers
+├── StorageError       the object store of artifacts cannot be used
 └── LineageError       the lineage store cannot be opened, read or written
 """
 
@@ -75,6 +76,10 @@ class TrainingError(GotdError):
 
 class ClusterError(GotdError):
     """The cluster that heavy work runs on cannot be used, or lost a worker for good."""
+
+
+class StorageError(GotdError):
+    """The object store that artifacts are kept in does not answer, refuses, or has not what it should."""
 
 
 class LineageError(GotdError):

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -13,6 +14,9 @@ from gotd_assets_tests.once import FOLDER_VARIABLE, processor_seconds
 
 # Of a test that is not marked slow, with what is made for it alone.
 MOST_SECONDS = 20
+# A file system in memory: databases that wait for a disk at every commit take most of a small run's time.
+_MEMORY = Path("/dev/shm")  # noqa: S108
+_LEAST_FREE = 4 << 30
 _IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 _STARTED = pytest.StashKey[tuple[float, float]]()
 
@@ -32,12 +36,18 @@ hypothesis.settings.load_profile("fast")
 
 def pytest_configure() -> None:
     if not _IS_WORKER:
-        os.environ[FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="gotd-tests-")
+        fits = "TMPDIR" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _LEAST_FREE
+        folder = tempfile.mkdtemp(prefix="gotd-tests-", dir=_MEMORY if fits else None)
+        os.environ[FOLDER_VARIABLE] = folder
+        if fits:
+            # With all that processes leave when they are killed.
+            os.environ["TMPDIR"] = tempfile.tempdir = folder
 
 
 def pytest_unconfigure() -> None:
     if not _IS_WORKER:
-        shutil.rmtree(os.environ.pop(FOLDER_VARIABLE))
+        # A process that was killed a moment ago may still be writing.
+        shutil.rmtree(os.environ.pop(FOLDER_VARIABLE), ignore_errors=True)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -24,11 +24,12 @@ def run(
         EncoderName, typer.Option(help="With others than minilm few methods and one base model.")
     ] = "minilm",
     select_only: Annotated[bool, typer.Option("--select-only", help="Select and judge, train nothing.")] = False,
-    minutes: Annotated[float | None, typer.Option(min=0, help="Begin no further cell after so many minutes.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Begin no training after so many minutes.")] = None,
 ) -> None:
     """Compare all methods on real text out of packages: composition, transport cost, perplexity, cost.
 
-    Goes on from where it was: every finished cell is a run in MLflow. `page` writes what came out.
+    Writes a project below `.gotd/study` and compares there as `gotd compare` does; goes on from where it was. `page` writes
+    what came out.
     """
     plan = (QUICK if quick else FULL).with_encoder(encoder)
     run_plan(load_project(settings_file_here()), plan, _console, minutes=minutes, train=not select_only)
@@ -36,7 +37,7 @@ def run(
 
 @app.command()
 def page(path: Annotated[Path, typer.Argument(help="Markdown file to write; plots go beside it.")]) -> None:
-    """Write what the studies found out, read from MLflow."""
+    """Write what the studies found out, read from their comparisons."""
     write_study_page(load_project(settings_file_here()), path, _console)
 
 

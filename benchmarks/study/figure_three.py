@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from matplotlib.figure import Figure
 
+    from gotd_assets.selection.pool.pool import Pool
     from gotd_assets.selection.problem import SelectionProblem
+    from gotd_assets.settings.selection import SelectionSettings
 
 RARE_SHARE, TARGET = 0.01, 200
 MIXTURES = (0.01, 0.1, 0.25, 0.5, 0.75, 1.0)
@@ -63,6 +66,27 @@ class Point:
     rare: float
     before: float
     after: float
+
+
+def solved_problem(
+    pool: Pool, target: npt.NDArray[Any], *, epsilon: float, seed: int, settings: SelectionSettings
+) -> SelectionProblem:
+    """The transport from `pool` to `target` (M, D), solved, as a problem without a budget of its own."""
+    from gotd_assets.selection.pool.pool import scores_of
+    from gotd_assets.selection.problem import SelectionProblem
+    from gotd_assets.transport import Problem, make_sketch, solve
+
+    sketch = make_sketch(target, method="all")
+    potentials = solve(pool.vectors, sketch, Problem(epsilon=epsilon), seed=seed)
+    return SelectionProblem(
+        scores=scores_of(pool, potentials),
+        pool=pool,
+        target=target,
+        budget=0,
+        seed=seed,
+        settings=settings,
+        potentials=potentials,
+    )
 
 
 def select_by_all(experiment: Experiment, mixtures: Sequence[float] = MIXTURES) -> list[Point]:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from benchmarks.study.figure_three import RARE_SHARE, TARGET, Experiment
-from benchmarks.study.selecting import solved_problem
+from benchmarks.study.figure_three import RARE_SHARE, TARGET, Experiment, solved_problem
 from gotd_assets.embedding.store import id_bytes
 from gotd_assets.fingerprint import document_id
 from gotd_assets.selection.pool.pool import Pool
@@ -80,14 +79,11 @@ def _pool(folder: Path, seed: int) -> tuple[Pool, pl.DataFrame, npt.NDArray[np.f
 
 
 def _problem(pool: Pool, mixture: float, seed: int) -> SelectionProblem:
-    from gotd_assets.transport import make_sketch
-
     random = np.random.default_rng((seed, 1, round(1000 * mixture)))
     target = _drawn(np.arange(TARGET) < round(TARGET * mixture), random)
     # The guard against near-duplicates goes by directions, which mean nothing for these points.
     settings = SelectionSettings(rounds=5, rounds_similarity=1.0)
-    sketch = make_sketch(target, method="all")
-    return solved_problem(pool, target, sketch, epsilon=EPSILON, seed=seed, settings=settings)
+    return solved_problem(pool, target, epsilon=EPSILON, seed=seed, settings=settings)
 
 
 def _resampled(problem: SelectionProblem, vectors: npt.NDArray[np.float32], mixture: float) -> pl.Series:

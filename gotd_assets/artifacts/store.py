@@ -6,6 +6,8 @@ changed afterwards. Beside the versions, `CURRENT` names the one that later stat
 `runs/<run_id>` takes precedence, so that two runs with different settings do not read each other's work.
 """
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import datetime as dt
@@ -16,11 +18,25 @@ import re
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gotd_assets.artifacts.artifact import MANIFEST, Artifact, ArtifactKey, Manifest, list_files, read_artifact
+from gotd_assets.artifacts.artifact import (
+    MANIFEST,
+    Artifact,
+    ArtifactFile,
+    ArtifactKey,
+    Manifest,
+    list_files,
+    read_artifact,
+)
 from gotd_assets.artifacts.atomic import folder_made, remove_folder, sweep, write_atomically
+from gotd_assets.artifacts.leases import identity, in_use
+from gotd_assets.artifacts.storage import Storage, storage_at
 from gotd_assets.errors import ArtifactError
 from gotd_assets.fingerprint import Json
+
+if TYPE_CHECKING:
+    from gotd_assets.settings.project import Project
 
 # A folder's name, so that a pointer leads nowhere else.
 _VERSION = re.compile(r"[A-Za-z0-9_-]+")
@@ -50,24 +66,109 @@ class ArtifactWriter:
 
 @dataclasses.dataclass(frozen=True)
 class ArtifactStore:
-    """The artifacts of one project, below `root` (usually `<home>/artifacts`)."""
+    """The artifacts of one project, below `root` (usually `<home>/artifacts`).
+
+    Attributes:
+        root: the folder.
+        storage_url: of the object store that has them too, if there is one: what is not here is brought from there.
+        cache_bytes: of files kept here that the object store has, or None for all.
+    """
 
     root: Path
+    storage_url: str | None = None
+    cache_bytes: int | None = None
+
+    @classmethod
+    def of(cls, project: Project) -> ArtifactStore:
+        """The store of a project; its object store is first asked when it is needed."""
+        settings = project.settings.storage
+        cache = None if settings.cache_gb is None else int(settings.cache_gb * 2**30)
+        return cls(project.home.artifacts, settings.url, cache)
+
+    @property
+    def storage(self) -> Storage | None:
+        """The object store, if there is one.
+
+        Raises:
+            StorageError: it cannot be used.
+        """
+        return None if self.storage_url is None else storage_at(self.storage_url)
 
     @property
     def _temporary(self) -> Path:
         return self.root.parent / "tmp"
 
     def find(self, key: ArtifactKey, version: str) -> Artifact | None:
-        """The artifact of that version if it was completely written, else None.
+        """The artifact of that version if it was completely written, here or in the object store, else None.
 
         Raises:
             ArtifactError: a file of it is gone or has another size.
+            StorageError: the object store cannot be used.
         """
         path = self.root / key.relative_path / version
-        if not (path / MANIFEST).is_file():
+        if not (path / MANIFEST).is_file() and not self._bring_manifest(key, version, path):
             return None
-        return read_artifact(path).require_whole()
+        artifact = read_artifact(path)
+        if self.storage_url is not None:
+            self._bring_files(artifact)
+        return artifact.require_whole()
+
+    def _bring_manifest(self, key: ArtifactKey, version: str, path: Path) -> bool:
+        storage = self.storage
+        content = None if storage is None else storage.manifest(key, version)
+        if content is None:
+            return False
+        with folder_made(path, within=self._temporary) as folder:
+            (folder / MANIFEST).write_bytes(content)
+        return True
+
+    def _bring_files(self, artifact: Artifact) -> None:
+        for file in artifact.manifest.files:
+            path = artifact.path / file.name
+            if not path.exists() and self.storage is not None:
+                self.storage.fetch(file, path)
+        if self.cache_bytes is not None:
+            os.utime(artifact.path / MANIFEST)  # when it was last used
+
+    def keep(self, artifact: Artifact) -> None:
+        """Put `artifact` into the object store, if there is one, and remove here what is too much by its setting.
+
+        Raises:
+            StorageError: the object store cannot be used.
+        """
+        storage = self.storage
+        if storage is None:
+            return
+        storage.push(artifact)
+        if self.cache_bytes is not None:
+            self._trim(storage, self.cache_bytes)
+
+    def is_stored(self, sha256: str, size: int) -> bool:
+        """Whether the object store has a file of that content; all of it is read.
+
+        Raises:
+            StorageError: the object store cannot be used.
+        """
+        storage = self.storage
+        return storage is not None and storage.is_intact(ArtifactFile(sha256, size, sha256))
+
+    def _trim(self, storage: Storage, limit: int) -> None:
+        """Manifests stay, so that everything is known that there is."""
+        with in_use(self.root) as used:
+            sizes = {}
+            for artifact in self.all_versions():
+                here = [path for file in artifact.manifest.files if (path := artifact.path / file.name).is_file()]
+                last_used = (artifact.path / MANIFEST).stat().st_mtime
+                sizes[last_used, artifact.path] = artifact, here, sum(path.stat().st_size for path in here)
+            total = sum(size for _, _, size in sizes.values())
+            for place in sorted(sizes):
+                artifact, here, size = sizes[place]
+                if total <= limit:
+                    return
+                if size and identity(artifact) not in used and storage.has(artifact.key, artifact.version):
+                    for path in here:
+                        path.unlink(missing_ok=True)
+                    total -= size
 
     def current(self, key: ArtifactKey, run_id: str | None = None) -> Artifact:
         """The artifact that readers should use now: what run `run_id` published, else the newest published.
@@ -165,6 +266,8 @@ class ArtifactStore:
         with contextlib.suppress(FileNotFoundError):
             if _pointed_at(base / "CURRENT") == artifact.version:
                 raise ArtifactError(f"{artifact.key} version {artifact.version} is current and cannot be removed")
+        if self.storage is not None:
+            self.storage.remove(artifact.key, artifact.version)
         remove_folder(artifact.path, within=self._temporary)
         for pointer in (base / "runs").glob("*"):
             if _pointed_at(pointer) == artifact.version:

@@ -127,7 +127,10 @@ def _no_evaluation_text(context: CheckContext, artifact: Artifact) -> Finding:
 
 
 def _source_share(context: CheckContext, artifact: Artifact) -> Finding:
-    return source_share(artifact.file("subset.parquet"), context.project.settings.checks.max_source_share)
+    settings = context.project.settings
+    # Of a pool of one source all of a selection is from it.
+    limit = settings.checks.max_source_share if len(settings.sources) > 1 else 1.0
+    return source_share(artifact.file("subset.parquet"), limit)
 
 
 SELECTION = (

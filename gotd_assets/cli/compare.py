@@ -31,20 +31,19 @@ def compare(
         GotdError: another `gotd run` is working in this home.
     """
     from gotd_assets.comparison.cells import Comparison
+    from gotd_assets.comparison.forecast import forecast
     from gotd_assets.comparison.page import write_page
     from gotd_assets.comparison.results import read_results
     from gotd_assets.comparison.run import make_cells
 
     comparison = Comparison.of(project, targets or ())
-    each = len(comparison.cells) * len(comparison.methods)
-    console.print(
-        f"{len(comparison.targets)} target(s), {len(comparison.methods)} method(s), {len(comparison.budgets)} budget(s), "
-        f"{len(comparison.seeds)} seed(s): {each} selections" + (f" and {each} trainings" if train else ""),
-        highlight=False,
-    )
+    crossed = (comparison.targets, "targets"), (comparison.arms, "methods"), (comparison.budgets, "budgets")
+    for things, name in (*crossed, (comparison.seeds, "seeds")):
+        console.print(f"{name}: {', '.join(map(str, things))}", highlight=False)
     for remark in comparison.remarks:
         console.print(Text("warning:", "yellow"), remark)
     with alone(project.home):
+        console.print(f"forecast: {forecast(comparison, train=train)}", highlight=False, soft_wrap=True)
         progress = make_cells(
             comparison,
             ConsoleJournal(console),

@@ -31,7 +31,7 @@ def collect(project: Project, *, delete: bool, older_than: float, console: Conso
     Raises:
         ArtifactError: another gc is working.
     """
-    store = ArtifactStore(project.home.artifacts)
+    store = ArtifactStore.of(project)
     store.root.mkdir(parents=True, exist_ok=True)
     age = dt.timedelta(days=older_than)
     try:
@@ -48,6 +48,8 @@ def collect(project: Project, *, delete: bool, older_than: float, console: Conso
             if delete:
                 end_attempts(project, left)
                 store.sweep()
+                if store.storage is not None:
+                    store.storage.sweep(age)
     except BusyError as error:
         raise ArtifactError(f"another `gotd gc` is working in {project.home.path}: wait for it") from error
     _tell(found, left, console, deleted=delete)

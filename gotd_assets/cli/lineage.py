@@ -66,12 +66,19 @@ def verify(
     database: DatabaseOption = None,
     timeout: TimeoutOption = 120,
 ) -> None:
-    """Compare every recorded file with its checksum; exits with 1 if an artifact's file is missing or altered."""
+    """Compare every recorded file with its checksum; exits with 1 if an artifact's file is missing or altered.
+
+    What the home's cache let go is read from the object store.
+    """
     import polars as pl
 
+    from gotd_assets.artifacts.store import ArtifactStore
+
+    stored = None
     if artifacts is None and database is None:
-        artifacts = project_here().home.artifacts
-    found = _store(database, timeout).verify(artifacts)
+        project = project_here()
+        artifacts, stored = project.home.artifacts, ArtifactStore.of(project).is_stored
+    found = _store(database, timeout).verify(artifacts, stored=stored)
     differing = found.filter(~pl.col("state").is_in(["intact", "remote"]))
     if differing.height or format_ != "table":
         _write(differing, format_, output, rows)

@@ -12,6 +12,7 @@ from gotd_assets.artifacts.artifact import MANIFEST, Artifact, ArtifactKey
 from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.catalogue.foreign import one_line
 from gotd_assets.errors import ArtifactError
+from gotd_assets.evaluation.measures import measures
 from gotd_assets.evaluation.report import (
     AWAY,
     NOTHING_HELD_OUT,
@@ -34,7 +35,7 @@ def show(project: Project, target: str, console: Console) -> None:
         SettingsError: there is no such target, nor was there.
         ArtifactError: it was not evaluated yet.
     """
-    store = ArtifactStore(project.home.artifacts)
+    store = ArtifactStore.of(project)
     artifact = _report_of(project, store, target)
     report: dict[str, Any] = artifact.json("report.json")
     methods = report["methods"]
@@ -89,7 +90,7 @@ def export_selection(
     Raises:
         ArtifactError: there is no such selection yet.
     """
-    artifact = ArtifactStore(project.home.artifacts).current(ArtifactKey("selected_subset", f"{target}/{method}"))
+    artifact = ArtifactStore.of(project).current(ArtifactKey("selected_subset", f"{target}/{method}"))
     if as_source:
         from gotd_assets.selection.originals import export_originals
 
@@ -133,6 +134,12 @@ def _print_outcome(report: dict[str, Any], console: Console) -> None:
         console.print(NOTHING_TRAINED)
         return
     _print_changes(report, console)
+    for measure in measures(methods):
+        table = Table(*measure.header, title=measure.title, title_justify="left")
+        for row in measure.rows:
+            table.add_row(*(one_line(cell, _WIDTH) for cell in row))
+        console.print(table)
+        console.print(measure.note, highlight=False)
     for m in methods:
         console.print(f"MLflow run of {m['method']}: {m['mlflow_run_id']}", soft_wrap=True)
 

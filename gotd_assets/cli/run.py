@@ -40,15 +40,20 @@ def run(targets: list[str] | None, console: Console, *, dry_run: bool = False, t
     from gotd_assets.stations.all import GRAPH
 
     stages = GRAPH.stages(project.settings, names, lambda station: train or not station.is_late)
-    for problem in project.problems:
+
+    def warn(problem: str) -> None:
         console.print(Text("warning:", "yellow"), problem)
+
+    for problem in project.problems:
+        warn(problem)
     if dry_run:
         _plan(project, stages, console)
         return
     from gotd_assets.pipeline.graph import pipeline_job
     from gotd_assets.pipeline.instance import dagster_instance
     from gotd_assets.pipeline.placement import Placement
-    from gotd_assets.pipeline.runs.stage_runs import command, end_killed_runs, run_stages
+    from gotd_assets.pipeline.runs.killed_runs import end_killed_runs
+    from gotd_assets.pipeline.runs.stage_runs import command, run_stages
     from gotd_assets.pipeline.runs.stopping import StoppedError
 
     if "DAGSTER_HOME" not in os.environ and not (project.root / "history").exists():
@@ -63,7 +68,7 @@ def run(targets: list[str] | None, console: Console, *, dry_run: bool = False, t
         console.rule(Text.assemble((f"{number}/{len(stages)}", "bold"), f" {stage.title}"), align="left")
 
     with alone(project.home), dagster_instance(project) as instance:
-        end_killed_runs(placement, instance)
+        end_killed_runs(placement, instance, warn)
         try:
             run_stages(
                 placement,
@@ -72,7 +77,7 @@ def run(targets: list[str] | None, console: Console, *, dry_run: bool = False, t
                 stages,
                 starter=command(placement),
                 announce=announce,
-                warn=lambda problem: console.print(Text("warning:", "yellow"), problem),
+                warn=warn,
             )
         except StoppedError as stopped:
             raise KeyboardInterrupt(stopped.signal) from None

@@ -29,7 +29,7 @@ class SelectionsShown:
     """
 
     def __init__(self, project: Project, targets: Sequence[str], console: Console) -> None:
-        self._store = ArtifactStore(project.home.artifacts)
+        self._store = ArtifactStore.of(project)
         self._keys = {
             target: ArtifactKey("selected_subset", f"{target}/{project.settings.selection.methods[0]}")
             for target in targets

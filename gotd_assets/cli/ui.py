@@ -21,7 +21,10 @@ from gotd_assets.tracking.context import TrackingContext
 from gotd_assets.tracking.server import prepare_tracking
 
 _HOST = "127.0.0.1"
-_START_SECONDS = 90
+# The first start compiles what three servers import; on a loaded machine that takes minutes. A server that fails ends,
+# and is told of at once: this is for one that hangs.
+_START_SECONDS = 900
+_TELLS_EVERY = 15
 # Without it the MLflow UI starts seven workers for jobs that this project has none of.
 _QUIET_MLFLOW = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
@@ -39,11 +42,17 @@ def serve(project: Project, console: Console, *, dagster_port: int = 3000, mlflo
                 f"gotd ui {option} {port + 10}"
             )
     complete(project.root)
+    # Set before MLflow is loaded, which tells what it does to a new database.
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     tracking = TrackingContext.of(project, run_name="", selection_version="", tags={})
     experiment = prepare_tracking(tracking)
     environment = {"DAGSTER_HOME": str(project.root), **os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"} | _QUIET_MLFLOW
     environment |= _links(project, dagster_port, mlflow_port)
-    (project.home.dagster).mkdir(parents=True, exist_ok=True)
+    from gotd_assets.pipeline.instance import dagster_instance
+
+    with dagster_instance(project):
+        # Makes Dagster's databases, which the servers would make all at once.
+        pass
     dagster = ["--workspace", str(project.root / "workspace.yaml")]
     commands = {
         "dagster-webserver": [
@@ -66,7 +75,7 @@ def serve(project: Project, console: Console, *, dagster_port: int = 3000, mlflo
                 running[name] = subprocess.Popen(
                     command, cwd=project.root, env=environment, stdout=log, stderr=subprocess.STDOUT
                 )
-        _wait_for(running, {"Dagster": dagster_port, "MLflow": mlflow_port}, logs)
+        _wait_for(running, {"dagster-webserver": dagster_port, "mlflow": mlflow_port}, logs, console)
         console.print(f"Dagster  http://{_HOST}:{dagster_port}")
         # By itself MLflow opens in its dress for chats and agents.
         console.print(f"MLflow   http://{_HOST}:{mlflow_port}/#/experiments/{experiment}?workflowType=machine_learning")
@@ -104,20 +113,37 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _wait_for(running: dict[str, subprocess.Popen[bytes]], ports: dict[str, int], logs: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    for name, port in ports.items():
-        while not _answers(port):
-            _check(running, logs)
-            if time.monotonic() > deadline:
-                raise GotdError(f"{name} does not answer on port {port} after {_START_SECONDS} s; see {logs}")
-            time.sleep(0.3)
+def _wait_for(running: dict[str, subprocess.Popen[bytes]], ports: dict[str, int], logs: Path, console: Console) -> None:
+    """Wait until there is an answer on every port; tell now and then which of them is waited for.
+
+    Raises:
+        GotdError: a server ended, or does not answer for a quarter of an hour.
+    """
+    console.print("starting Dagster and MLflow; the first time may take a minute or two")
+    started = told = time.monotonic()
+    silent = dict(ports)
+    while silent:
+        time.sleep(0.3)
+        _check(running, logs)
+        silent = {name: port for name, port in silent.items() if not _answers(port)}
+        now = time.monotonic()
+        if silent and now - started > _START_SECONDS:
+            raise GotdError(f"after {now - started:.0f} s there is no answer from {_told(silent)}; see {logs}")
+        if silent and now - told >= _TELLS_EVERY:
+            console.print(f"{now - started:.0f} s: waiting for {_told(silent)}", soft_wrap=True)
+            told = now
+
+
+def _told(ports: dict[str, int]) -> str:
+    return " and ".join(f"{name} on port {port}" for name, port in ports.items())
 
 
 def _check(running: dict[str, subprocess.Popen[bytes]], logs: Path) -> None:
     for name, process in running.items():
         if process.poll() is not None:
-            raise GotdError(f"{name} ended with exit code {process.returncode}; see {logs / name}.log")
+            log = logs / f"{name}.log"
+            said = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
+            raise GotdError(f"{name} ended with exit code {process.returncode}{f': {said}' if said else ''}; see {log}")
 
 
 def _answers(port: int) -> bool:

@@ -1,4 +1,4 @@
-"""What is compared: a cell is a target, a budget and a seed, in which every method selects and is trained on."""
+"""What is compared: a cell is a target, a budget, a seed and vectors, in which methods select and are trained on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gotd_assets.errors import SettingsError
+from gotd_assets.selection.methods.given import uses_vectors
 from gotd_assets.settings.selection import Budget
 from gotd_assets.settings.texts import DrawSettings
 
@@ -15,20 +16,35 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
+class Arm:
+    """One row of the comparison: a method, and the name of its vectors if they are not the project's."""
+
+    method: str
+    vectors: str | None = None
+
+    def __str__(self) -> str:
+        return self.method if self.vectors is None else f"{self.method} on {self.vectors}"
+
+
+@dataclasses.dataclass(frozen=True)
 class Cell:
-    """One target, budget and seed."""
+    """One target, budget and seed, on the project's vectors or others by name, of a comparison that has a name or none."""
 
     target: str
     budget: int | str
     seed: int
+    vectors: str | None = None
+    comparison: str | None = None
 
     @property
     def run_id(self) -> str:
         """By what artifacts of the cell are found again (`ArtifactStore.publish`, aside)."""
-        return f"comparison-{self.target}-{self.budget}-{self.seed}".replace(" ", "-").replace("%", "percent")
+        name = f"comparison-{self.target}-{self.budget}-{self.seed}".replace(" ", "-").replace("%", "percent")
+        return "-".join([name, *(part for part in (self.vectors, self.comparison) if part is not None)])
 
     def __str__(self) -> str:
-        return f"{self.target}, budget {self.budget}, seed {self.seed}"
+        name = f"{self.target}, budget {self.budget}, seed {self.seed}"
+        return name if self.vectors is None else f"{name}, vectors {self.vectors}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,27 +53,32 @@ class Comparison:
 
     Attributes:
         project: whose settings it is of.
-        targets, methods, budgets, seeds: what is crossed.
+        targets, arms, budgets, seeds: what is crossed.
         remarks: what a reader should know of how little some of it says.
+        name: keeps it apart from others in the same home that have the same cells with other settings, such as another
+            base model's; None for the project's own.
     """
 
     project: Project
     targets: Sequence[str]
-    methods: Sequence[str]
+    arms: Sequence[Arm]
     budgets: Sequence[int | str]
     seeds: Sequence[int]
     remarks: Sequence[str]
+    name: str | None = None
 
     @classmethod
     def of(cls, project: Project, targets: Sequence[str] = ()) -> Comparison:
         """What `comparison` in gotd.yaml says, of `targets` only if some are named.
 
         Raises:
-            SettingsError: a target is unknown.
+            SettingsError: a target is unknown, or the budgets cannot be told.
         """
         settings, asked = project.settings, project.settings.comparison
         names = [settings.target(name).name for name in targets or asked.targets or [t.name for t in settings.targets]]
         methods = list(dict.fromkeys(asked.methods or settings.selection.methods))
+        arms = [Arm(method) for method in methods]
+        arms += [Arm(method, vectors) for vectors in asked.vectors for method in methods if uses_vectors(method)]
         budgets = list(dict.fromkeys(asked.budgets or _budgets(settings)))
         remarks = []
         if asked.seeds == 1:
@@ -66,18 +87,29 @@ class Comparison:
             )
         if settings.training is None:
             remarks.append("No `training` in gotd.yaml: selections are compared, and no model.")
-        if len(methods) == 1:
+        if len(arms) == 1:
             remarks.append(f"One method: `{methods[0]}` is compared with the base model only.")
         if len(budgets) < 3:
             remarks.append(
                 "Fewer than three budgets: whether a difference grows or fades with the budget cannot be seen."
             )
-        return cls(project, names, methods, budgets, range(asked.seeds), remarks)
+        return cls(project, names, arms, budgets, range(asked.seeds), remarks)
 
     @property
     def cells(self) -> list[Cell]:
         """Every cell; all budgets of a seed before the next, so that what is there early is of every budget."""
-        return [Cell(target, budget, seed) for seed in self.seeds for target in self.targets for budget in self.budgets]
+        vectors = list(dict.fromkeys(arm.vectors for arm in self.arms))
+        return [
+            Cell(target, budget, seed, name, self.name)
+            for seed in self.seeds
+            for target in self.targets
+            for budget in self.budgets
+            for name in vectors
+        ]
+
+    def arms_of(self, cell: Cell) -> list[Arm]:
+        """What is selected by in `cell`."""
+        return [arm for arm in self.arms if arm.vectors == cell.vectors]
 
     def project_of(self, cell: Cell) -> Project:
         """The project with the settings of a cell."""
@@ -89,10 +121,16 @@ class Comparison:
                 for target in settings.targets
             ],
             "selection": settings.selection.model_copy(
-                update={"methods": list(self.methods), "budget": cell.budget, "seed": cell.seed}
+                update={
+                    "methods": [arm.method for arm in self.arms_of(cell)],
+                    "budget": cell.budget,
+                    "seed": cell.seed,
+                }
             ),
             "training": None if settings.training is None else settings.training.model_copy(update={"seed": cell.seed}),
         }
+        if cell.vectors is not None:
+            changed["encoder"] = settings.comparison.vectors[cell.vectors]
         return self.project.model_copy(update={"settings": settings.model_copy(update=changed)})
 
 

@@ -13,7 +13,7 @@ from gotd_assets.catalogue.tables import markdown_table
 from gotd_assets.comparison.results import BASE, Results
 from gotd_assets.evaluation.report import AWAY
 from gotd_assets.models.comparison import HOW_COMPARED, Difference
-from gotd_assets.models.statistics import mean_of, mean_overlap
+from gotd_assets.models.statistics import holm, mean_of, mean_overlap
 from gotd_assets.selection.methods.given import given
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def page(comparison: Comparison, results: Results, failures: Sequence[str]) -> l
         "# Comparison",
         "",
         (
-            f"{len(comparison.methods)} methods, {len(comparison.budgets)} budgets, {len(comparison.seeds)} seeds: {cells} cells "
-            f"of every method. Each seed draws {comparison.project.settings.comparison.target_share:.0%} of the target's texts, "
+            f"{_counted(comparison.arms, 'method')}, {_counted(comparison.budgets, 'budget')}, "
+            f"{_counted(comparison.seeds, 'seed')}: {cells} cells. Each seed draws {comparison.project.settings.comparison.target_share:.0%} of the target's texts, "
             "what methods draw, and the order of training; held-out texts are the same for all."
         ),
         "",
@@ -57,26 +57,52 @@ def page(comparison: Comparison, results: Results, failures: Sequence[str]) -> l
     return lines
 
 
+def _counted(things: Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}" if len(things) == 1 else f"{len(things)} {name}s"
+
+
 def _target(comparison: Comparison, results: Results, target: str) -> list[str]:
     settings = comparison.project.settings.target(target)
     away = settings.direction == "away"
     lines = [f"## {markdown(target)}", ""]
     if away:
         lines += [AWAY, ""]
-    verdicts = results.verdicts(target, comparison.budgets, comparison.methods)
+    arms = [str(arm) for arm in comparison.arms]
+    verdicts = results.verdicts(target, comparison.budgets, arms)
     lines += _verdicts(verdicts, comparison, away=away)
-    changes = {
-        method: [
-            100 * found.change if (found := verdicts.get((budget, method, BASE))) is not None else None
-            for budget in comparison.budgets
-        ]
-        for method in comparison.methods
-    }
-    if any(value is not None for line in changes.values() for value in line):
-        budgets = [str(budget) for budget in comparison.budgets]
-        lines += [plots.over_budgets(changes, budgets, "% change of perplexity over budgets"), ""]
+    lines += _plots(comparison, results, target, verdicts)
     for budget in comparison.budgets:
         lines += [f"### Budget {budget}", "", *_budget(comparison, results, target, budget, verdicts)]
+    return lines
+
+
+def _plots(
+    comparison: Comparison, results: Results, target: str, verdicts: dict[tuple[int | str, str, str], Difference]
+) -> list[str]:
+    """Perplexity and transport cost over budgets, and which sources the largest budget comes from."""
+    arms = [str(arm) for arm in comparison.arms]
+    budgets = [str(budget) for budget in comparison.budgets]
+    changes = {
+        arm: [
+            100 * found.change if (found := verdicts.get((budget, arm, BASE))) is not None else None
+            for budget in comparison.budgets
+        ]
+        for arm in arms
+    }
+    saved = {
+        arm: [
+            _value(one.figures.get("transport_saved") for one in results.seeds(target, arm, budget).values())
+            for budget in comparison.budgets
+        ]
+        for arm in arms
+    }
+    lines: list[str] = []
+    for values, label in (
+        (changes, "% change of perplexity by budget, mean over seeds; below the line it falls"),
+        (saved, "transport cost saved by budget, mean over seeds"),
+    ):
+        if any(value is not None for line in values.values() for value in line):
+            lines += [plots.over_budgets(values, budgets, label), ""]
     return lines
 
 
@@ -110,9 +136,10 @@ def _budget(
     verdicts: dict[tuple[int | str, str, str], Difference],
 ) -> list[str]:
     base = results.bases.get(target)
-    others = [BASE, *comparison.methods[:-1]]
+    arms = [str(arm) for arm in comparison.arms]
+    others = [BASE, *arms[:-1]]
     rows = [["base model", "–", "–", "" if base is None else f"{base.perplexity:.2f}", *("" for _ in others)]]
-    for method in comparison.methods:
+    for method in arms:
         made = list(results.seeds(target, method, budget).values())
         if not made:
             rows.append([method, "not made", "", "", *("" for _ in others)])
@@ -137,18 +164,18 @@ def _budget(
 def _selections(comparison: Comparison, results: Results, target: str, budget: int | str) -> list[str]:
     """Composition by source, likeness, stability and cost of every method."""
     rows, sources = [], sorted({s for made in results.made.values() for s in made.sources})
-    for method in comparison.methods:
-        made = list(results.seeds(target, method, budget).values())
+    for arm in comparison.arms:
+        made = list(results.seeds(target, str(arm), budget).values())
         if not made:
             continue
         overlap = mean_overlap([one.doc_ids for one in made])
         total = sum(sum(one.sources.values()) for one in made)
         rows.append(
             [
-                method,
-                given(method),
+                str(arm),
+                given(arm.method),
                 *(f"{sum(one.sources.get(source, 0) for one in made) / total:.1%}" for source in sources),
-                _mean((one.figures.get("mean_gradient") for one in made), "{:.4f}"),
+                _mean((one.figures.get("transport_saved") for one in made), "{:.5f}"),
                 _mean((one.figures.get("near_duplicate_share") for one in made), "{:.1%}"),
                 _mean((one.figures.get("mean_nearest_distance") for one in made), "{:.3f}"),
                 "one seed" if overlap is None else f"{overlap:.0%}",
@@ -157,28 +184,45 @@ def _selections(comparison: Comparison, results: Results, target: str, budget: i
             ]
         )
     header = ["method", "is given", *(markdown(source) for source in sources)]
-    header += ["mean gradient", "near-duplicates", "distance to the nearest", "stays with another seed"]
+    header += ["transport cost saved", "near-duplicates", "distance to the nearest", "stays with another seed"]
     return markdown_table([*header, "seconds to select", "seconds to train"], rows) if rows else []
 
 
 def _tasks(comparison: Comparison, results: Results, target: str, budget: int | str) -> list[str]:
-    """Labelled tasks and toxicity, where they were measured."""
-    by_method = {method: list(results.seeds(target, method, budget).values()) for method in comparison.methods}
-    sizes = sorted({size for made in by_method.values() for one in made for size in one.accuracy})
-    has_toxicity = any(one.toxicity is not None for made in by_method.values() for one in made)
-    if not sizes and not has_toxicity:
+    """Labelled tasks and toxicity, where they were measured, with what models gain over the base model."""
+    arms = [str(arm) for arm in comparison.arms]
+    made = {arm: list(results.seeds(target, arm, budget).values()) for arm in arms}
+    names = list(dict.fromkeys(name for of_arm in made.values() for one in of_arm for name in one.measured))
+    if not names:
         return []
-    header = ["method", *(f"accuracy, {size} labels" for size in sizes)]
-    header += ["expected maximum toxicity"] if has_toxicity else []
-    rows = [
-        [
-            method,
-            *(_mean((one.accuracy.get(size) for one in made), "{:.3f}") for size in sizes),
-            *([_mean((one.toxicity for one in made), "{:.3f}")] if has_toxicity else []),
-        ]
-        for method, made in by_method.items()
-    ]
-    return markdown_table(header, rows)
+    first = next(one for of_arm in made.values() for one in of_arm if one.measured)
+    gains = {(arm, name): results.gain(target, budget, arm, name) for arm in arms for name in names}
+    known = [pair for pair, gain in gains.items() if gain is not None]
+    levels = dict(zip(known, holm([gain.p for gain in gains.values() if gain is not None]), strict=True))
+    rows = [["base model", *(f"{first.measured_base[name].mean():.3f}" for name in names)]]
+    for arm in arms:
+        cells = []
+        for name in names:
+            values = [one.measured[name].mean() for one in made[arm] if name in one.measured]
+            gain = gains[arm, name]
+            told = (
+                ""
+                if gain is None
+                else f" ({gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}], p {levels[arm, name]:.2g})"
+            )
+            cells.append(f"{sum(values) / len(values):.3f}{told}" if values else "")
+        rows.append([arm, *cells])
+    note = (
+        "In brackets the difference from the base model with its 95 % interval over seeds and texts or prompts, p corrected by "
+        f"Holm for {len(known)} comparisons at this budget."
+    )
+    return [*markdown_table(["method", *names], rows), note, ""]
+
+
+def _value(values: Iterable[float | None]) -> float | None:
+    """The mean of what is known."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _mean(values: Iterable[float | None], form: str) -> str:

@@ -3,60 +3,66 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from gotd_assets.artifacts.artifact import ArtifactKey
 from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.artifacts.store import ArtifactStore
-from gotd_assets.comparison.run import costs_file
+from gotd_assets.comparison.ledger import Ledger
+from gotd_assets.comparison.tasks import accuracies, toxicities
 from gotd_assets.errors import ArtifactError
 from gotd_assets.models.comparison import Difference, compare, corrected
+from gotd_assets.models.statistics import Estimate, two_way_mean
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from gotd_assets.artifacts.artifact import Artifact
     from gotd_assets.comparison.cells import Cell, Comparison
     from gotd_assets.models.perplexity import PerplexityReport
 
 BASE = "base"
+Measured = Mapping[str, "npt.NDArray[Any]"]
+"""What was measured beside perplexity, item by item: 'accuracy, 20 labels' (texts,), 'maximum toxicity' (prompts,)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-    """What one method came to in one cell.
+    """What one arm came to in one cell.
 
     Attributes:
         doc_ids: selected, best first.
         sources: documents by source.
         figures: of the selection and of the training: tokens, near_duplicate_share, seconds, …
         perplexity: after training, on held-out text; None if it was not trained or nothing is held out.
-        accuracy: of a labelled task by number of labels; empty without one.
-        toxicity: expected maximum toxicity over all prompts; None if it was not measured.
+        measured, measured_base: by name, item by item, of the trained model and of the base model.
     """
 
     doc_ids: Sequence[str]
     sources: Mapping[str, int]
     figures: Mapping[str, float]
     perplexity: PerplexityReport | None
-    accuracy: Mapping[int, float]
-    toxicity: float | None
+    measured: Measured
+    measured_base: Measured
 
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """Everything measured: `made` by (target, method, budget, seed), and the `bases`' perplexity by target."""
+    """Everything measured: `made` by (target, arm, budget, seed), and the `bases`' perplexity by target."""
 
     made: Mapping[tuple[str, str, int | str, int], Made]
     bases: Mapping[str, PerplexityReport]
 
-    def seeds(self, target: str, method: str, budget: int | str) -> dict[int, Made]:
-        """What there is of a method, by seed."""
-        return {key[3]: made for key, made in self.made.items() if key[:3] == (target, method, budget)}
+    def seeds(self, target: str, arm: str, budget: int | str) -> dict[int, Made]:
+        """What there is of an arm, by seed."""
+        return {key[3]: made for key, made in self.made.items() if key[:3] == (target, arm, budget)}
 
-    def difference(self, target: str, budget: int | str, method: str, other: str) -> Difference | None:
-        """`method` against `other` (a method, or 'base'), paired by seed and document; None if there is nothing to pair."""
-        ours = self._likelihoods(target, method, budget)
+    def difference(self, target: str, budget: int | str, arm: str, other: str) -> Difference | None:
+        """`arm` against `other` (an arm, or 'base'), paired by seed and document; None if there is nothing to pair."""
+        ours = self._likelihoods(target, arm, budget)
         theirs = self._likelihoods(target, other, budget)
         if other == BASE and target in self.bases:
             theirs = dict.fromkeys(ours, self.bases[target])
@@ -68,40 +74,61 @@ class Results:
             next(iter(ours.values())).document_tokens,
         )
 
-    def _likelihoods(self, target: str, method: str, budget: int | str) -> dict[int, PerplexityReport]:
-        found = self.seeds(target, method, budget)
+    def _likelihoods(self, target: str, arm: str, budget: int | str) -> dict[int, PerplexityReport]:
+        found = self.seeds(target, arm, budget)
         return {seed: made.perplexity for seed, made in found.items() if made.perplexity is not None}
 
     def verdicts(
-        self, target: str, budgets: Sequence[int | str], methods: Sequence[str]
+        self, target: str, budgets: Sequence[int | str], arms: Sequence[str]
     ) -> dict[tuple[int | str, str, str], Difference]:
-        """Every method against the base model and against every method before it, corrected for all of them together."""
+        """Every arm against the base model and against every arm before it, corrected for all of them together."""
         found = {
-            (budget, method, other): difference
+            (budget, arm, other): difference
             for budget in budgets
-            for place, method in enumerate(methods)
-            for other in (BASE, *methods[:place])
-            if (difference := self.difference(target, budget, method, other)) is not None
+            for place, arm in enumerate(arms)
+            for other in (BASE, *arms[:place])
+            if (difference := self.difference(target, budget, arm, other)) is not None
         }
         return dict(zip(found, corrected(list(found.values())), strict=True))
+
+    def gain(self, target: str, budget: int | str, arm: str, name: str, other: str = BASE) -> Estimate | None:
+        """How much more of `name` the arm's models have than the base model, or than `other`'s, by seed and item."""
+        ours = {seed: made for seed, made in self.seeds(target, arm, budget).items() if name in made.measured}
+        if other == BASE:
+            rows = [made.measured[name] - made.measured_base[name] for made in ours.values()]
+        else:
+            theirs = self.seeds(target, other, budget)
+            rows = [
+                made.measured[name] - theirs[seed].measured[name]
+                for seed, made in ours.items()
+                if seed in theirs and name in theirs[seed].measured
+            ]
+        # Labelled texts and prompts are the same for all seeds.
+        if not rows or len(rows[0]) < 2 or any(len(row) != len(rows[0]) for row in rows):
+            return None
+        return two_way_mean(np.stack(rows))
 
 
 def read_results(comparison: Comparison) -> Results:
     """What has been made of `comparison` so far."""
-    store = ArtifactStore(comparison.project.home.artifacts)
-    file = costs_file(comparison)
-    seconds = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    store, ledger = ArtifactStore.of(comparison.project), Ledger(comparison.project.home)
     made: dict[tuple[str, str, int | str, int], Made] = {}
     bases: dict[str, PerplexityReport] = {}
     for cell in comparison.cells:
         perplexities = _perplexities(comparison, cell, store)
         if BASE in perplexities:
             bases.setdefault(cell.target, perplexities[BASE])
-        for method in comparison.methods:
-            selection = _found(store, cell, "selected_subset", method)
+        for arm in comparison.arms_of(cell):
+            selection = found(store, cell, "selected_subset", arm.method)
             if selection is not None:
-                made[cell.target, method, cell.budget, cell.seed] = _made(
-                    store, cell, method, selection=selection, perplexity=perplexities.get(method), seconds=seconds
+                made[cell.target, str(arm), cell.budget, cell.seed] = _made(
+                    comparison,
+                    store,
+                    cell,
+                    arm.method,
+                    selection=selection,
+                    perplexity=perplexities.get(arm.method),
+                    ledger=ledger,
                 )
     return Results(made, bases)
 
@@ -109,9 +136,9 @@ def read_results(comparison: Comparison) -> Results:
 def _perplexities(comparison: Comparison, cell: Cell, store: ArtifactStore) -> dict[str, PerplexityReport]:
     from gotd_assets.models.heldout import evaluate_perplexity
 
-    models = {method: _found(store, cell, "pre_fine_tuned_model", method) for method in comparison.methods}
+    models = {arm.method: found(store, cell, "pre_fine_tuned_model", arm.method) for arm in comparison.arms_of(cell)}
     trained = {method: model.path for method, model in models.items() if model is not None}
-    documents = _found(store, cell, "target_documents")
+    documents = found(store, cell, "target_documents")
     project = comparison.project_of(cell)
     training = project.settings.training
     if not trained or documents is None or training is None:
@@ -125,7 +152,7 @@ def _perplexities(comparison: Comparison, cell: Cell, store: ArtifactStore) -> d
     )
 
 
-def _found(store: ArtifactStore, cell: Cell, asset: str, method: str | None = None) -> Artifact | None:
+def found(store: ArtifactStore, cell: Cell, asset: str, method: str | None = None) -> Artifact | None:
     """What the cell's run published, not what is current for everybody."""
     key = ArtifactKey(asset, cell.target if method is None else f"{cell.target}/{method}")
     try:
@@ -137,13 +164,14 @@ def _found(store: ArtifactStore, cell: Cell, asset: str, method: str | None = No
 
 
 def _made(
+    comparison: Comparison,
     store: ArtifactStore,
     cell: Cell,
     method: str,
     *,
     selection: Artifact,
     perplexity: PerplexityReport | None,
-    seconds: Mapping[str, float],
+    ledger: Ledger,
 ) -> Made:
     subset = read_parquet(selection.file("subset.parquet"), ["doc_id", "source"])
     figures = {
@@ -151,25 +179,24 @@ def _made(
         for name, value in selection.manifest.summary.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
-    if selection.version in seconds:
-        figures["selection_seconds"] = seconds[selection.version]
-    accuracy: dict[int, float] = {}
-    toxicity: float | None = None
-    model = _found(store, cell, "pre_fine_tuned_model", method)
+    for name in ("seconds", "transport_saved"):
+        value = ledger.get(selection.version, name)
+        if value is not None:
+            figures["selection_seconds" if name == "seconds" else name] = value
+    measured: dict[str, npt.NDArray[Any]] = {}
+    measured_base: dict[str, npt.NDArray[Any]] = {}
+    model = found(store, cell, "pre_fine_tuned_model", method)
     if model is not None:
         training: Mapping[str, Any] = model.json("training.json")
         figures |= {"tokens": training["tokens"], "training_seconds": training["seconds"]}
-    task = _found(store, cell, "task_evaluation", method)
-    if task is not None:
-        prefix, suffix = "accuracy_", "_trained"
-        accuracy = {
-            int(name.removeprefix(prefix).removesuffix(suffix)): float(str(value))
-            for name, value in task.manifest.summary.items()
-            if name.startswith(prefix) and name.endswith(suffix)
-        }
-    toxic = _found(store, cell, "detoxification_evaluation", method)
-    if toxic is not None:
-        value = toxic.manifest.summary.get("expected_maximum_toxicity_all_trained")
-        toxicity = None if value is None else float(str(value))
+        evaluation = comparison.project.settings.evaluation
+        task, texts = evaluation.task(cell.target), found(store, cell, "labelled_documents")
+        labelled = found(store, cell, "task_evaluation", method)
+        if task is not None and texts is not None and labelled is not None:
+            measured_base, measured = accuracies(labelled, texts, task)
+        toxic = found(store, cell, "detoxification_evaluation", method)
+        if evaluation.prompts(cell.target) is not None and toxic is not None:
+            before, after = toxicities(toxic)
+            measured_base, measured = measured_base | before, measured | after
     sources = {str(source): int(count) for source, count in subset.group_by("source").len().sort("source").iter_rows()}
-    return Made(subset["doc_id"].to_list(), sources, figures, perplexity, accuracy, toxicity)
+    return Made(subset["doc_id"].to_list(), sources, figures, perplexity, measured, measured_base)

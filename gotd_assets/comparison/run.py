@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gotd_assets.artifacts.atomic import write_atomically
+from gotd_assets.catalogue.durations import in_words
+from gotd_assets.comparison.ledger import Ledger
+from gotd_assets.comparison.worth import measure_worth
 from gotd_assets.errors import GotdError
 from gotd_assets.stations.all import GRAPH
 from gotd_assets.stations.workshop import Workshop
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from gotd_assets.comparison.cells import Cell, Comparison
     from gotd_assets.stations.graph import Stage
     from gotd_assets.stations.station import Station
@@ -37,11 +36,6 @@ class Progress:
     failures: dict[str, str]
 
 
-def costs_file(comparison: Comparison) -> Path:
-    """Where seconds of selections and trainings are kept by version: an artifact is the same however long it took."""
-    return comparison.project.home.path / "comparison" / "seconds.json"
-
-
 def make_cells(
     comparison: Comparison,
     journal: Journal,
@@ -58,33 +52,34 @@ def make_cells(
     Args:
         comparison: what to compare.
         journal: is told how far each station is.
-        announce: is told each part before it begins, and the forecast.
+        announce: is told each part before it begins, and after each cell how long the rest will take.
         minutes: begin no training after this many.
         train: whether to train at all.
     """
     started, failures = time.monotonic(), dict[str, str]()
-    seconds: dict[str, float] = _read(costs_file(comparison))
+    ledger = Ledger(comparison.project.home)
     for phase in ("select", "train") if train else ("select",):
         todo = [cell for cell in comparison.cells if str(cell) not in failures]
-        made = 0
+        spent: list[float] = []
         for number, cell in enumerate(todo, 1):
             elapsed = (time.monotonic() - started) / 60
             if phase == "train" and minutes is not None and elapsed >= minutes:
                 announce(f"{minutes:g} minutes are over: {len(todo) - number + 1} cells are not trained")
                 return Progress(complete=False, failures=failures)
-            announce(f"{phase} {number}/{len(todo)}: {cell}")
+            rest = len(todo) - number + 1
+            told = f", about {in_words(sum(spent) / len(spent) * rest)} to {phase} the rest" if spent else ""
+            announce(f"{phase} {number}/{len(todo)}: {cell}{told}")
             began = time.monotonic()
             try:
-                made += _make(comparison, cell, journal, seconds, late=phase == "train")
+                made = _make(comparison, cell, journal, ledger, late=phase == "train")
+                if phase == "select":
+                    measure_worth(comparison, cell, ledger)
             except GotdError as error:
                 failures[str(cell)] = str(error)
                 journal.warn(f"{cell}: {error}")
-            if made and number < len(todo):
-                each = time.monotonic() - began
-                announce(
-                    f"about {each * (len(todo) - number) / 60:.0f} minutes more to {phase}, if others take as long"
-                )
-                made = 0
+                continue
+            if made:
+                spent.append(time.monotonic() - began)
     return Progress(complete=not failures, failures=failures)
 
 
@@ -98,7 +93,7 @@ def stages_of(comparison: Comparison, cell: Cell, *, late: bool) -> list[Stage]:
     return GRAPH.stages(settings, [cell.target], wanted)
 
 
-def _make(comparison: Comparison, cell: Cell, journal: Journal, seconds: dict[str, float], *, late: bool) -> int:
+def _make(comparison: Comparison, cell: Cell, journal: Journal, ledger: Ledger, *, late: bool) -> int:
     """Make a cell's stages; how many artifacts were not there before."""
     workshop = Workshop(comparison.project_of(cell), journal=journal, aside=cell.run_id)
     made = 0
@@ -106,10 +101,5 @@ def _make(comparison: Comparison, cell: Cell, journal: Journal, seconds: dict[st
         for outcome in workshop.run(stage):
             if not outcome.made.reused:
                 made += 1
-                seconds[outcome.artifact.version] = round(outcome.made.seconds, 3)
-                write_atomically(costs_file(comparison), json.dumps(seconds))
+                ledger.put(outcome.artifact.version, "seconds", outcome.made.seconds)
     return made
-
-
-def _read(file: Path) -> dict[str, float]:
-    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}

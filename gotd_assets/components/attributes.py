@@ -36,6 +36,13 @@ class PipelineAttributes(Settings):
         "to take turns.",
     )
 
+    ray_resource: str | None = Field(
+        None,
+        min_length=1,
+        description="Key of a Dagster resource that connects a step to a Ray cluster, such as dagster-ray's LocalRay; with "
+        "compute.engine 'ray' heavy steps require it and use its connection.",
+    )
+
     @property
     def prefix(self) -> tuple[str, ...]:
         """`key_prefix` in its parts."""

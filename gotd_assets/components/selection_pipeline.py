@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Self
 
 import dagster as dg
@@ -50,7 +51,8 @@ class SelectionPipeline(dg.Component):
         except ValidationError as error:
             raise SettingsError(_wrong_values(error, resolution)) from None
         folder = context.path if context.path.is_dir() else context.path.parent
-        return cls(Placement.of(given.settings, folder.resolve(), given.prefix, given.pool))
+        placement = Placement.of(given.settings, folder.resolve(), given.prefix, given.pool)
+        return cls(dataclasses.replace(placement, ray_resource=given.ray_resource))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Assets, checks, jobs, sensors and automation."""

@@ -173,6 +173,11 @@ class _Reading:
     def _explain_nothing(self) -> None:
         missing = self.reasons[missing_field(self.entry)]
         if missing and missing == self.counts["read"] - self.counts["filtered"]:
+            if self.entry.fields.text in self.fields_seen:
+                raise InputError(
+                    f"{self.label}: the field {self.entry.fields.text!r} holds nothing (null) in any of {missing} records: "
+                    f"set {self.label}.fields.text to the one that holds the text"
+                )
             raise InputError(
                 f"{self.label}: no record has the field {self.entry.fields.text!r}; the first has: "
                 f"{', '.join(sorted(self.fields_seen))}: set {self.label}.fields.text to the one that holds the text"

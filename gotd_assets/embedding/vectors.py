@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import socket
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,17 @@ class VectorShards(Sequence[VectorShard]):
 
     def __getitem__(self, index: Any) -> Any:
         ids, vectors = self._paths[index]
-        return VectorShard(np.load(ids, mmap_mode="r"), np.load(vectors, mmap_mode="r"))
+        try:
+            return VectorShard(np.load(ids, mmap_mode="r"), np.load(vectors, mmap_mode="r"))
+        except (OSError, ValueError) as error:
+            raise ArtifactError(
+                f"shard {vectors} cannot be read on {socket.gethostname()}: {error}; on a cluster every node needs the "
+                "project's folder at the same path; if the file is gone, `gotd verify` names what else is"
+            ) from error
+
+    def single(self) -> Iterator[VectorShards]:
+        """Every shard, alone."""
+        return (VectorShards([pair]) for pair in self._paths)
 
     @property
     def vectors(self) -> list[npt.NDArray[Any]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from gotd_assets.catalogue.tables import cell, markdown_table
+from gotd_assets.evaluation.measures import measures
 from gotd_assets.models.comparison import HOW_COMPARED, ONE_SEED, Difference, compare_reports, corrected
 from gotd_assets.selection.methods.given import given
 
@@ -50,6 +51,7 @@ _FIGURES = {
     "target_clusters_covered": "target clusters served",
     "effective_target_clusters": "effective number of target clusters",
     "bootstrap_overlap": "stays the same under another sample of the target",
+    "sketch_overlap": "stays the same with all points of the target instead of its sketch",
 }
 
 
@@ -65,6 +67,7 @@ class MethodOutcome:
         training: mlflow_run_id and other facts of the training run; None if the project trains nothing.
         worth_by_mixing: worth for further λ.
         selection: figures of the selection (diversity, budget curve, how many candidates help).
+        measures: what else was measured on the model: 'labelled_task', 'toxicity', 'harness' (`measures`).
     """
 
     method: str
@@ -74,6 +77,7 @@ class MethodOutcome:
     training: Mapping[str, Any] | None
     worth_by_mixing: Sequence[Mapping[str, Json]] = ()
     selection: Mapping[str, Json] = dataclasses.field(default_factory=dict)
+    measures: Mapping[str, Json] = dataclasses.field(default_factory=dict)
 
 
 def write_report(
@@ -158,6 +162,7 @@ def _outcome(outcome: MethodOutcome, pool: Mapping[str, int]) -> dict[str, Any]:
         "tokens": None if outcome.training is None else outcome.training.get("tokens"),
         "mlflow_run_id": None if outcome.training is None else outcome.training["mlflow_run_id"],
         "per_source": {source: counts.get(source, 0) for source in pool},
+        "measures": dict(outcome.measures),
         "best": outcome.subset.head(_EXAMPLES).select(columns).to_dicts(),
     }
 
@@ -179,6 +184,8 @@ def _markdown(content: Mapping[str, Any]) -> str:
         ],
     )
     lines += _outcomes(content) if is_trained(content) else _costs(methods)
+    for measure in measures(methods):
+        lines += [f"## {measure.title}", "", measure.note, "", *markdown_table(measure.header, measure.rows)]
     lines += _evidence(methods)
     for m in methods[:1]:
         lines += [f"## Best documents by {m['method']}", ""]

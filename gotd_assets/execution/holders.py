@@ -21,8 +21,9 @@ _Part = TypeVar("_Part")
 class Holders:
     """Workers that each keep a part between calls. Made by `held_parts`."""
 
-    def __init__(self, workers: Sequence[Worker], threads: concurrent.futures.Executor) -> None:
+    def __init__(self, workers: Sequence[Worker], parts: Sequence[Any], threads: concurrent.futures.Executor) -> None:
         self._workers = workers
+        self.parts = parts
         self._threads = threads
 
     def __len__(self) -> int:
@@ -30,7 +31,14 @@ class Holders:
 
     def call(self, method: str, *arguments: object) -> list[Any]:
         """What `method(*arguments)` of every part gives, in the order of the parts."""
-        calls = [self._threads.submit(worker.compute, (method, arguments)) for worker in self._workers]
+        return self.call_each(method, [arguments] * len(self._workers))
+
+    def call_each(self, method: str, arguments: Sequence[tuple[object, ...]]) -> list[Any]:
+        """What the method of every part gives for its own of `arguments`, in the order of the parts."""
+        calls = [
+            self._threads.submit(worker.compute, (method, own))
+            for worker, own in zip(self._workers, arguments, strict=True)
+        ]
         return [call.result() for call in calls]
 
     def sum(self, method: str, *arguments: object) -> npt.NDArray[np.float64]:
@@ -57,7 +65,7 @@ def held_parts(
         ]
         threads = concurrent.futures.ThreadPoolExecutor(max(len(parts), 1))
         stack.callback(threads.shutdown, wait=True, cancel_futures=True)
-        yield Holders(workers, threads)
+        yield Holders(workers, parts, threads)
 
 
 class Held:

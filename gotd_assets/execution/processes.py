@@ -35,14 +35,14 @@ class LocalEngine:
 
     def worker(self, function: Callable[[Any], Any], name: str) -> contextlib.AbstractContextManager[Worker]:
         """A process for `function`."""
-        del name
-        return _Process(function)
+        return _Process(function, name)
 
 
 class _Process:
     """A process at the other end of a pipe."""
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
+    def __init__(self, function: Callable[[Any], Any], name: str) -> None:
+        self._name = name
         self._process, self._pipe = started(__name__, environment={"POLARS_MAX_THREADS": "1"})
         self._pipe.send(function)
 
@@ -60,7 +60,7 @@ class _Process:
         except (EOFError, OSError) as cause:
             code = self._process.wait()
             raise InputError(
-                f"a process that was reading documents ended unasked (exit code {code}); if memory ran out, lower "
+                f"a process that was at work ({self._name}) ended unasked (exit code {code}); if memory ran out, lower "
                 "max_record_bytes or give the machine to one source at a time"
             ) from cause
         if error is not None:

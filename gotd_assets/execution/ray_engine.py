@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
+import reprlib
 import socket
 import sys
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 # How often an item is begun again after its worker was lost. A node takes many items with it only once.
 _ATTEMPTS = 8
 _SECONDS_TO_ANSWER = 10.0
+_SECONDS_BETWEEN_TRIES = 1.0
+_NAMESPACE = "gotd"
 _INSTALL = "pip install 'gotd-assets[ray]'"
 _GIB = 2**30
 
@@ -60,11 +65,12 @@ class RayEngine:
     def worker(self, function: Callable[[Any], Any], name: str) -> Iterator[Worker]:
         """An actor for `function`, named after what it does."""
         import ray
+        from ray import cloudpickle
 
         actor = (
             ray.remote(_Actor)
             .options(name=f"gotd {name} {self._session}-{next(self._numbers)}", **self._options)
-            .remote(function)
+            .remote(cloudpickle.dumps(function))
         )
         try:
             yield _ActorWorker(actor, name)
@@ -77,14 +83,30 @@ class RayEngine:
 class _Actor:
     """Where the function is applied; what it raises goes back as a value, with the node it was raised on."""
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
-        self._function = function
+    def __init__(self, packed: bytes) -> None:
+        self._packed = packed
+        self._function: Callable[[Any], Any] | None = None
 
     def compute(self, item: object) -> tuple[Any, BaseException | None, str]:
         try:
+            if self._function is None:
+                self._function = _loaded(self._packed)
             return self._function(item), None, ""
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller must hear of it
             return None, error, socket.gethostname()
+
+
+def _loaded(packed: bytes) -> Callable[[Any], Any]:
+    from ray import cloudpickle
+
+    try:
+        function: Callable[[Any], Any] = cloudpickle.loads(packed)
+    except Exception as error:
+        raise ClusterError(
+            f"a worker cannot load what it was sent ({type(error).__name__}: {_first_line(error)}): every node needs the same "
+            "versions of Python, Ray and gotd-assets, and the same extras of it"
+        ) from error
+    return function
 
 
 class _ActorWorker:
@@ -101,18 +123,24 @@ class _ActorWorker:
             result, error, node = ray.get(self._actor.compute.remote(item))
         except ray.exceptions.OutOfMemoryError as cause:
             raise ClusterError(
-                f"{self._name}: Ray ended the worker because its node ran out of memory, on {item}: give workers more with "
-                "compute.memory_gb, have fewer on a node with compute.cpus_per_actor, or lower max_record_bytes"
+                f"{self._name}: Ray ended the worker because its node ran out of memory, on {reprlib.repr(item)}: give workers "
+                "more with compute.memory_gb, have fewer on a node with compute.cpus_per_actor, or lower max_record_bytes"
             ) from cause
         except ray.exceptions.RayError as cause:
             raise ClusterError(
-                f"{self._name}: the worker was lost {_ATTEMPTS + 1} times on {item} ({_first_line(cause)}); Ray's dashboard "
-                "and logs say why; what was done until now is kept, so run again"
+                f"{self._name}: the worker was lost {_ATTEMPTS + 1} times on {reprlib.repr(item)} ({_first_line(cause)}); "
+                "Ray's dashboard and logs say why; what was done until now is kept, so run again"
             ) from cause
         if error is None:
             return result
         if isinstance(error, GotdError):
             raise type(error)(f"{error} (on node {node})") from error
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise ClusterError(
+                f"{self._name}: no space left on the disk of node {node} for {error.filename}: free some there, and run again; "
+                "what was done until now is kept"
+            ) from error
+        error.add_note(f"on node {node}, at {reprlib.repr(item)}")
         raise error
 
 
@@ -147,10 +175,42 @@ def ray_engine(
     if connects:
         _connect(address, cpus_per_actor)
     try:
-        yield RayEngine(actors, cpus_per_actor, gpus_per_actor, memory_gb)
+        with _turn():
+            yield RayEngine(actors, cpus_per_actor, gpus_per_actor, memory_gb)
     finally:
         if connects:
             ray.shutdown()
+
+
+class _Turn:
+    """Held by the one that works on the cluster. Two that each had half of their actors would wait for each other forever."""
+
+    def __init__(self, session: str) -> None:
+        self._session = session
+
+    def session(self) -> str:
+        return self._session
+
+
+@contextlib.contextmanager
+def _turn() -> Iterator[None]:
+    """The cluster for oneself; whoever has it loses it when its process dies, since its actors do."""
+    import ray
+
+    session = uuid.uuid4().hex
+    kept = ray.remote(_Turn).options(name="gotd turn", namespace=_NAMESPACE, num_cpus=0, max_restarts=-1)
+    while True:
+        try:
+            actor = kept.remote(session)
+            if ray.get(actor.session.remote()) == session:
+                break
+        except ray.exceptions.RayError:
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ray.exceptions.RayError):
+            ray.kill(actor, no_restart=True)
 
 
 def _connect(address: str | None, cpus_per_actor: float) -> None:
@@ -166,7 +226,11 @@ def _connect(address: str | None, cpus_per_actor: float) -> None:
     }
     try:
         ray.init(
-            **where, namespace="gotd", runtime_env={"env_vars": environment}, log_to_driver=False, logging_level="ERROR"
+            **where,
+            namespace=_NAMESPACE,
+            runtime_env={"env_vars": environment},
+            log_to_driver=False,
+            logging_level="ERROR",
         )
     except Exception as error:
         raise ClusterError(

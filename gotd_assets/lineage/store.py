@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -110,13 +110,20 @@ class LineageStore:
         with self.database.reading() as connection:
             return run(connection, "forgotten_documents").pl()
 
-    def verify(self, artifacts: Path | None = None, *, damaged_only: bool = False) -> pl.DataFrame:
+    def verify(
+        self,
+        artifacts: Path | None = None,
+        *,
+        damaged_only: bool = False,
+        stored: Callable[[str, int], bool] | None = None,
+    ) -> pl.DataFrame:
         """Compare every recorded file on disk with its recorded size and checksum.
 
         Args:
             artifacts: folder of the artifacts; by default the one beside the database, if there is one, as in a home,
                 else where they were recorded.
             damaged_only: leave out intact files, and those behind URLs, which are not compared.
+            stored: whether a file of an artifact that is not here is, by SHA-256 and size, intact in an object store.
 
         Returns:
             kind ('file' of an artifact, or 'source file' of the user's), artifact, version, path, state ('intact',
@@ -125,7 +132,7 @@ class LineageStore:
         with self.database.reading() as connection:
             recorded = run(connection, "recorded_files").pl()
         beside = self.path.parent / "artifacts"
-        found = verification.compare(recorded, artifacts or (beside if beside.is_dir() else None))
+        found = verification.compare(recorded, artifacts or (beside if beside.is_dir() else None), stored)
         undamaged = [verification.INTACT, verification.REMOTE]
         return found.filter(~pl.col("state").is_in(undamaged)) if damaged_only else found
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import polars as pl
 
@@ -16,12 +17,17 @@ REMOTE = "remote"
 _SCHEMA = {name: pl.String() for name in ("kind", "artifact", "version", "path", "state", "expected", "found")}
 
 
-def compare(recorded: pl.DataFrame, artifacts: Path | None) -> pl.DataFrame:
+Stored: TypeAlias = Callable[[str, int], bool]
+"""Whether a file is intact in an object store, by SHA-256 and size."""
+
+
+def compare(recorded: pl.DataFrame, artifacts: Path | None, stored: Stored | None = None) -> pl.DataFrame:
     """Compare files with their recorded sizes and checksums.
 
     Args:
         recorded: kind, artifact, asset, partition, version, folder, file, size, sha256, needed.
         artifacts: where artifacts are now; None for where they were recorded.
+        stored: asked of files that are missing here.
 
     Returns:
         One row per recorded file: kind, artifact, version, path, state, expected, found. `state` is 'intact',
@@ -30,11 +36,11 @@ def compare(recorded: pl.DataFrame, artifacts: Path | None) -> pl.DataFrame:
         'unreadable' or 'remote' (behind a URL, so not compared).
     """
     with ThreadPoolExecutor() as executor:
-        rows = list(executor.map(lambda row: _compared(row, artifacts), recorded.iter_rows(named=True)))
+        rows = list(executor.map(lambda row: _compared(row, artifacts, stored), recorded.iter_rows(named=True)))
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
 
 
-def _compared(row: dict[str, Any], artifacts: Path | None) -> tuple[str, ...]:
+def _compared(row: dict[str, Any], artifacts: Path | None, stored: Stored | None) -> tuple[str, ...]:
     folder = _folder(row, artifacts)
     if folder is None and "://" in row["file"]:
         return row["kind"], row["artifact"], row["version"], row["file"], REMOTE, "", ""
@@ -42,6 +48,8 @@ def _compared(row: dict[str, Any], artifacts: Path | None) -> tuple[str, ...]:
     if folder is not None and not folder.is_dir() and not row["needed"]:
         return row["kind"], row["artifact"], row["version"], str(path), "artifact removed", "", ""
     state, expected, found = _state(path, row["size"], row["sha256"])
+    if state == "missing" and folder is not None and stored is not None and stored(row["sha256"], row["size"]):
+        state = INTACT
     return row["kind"], row["artifact"], row["version"], str(path), state, expected, found
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from gotd_assets.models.long_texts import beginnings
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -46,6 +47,17 @@ class LabelledIds:
 
     ids: TokenIds
     label: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AnsweredIds:
+    """Token ids of a conversation, and which of its tokens (tokens,) are answers: only these are predicted."""
+
+    ids: TokenIds
+    answered: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.ids)

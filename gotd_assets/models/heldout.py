@@ -12,6 +12,7 @@ from gotd_assets.artifacts.atomic import replaced
 from gotd_assets.artifacts.parquet import read_parquet, scan_parquet
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import document_id, fingerprint
+from gotd_assets.models.conversations import encode_documents
 from gotd_assets.models.device import choose_device, choose_precision
 from gotd_assets.models.language import load_language_model, load_trained_model, model_version
 from gotd_assets.models.perplexity import Measuring, PerplexityReport, likelihoods
@@ -31,10 +32,10 @@ _SCHEMA = {"doc_id": pl.String, "nll": pl.Float64, "tokens": pl.Int64}
 _CODE = 4
 
 
-def heldout_documents(folder: Path, limit: int) -> pl.DataFrame:
-    """doc_id and text of the first `limit` documents by doc_id in documents-*.parquet below `folder`; may be none.
+def heldout_documents(folder: Path, settings: TrainingSettings) -> pl.DataFrame:
+    """The first `evaluation_documents` by doc_id in documents-*.parquet below `folder`; may be none.
 
-    doc_id is a hash, so these are a random sample, and the same one for every model.
+    Columns doc_id, text and what `settings.chat` reads, where it is kept. doc_id is a hash, so these are a random sample, and the same one for every model.
 
     Raises:
         InputError: a file cannot be read, or has no columns doc_id and text.
@@ -43,7 +44,12 @@ def heldout_documents(folder: Path, limit: int) -> pl.DataFrame:
     if not files:
         return pl.DataFrame(schema={"doc_id": pl.String, "text": pl.String})
     try:
-        return scan_parquet(files).select("doc_id", "text").sort("doc_id").head(limit).collect()
+        found = scan_parquet(files)
+        kept = (
+            [] if settings.chat is None else [name for name in settings.chat.fields if name in found.collect_schema()]
+        )
+        wanted = found.select("doc_id", "text", *kept).sort("doc_id")
+        return wanted.head(settings.evaluation_documents).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"held-out documents in {folder} cannot be read: {error}") from error
 
@@ -61,16 +67,23 @@ def measured(
     progress: Callable[[object], None] | None = None,
     prefix: FrozenPrefix | None = None,
 ) -> pl.DataFrame:
-    """Likelihoods of `documents` (doc_id, text) under a model on its device: doc_id, nll and tokens, row by row.
+    """Likelihoods of `documents` (as `heldout_documents`) under a model on its device: doc_id, nll and tokens, row by row.
 
     Raises:
+        InputError: a conversation cannot be encoded.
         TrainingError: no document has a token to predict, or the model's likelihoods are not finite.
     """
     model, tokenizer = loaded
     how = Measuring(settings.max_tokens, settings.objective, settings.mask_probability)
     with autocast(model.device, choose_precision(settings.precision, model.device)):
         nll, tokens = likelihoods(
-            model, tokenizer, documents.get_column("text").to_list(), how, progress=progress, prefix=prefix
+            model,
+            tokenizer,
+            documents.get_column("text").to_list(),
+            how,
+            progress=progress,
+            prefix=prefix,
+            encoded=encode_documents(tokenizer, documents, settings),
         )
     return pl.DataFrame({"doc_id": documents.get_column("doc_id"), "nll": nll, "tokens": tokens}, schema=_SCHEMA)
 
@@ -94,7 +107,7 @@ def base_likelihoods(
     """As `measured`, of the base model: each document is measured once per model and settings, then kept in `cache`.
 
     Args:
-        documents: doc_id and text.
+        documents: as `heldout_documents`.
         settings: the base model and how it is measured.
         root: folder that a relative model path is relative to.
         cache: folder for the figures.
@@ -108,6 +121,7 @@ def base_likelihoods(
             "model": model_version(settings, root),
             "how": [settings.objective, settings.mask_probability, settings.max_tokens, str(precision), device.type],
             "code": _CODE,
+            **({} if settings.chat is None else {"chat": settings.chat.shaping()}),
         }
     )
     file = cache / f"likelihoods-{key}.parquet"
@@ -149,7 +163,7 @@ def evaluate_perplexity(
         InputError: held-out documents cannot be read, or a model cannot be loaded.
         TrainingError: a model's likelihoods are not finite.
     """
-    documents = heldout_documents(heldout, settings.evaluation_documents)
+    documents = heldout_documents(heldout, settings)
     if not documents.height:
         return {}
     reports = {}

@@ -12,7 +12,7 @@ from gotd_assets.errors import InputError
 _PACKAGE = "package:"
 _HUB_ID = re.compile(r"^[\w-][\w.-]*(/[\w.-]+)?$")
 _AT_COMMIT = re.compile(r"(?P<model>.+)@(?P<revision>[0-9a-f]{40})")
-_PROBE_SECONDS = 5.0
+PROBE_SECONDS = 5.0
 # Of a model on the hub: what is read besides its weights and tokenizer.
 _SMALL = ["*.json", "*_*/*.json", "*_*/*.safetensors"]
 
@@ -120,7 +120,7 @@ def _unreachable(endpoint: str) -> str | None:
     from huggingface_hub import get_session
 
     try:
-        get_session().head(endpoint, timeout=_PROBE_SECONDS)
+        get_session().head(endpoint, timeout=PROBE_SECONDS)
     except Exception as error:  # noqa: BLE001 - the hub's client may be any of several libraries, each with its own errors
         return str(error) or type(error).__name__
     return None

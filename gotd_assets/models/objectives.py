@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from gotd_assets.errors import InputError
-from gotd_assets.models.batches import Batch, Seed, TokenIds, model_options, padded
+from gotd_assets.models.batches import AnsweredIds, Batch, Seed, TokenIds, model_options, padded
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -65,13 +66,16 @@ class Objective:
         """What is minimised."""
         return TokenLoss(model, self._prefix)
 
-    def predicted(self, ids: TokenIds) -> int:
+    def predicted(self, document: TokenIds | AnsweredIds) -> int:
         """How many tokens of a document can be predicted; documents with none are of no use."""
-        return len(ids) - 1 if self.causal else int((~np.isin(ids, self._special)).sum())
+        ids, answered = _parts(document)
+        if not self.causal:
+            return int((~np.isin(ids, self._special)).sum())
+        return len(ids) - 1 if answered is None else int(answered[1:].sum())
 
     def batch(
         self,
-        documents: Sequence[TokenIds],
+        documents: Sequence[TokenIds | AnsweredIds],
         seeds: Sequence[Seed],
         *,
         corrupt: bool,
@@ -80,7 +84,8 @@ class Objective:
         """Documents as one batch.
 
         Args:
-            documents: token ids, each with at least one token that can be predicted.
+            documents: token ids, each with at least one token that can be predicted; of conversations with their answers
+                (causal) only these are.
             seeds: seed of the masks of each document, so that they do not depend on how documents are batched.
             corrupt: of the masked tokens, replace 80 % by the mask token and 10 % by a random one and keep 10 %, as
                 BERT is trained (Devlin et al., 2019, section 3.1); otherwise replace all, for evaluation.
@@ -88,13 +93,14 @@ class Objective:
         """
         import torch
 
-        inputs, attention = padded(documents, self._pad)
+        parts = [_parts(document) for document in documents]
+        inputs, attention = padded([ids for ids, _ in parts], self._pad)
         length = inputs.shape[1]
         positions, labels, owners = [], [], []
-        for row, (ids, seed) in enumerate(zip(documents, seeds, strict=True)):
+        for row, ((ids, answered), seed) in enumerate(zip(parts, seeds, strict=True)):
             if self.causal:
-                chosen = np.arange(len(ids) - 1)
-                labels.append(ids[1:])
+                chosen = np.arange(len(ids) - 1) if answered is None else np.flatnonzero(answered[1:])
+                labels.append(ids[1:][chosen])
             else:
                 chosen, replaced = self._masked(ids, seed, corrupt=corrupt)
                 labels.append(ids[chosen])
@@ -118,6 +124,11 @@ class Objective:
             replaced = np.where(fate < 0.9, replaced, random.integers(0, self._vocabulary, len(chosen)))
             replaced = np.where(fate < 0.8, self._mask, np.where(fate < 0.9, replaced, ids[chosen]))
         return chosen, replaced
+
+
+def _parts(document: TokenIds | AnsweredIds) -> tuple[TokenIds, npt.NDArray[np.bool_] | None]:
+    """Token ids, and which of them are answers if only these are predicted."""
+    return (document.ids, document.answered) if isinstance(document, AnsweredIds) else (document, None)
 
 
 class TokenLoss:

@@ -11,7 +11,7 @@ import numpy as np
 
 from gotd_assets.errors import TrainingError
 from gotd_assets.fingerprint import document_id
-from gotd_assets.models.batches import by_length, encode
+from gotd_assets.models.batches import AnsweredIds, TokenIds, by_length, encode
 from gotd_assets.models.objectives import Objective
 from gotd_assets.models.statistics import two_way_mean
 
@@ -131,6 +131,7 @@ def likelihoods(
     *,
     progress: Callable[[object], None] | None = None,
     prefix: FrozenPrefix | None = None,
+    encoded: Sequence[TokenIds | AnsweredIds] | None = None,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Negative log-likelihood (texts,) of each text in nats, and how many of its tokens (texts,) were predicted.
 
@@ -144,6 +145,7 @@ def likelihoods(
         how: lengths, objective and batches.
         progress: is told, now and then, how far the work is.
         prefix: stands in for the model's frozen first blocks.
+        encoded: token ids of each text, where they are not simply those of the text.
 
     Raises:
         TrainingError: no document has a token to predict, or the model's likelihoods are not finite.
@@ -151,7 +153,7 @@ def likelihoods(
     import torch
 
     predictions = Objective(tokenizer, how.objective, how.mask_probability).behind(prefix)
-    encoded = encode(tokenizer, texts, how.max_tokens)
+    encoded = encode(tokenizer, texts, how.max_tokens) if encoded is None else encoded
     usable = [number for number, ids in enumerate(encoded) if predictions.predicted(ids) > 0]
     if not usable:
         raise TrainingError(f"perplexity cannot be measured: none of {len(texts)} documents has a token to predict")

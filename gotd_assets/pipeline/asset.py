@@ -57,6 +57,7 @@ def build_asset(station: Station, placement: Placement) -> dg.AssetsDefinition:
         pool=placement.pool if station.is_heavy else None,
         automation_condition=condition_of(station, placement),
         op_tags=orchestration.op_tags.get(station.name),
+        required_resource_keys=placement.resources if station.is_heavy else None,
         freshness_policy=_freshness(orchestration.freshness_hours.get(station.name)),
     )(_compute(station, placement))
 
@@ -94,12 +95,12 @@ def _dependencies(station: Station, placement: Placement) -> list[dg.AssetDep]:
     """What the station reads, as edges of the graph: one for each asset, whatever the partitions.
 
     What it reads and what else it reads was made of has no edge, which would cross the others; lineage has them all. An
-    asset whose change makes the station due keeps its own.
+    asset whose change makes the station due keeps its own. What is optional has none: Dagster would wait for it.
     """
     settings = placement.declared.settings
     read: dict[str, One | Each] = {}
     for one in station.reads:
-        if one.when(settings):
+        if one.when(settings) and not one.optional:
             read.setdefault(one.asset, one)
     kept = {station.follows.asset(settings)} if station.follows is not None else set()
     behind = {asset for name in read for asset in placement.graph.made_of(name, settings)}

@@ -10,6 +10,7 @@ from gotd_assets.pipeline.automation.notifications import build_notifiers
 from gotd_assets.pipeline.automation.schedules import build_schedules
 from gotd_assets.pipeline.automation.sensors import build_sensors
 from gotd_assets.pipeline.checks import records_of_training_agree
+from gotd_assets.pipeline.comparing import compares, comparison_asset, comparison_job
 from gotd_assets.pipeline.own_assets import external_assets
 from gotd_assets.pipeline.placement import Placement
 from gotd_assets.pipeline.runs.console import terminal_logger
@@ -34,9 +35,17 @@ def build_pipeline(placement: Placement) -> dg.Definitions:
                 f"{', '.join(station.name for station in stations)}"
             )
     return dg.Definitions(
-        assets=[*external_assets(placement), *(build_asset(station, placement) for station in stations)],
+        assets=[
+            *external_assets(placement),
+            *(build_asset(station, placement) for station in stations),
+            *([comparison_asset(placement)] if compares(placement) else []),
+        ],
         asset_checks=[records_of_training_agree(placement)] if _trains(placement) else [],
-        jobs=[*build_jobs(placement), *build_stage_jobs(placement, lambda: pipeline_job(placement))],
+        jobs=[
+            *build_jobs(placement),
+            *build_stage_jobs(placement, lambda: pipeline_job(placement)),
+            *([comparison_job(placement)] if compares(placement) else []),
+        ],
         schedules=build_schedules(placement),
         sensors=[*build_sensors(placement), build_automation(placement), *build_notifiers(placement)],
     )

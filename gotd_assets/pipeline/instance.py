@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from gotd_assets.artifacts.lock import held
 from gotd_assets.errors import GotdError
 from gotd_assets.settings.project import Project
 
@@ -15,6 +16,9 @@ from gotd_assets.settings.project import Project
 @contextlib.contextmanager
 def dagster_instance(project: Project) -> Iterator[dg.DagsterInstance]:
     """The instance that DAGSTER_HOME names; by default that of the project's folder, which becomes the working directory.
+
+    Its databases are made when they are first opened, and two processes that make them at a time break one another: one
+    after the other opens them here, and servers are started once they are there.
 
     Raises:
         GotdError: its database cannot be used.
@@ -25,7 +29,10 @@ def dagster_instance(project: Project) -> Iterator[dg.DagsterInstance]:
     # The file-based instance and the code location are relative to the project's folder.
     os.chdir(project.root)
     try:
-        with dg.DagsterInstance.get() as instance:
+        with contextlib.ExitStack() as opened:
+            project.home.dagster.mkdir(parents=True, exist_ok=True)
+            with held(project.home.dagster / "opening.lock"):
+                instance = opened.enter_context(dg.DagsterInstance.get())
             yield instance
     except SQLAlchemyError as error:
         raise GotdError(

@@ -32,6 +32,7 @@ class Placement:
         key_prefix: of asset keys; with underscores between its parts also of jobs, sensors, groups and the pool.
         shared_pool: concurrency pool of the steps that use all cores or a GPU; one of its own if None.
         graph: its stations.
+        ray_resource: key of the resource that connects heavy steps to a Ray cluster, or None.
     """
 
     declared: Project
@@ -39,6 +40,7 @@ class Placement:
     key_prefix: tuple[str, ...] = ()
     shared_pool: str | None = None
     graph: Graph = GRAPH
+    ray_resource: str | None = None
 
     @classmethod
     def of(
@@ -77,6 +79,13 @@ class Placement:
         """The concurrency pool of heavy steps."""
         return self.shared_pool or self.name("compute")
 
+    @property
+    def resources(self) -> set[str]:
+        """Keys of the resources that heavy steps require."""
+        if self.ray_resource is None or self.declared.settings.compute.engine != "ray":
+            return set()
+        return {self.ray_resource}
+
     def key(self, asset: str) -> dg.AssetKey:
         """The key of one of the pipeline's assets."""
         return dg.AssetKey([*self.key_prefix, asset])
@@ -95,7 +104,7 @@ class Placement:
 
     def artifacts(self) -> ArtifactStore:
         """The artifact store in the project's home."""
-        return ArtifactStore(self.declared.home.artifacts)
+        return ArtifactStore.of(self.declared)
 
     def lineage(self) -> LineageStore:
         """The lineage store in the project's home."""

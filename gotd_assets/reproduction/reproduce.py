@@ -88,7 +88,7 @@ def reproduce(
         # What was forgotten is part of what a pool was made of.
         home.mkdir(parents=True, exist_ok=True)
         lineage.backup(Home(home).lineage)
-        live, scratch = ArtifactStore(project.home.artifacts), ArtifactStore(Home(home).artifacts)
+        live, scratch = ArtifactStore.of(project), ArtifactStore(Home(home).artifacts)
         again, notes = _prepare(record, live, scratch, journal, everything=everything)
         for number, made in enumerate(record, 1):
             announce(number, len(record), str(made.key))

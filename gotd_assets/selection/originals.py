@@ -28,7 +28,7 @@ def export_originals(project: Project, selection: Artifact, folder: Path) -> lis
         InputError: a file is not what it was when the selection was made, or is gone.
     """
     subset = read_parquet(selection.file("subset.parquet"), columns=["source", "origin", "rank"]).sort("rank")
-    store = ArtifactStore(project.home.artifacts)
+    store = ArtifactStore.of(project)
     written = []
     for name in subset.get_column("source").unique(maintain_order=True):
         raw = store.input_of(selection, ArtifactKey("raw_candidates", name))

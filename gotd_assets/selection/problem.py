@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy.typing as npt
 import polars as pl
 
-from gotd_assets.corpus.shards import iter_documents
+from gotd_assets.artifacts.parquet import read_parquet
+from gotd_assets.corpus.shards import shard_paths
+from gotd_assets.execution.engine import mapped
+from gotd_assets.execution.processes import LocalEngine
 from gotd_assets.selection.pool.pool import Pool
 from gotd_assets.settings.selection import SelectionSettings
 
 if TYPE_CHECKING:
+    from gotd_assets.execution.engine import Engine
     from gotd_assets.transport import Potentials
 
 Direction: TypeAlias = Literal["toward", "away"]
@@ -39,6 +43,7 @@ class SelectionProblem:
         away_scores: doc_id and score against the target to stay away from, for methods that need it; None also where
             that target is the problem's own.
         shared: doc_id and score, low for what helps, by the targets that share the budget, in the order of their turns.
+        engine: whose workers look at the shards of documents and vectors; None for this process.
         toxicity: toxicity (n,) in [0, 1] of a frame of doc_id and text, for methods that need it.
     """
 
@@ -56,6 +61,7 @@ class SelectionProblem:
     away_scores: pl.DataFrame | None = None
     shared: Mapping[str, pl.DataFrame] = dataclasses.field(default_factory=dict)
     toxicity: Callable[[pl.DataFrame], npt.NDArray[Any]] | None = None
+    engine: Engine | None = None
 
     @property
     def sign(self) -> int:
@@ -64,7 +70,32 @@ class SelectionProblem:
 
     def documents_of_candidates(self, columns: list[str]) -> Iterator[pl.DataFrame]:
         """doc_id and `columns` of every candidate that may be selected, shard by shard, each document once."""
+        for candidates in self.shards_of_candidates():
+            yield candidates.read(columns)
+
+    def shards_of_candidates(self) -> Iterator[ShardCandidates]:
+        """Where the candidates are that may be selected, shard by shard, each document once."""
         for source, folder in self.documents.items():
-            wanted = self.scores.filter(pl.col("source") == source).select("doc_id")
-            for shard in iter_documents(folder, ["doc_id", *columns]):
-                yield shard.join(wanted, on="doc_id", how="semi", maintain_order="left")
+            wanted = self.scores.filter(pl.col("source") == source).get_column("doc_id").implode()
+            for path in shard_paths(folder):
+                doc_ids = read_parquet(path, columns=["doc_id"]).get_column("doc_id")
+                yield ShardCandidates(path, doc_ids.is_in(wanted).arg_true())
+
+    def over_shards(
+        self, function: Callable[[Any], pl.DataFrame], items: Iterable[Any], name: str
+    ) -> Iterator[pl.DataFrame]:
+        """`function` of each of `items`, in their order: by the workers of the engine, or by this process."""
+        engine = LocalEngine(1) if self.engine is None or self.engine.is_local else self.engine
+        return (found for _, found in mapped(engine, function, items, name=name))
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardCandidates:
+    """Rows of the shard of documents at `path`."""
+
+    path: Path
+    rows: pl.Series
+
+    def read(self, columns: list[str]) -> pl.DataFrame:
+        """doc_id and `columns` of these rows."""
+        return read_parquet(self.path, columns=["doc_id", *columns])[self.rows]

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, field_validator
 
+from gotd_assets.settings.encoder import EncoderSettings
 from gotd_assets.settings.section import Name, Section
 from gotd_assets.settings.selection import METHOD_NAMES, canonical_budget
 
@@ -20,6 +21,12 @@ class ComparisonSettings(Section):
         default_factory=list,
         description="Budgets, as `selection.budget`; by default a quarter, half and the whole of that one. Budgets in tokens "
         "compare methods at equal tokens.",
+    )
+    vectors: dict[Name, EncoderSettings] = Field(
+        default_factory=dict,
+        description="Other vectors to compare beside those of `encoder`, as that section: {words: {kind: lexical}}. Methods "
+        "that go by vectors are compared on each.",
+        examples=["{words: {kind: lexical}}"],
     )
     seeds: int = Field(
         3,

@@ -24,6 +24,7 @@ from gotd_assets.settings.orchestration import OrchestrationSettings
 from gotd_assets.settings.secrets import holds_secret
 from gotd_assets.settings.section import Section, example_of, field_path, shortened
 from gotd_assets.settings.selection import SelectionSettings
+from gotd_assets.settings.storage import StorageSettings
 from gotd_assets.settings.targets_folder import look_into
 from gotd_assets.settings.texts import (
     DuplicateSettings,
@@ -88,6 +89,9 @@ class Settings(Section):
         default=OrchestrationSettings(), description="How Dagster places, repeats and times the steps."
     )
     compute: ComputeSettings = Field(default=ComputeSettings(), description="Where heavy stations work.")
+    storage: StorageSettings = Field(
+        default=StorageSettings(), description="Where artifacts are kept for all machines."
+    )
     estimates: EstimateSettings = Field(
         default=EstimateSettings(), description="When a step says beforehand how long it will take."
     )
@@ -99,6 +103,21 @@ class Settings(Section):
                 "targets: name at least one target, or a targets_folder in which they appear; write, for example, "
                 "targets: [{name: support, path: data/support.jsonl}]"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_what_is_trained_on(self) -> Self:
+        chat = None if self.training is None else self.training.chat
+        if chat is None:
+            return self
+        if not any({*chat.fields} <= {*source.fields.keep} for source in self.sources):
+            raise ValueError(
+                f"training.chat reads {', '.join(chat.fields)}, which no source carries along; write, for example, "
+                f"sources: [{{name: …, path: …, fields: {{text: …, keep: [{', '.join(chat.fields)}]}}}}], and the same for "
+                "targets, whose held-out texts are then measured likewise"
+            )
+        if self.preparation.chunk_by != "none":
+            raise ValueError("training.chat takes whole records: leave out preparation.chunk_by")
         return self
 
     @model_validator(mode="after")

@@ -1,12 +1,18 @@
 """Sections `training`, `tracking` and `estimates`."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from gotd_assets.fingerprint import Json
 from gotd_assets.settings.secrets import refuse_tracking_secrets
 from gotd_assets.settings.section import UNVERSIONED, Commit, Section
+
+
+def _several(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
 
 _PAPER = "paper:"
 # Models and optimisation of Kang et al. 2024, appendix C; the revisions are the hub's newest.
@@ -43,6 +49,42 @@ PAPER_MODELS: Mapping[str, Mapping[str, object]] = {
         "learning_rate": 1e-4,
     },
 }
+
+
+class ChatSettings(Section):
+    """Conversations and instructions, trained on turn by turn.
+
+    Records without them are trained on as text.
+    """
+
+    messages: str | None = Field(
+        None, description="Field with a record's messages; `fields.keep` of its source carries it along."
+    )
+    prompt: Annotated[tuple[str, ...], BeforeValidator(_several)] = Field(
+        (),
+        description="In the place of messages: the field that holds what is asked, or several ([instruction, input]).",
+    )
+    completion: str | None = Field(None, description="With prompt: the field that holds the answer.")
+    template: Literal["model", "plain"] = Field(
+        "model",
+        description="'model' writes turns as the model's own chat template does, 'plain' as 'user: …' and 'assistant: …'.",
+    )
+    loss_on: Literal["answers", "all"] = Field(
+        "answers", description="Predict, and measure perplexity on, the tokens of answers alone or all of them."
+    )
+
+    @model_validator(mode="after")
+    def _reads_one_kind(self) -> Self:
+        if (self.messages is None) == (not self.prompt or self.completion is None) or (
+            self.messages is not None and (self.prompt or self.completion)
+        ):
+            raise ValueError("give messages, or prompt and completion, one of both")
+        return self
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of a record that it reads."""
+        return tuple(name for name in (self.messages, *self.prompt, self.completion) if name is not None)
 
 
 class TrainingSettings(Section):
@@ -83,6 +125,21 @@ class TrainingSettings(Section):
     seed: int = Field(0, ge=0, description="Seed of initialisation, shuffling and masking.")
     device: Annotated[str, UNVERSIONED] = Field("auto", description="'auto', 'cpu', 'cuda', 'cuda:1'.")
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the model. Off unless asked.")
+
+    chat: ChatSettings | None = Field(
+        None,
+        description="Conversations and instructions: {messages: messages} or {prompt: instruction, completion: output}.",
+    )
+
+    @model_validator(mode="after")
+    def _has_a_loss_on_answers(self) -> Self:
+        if self.objective == "masked" and self.chat is not None and self.chat.loss_on == "answers":
+            raise ValueError("chat.loss_on: answers are predicted by objective causal; set it to all for masked")
+        return self
+
+    def shaping(self, *, without: Collection[str] = ()) -> dict[str, Json]:
+        """As of every section; without `chat` where it says nothing, so that models made before it keep their versions."""
+        return super().shaping(without=without if self.chat is not None else {*without, "chat"})
 
     @model_validator(mode="before")
     @classmethod

@@ -51,9 +51,10 @@ def candidate_scores(work: Work) -> Recipe:
 
         solved = Potentials.load(potentials.file("potentials.safetensors"), problem_of(work.settings.transport))
         scores = writer.path / "scores.parquet"
-        summary = write_scores(Pool.of(embeddings, pool), solved, scores, progress=work.log)
-        writer.summary.update(summary.as_summary())
         with engine_of(work.settings.compute) as engine:
+            candidates = Pool.of(embeddings, pool)
+            summary = write_scores(candidates, solved, scores, engine=engine, progress=work.log)
+            writer.summary.update(summary.as_summary())
             contamination = find_contamination(
                 {name: artifact.path for name, artifact in raw.items()},
                 [target.path / "train", target.path / "heldout"],

@@ -10,6 +10,7 @@ from gotd_assets.artifacts.store import ArtifactWriter
 from gotd_assets.catalogue.columns import Table
 from gotd_assets.catalogue.shown import Description, Markdown, figures
 from gotd_assets.catalogue.tables import frame_table
+from gotd_assets.stations.engine import engine_of
 from gotd_assets.stations.reads import Each, One
 from gotd_assets.stations.station import Recipe, Station
 from gotd_assets.stations.work import Work
@@ -37,15 +38,17 @@ def domain_relevance(work: Work) -> Recipe:
         from gotd_assets.selection.transport_problem import problem_of
         from gotd_assets.transport import Sketch
 
-        distances = source_distances(
-            Pool.of(embeddings, pool),
-            Sketch.load(sketch.file("sketch.safetensors")),
-            # The reference solver is there to compare potentials with, and does not shape distances.
-            dataclasses.replace(problem_of(settings.transport), solver="semidual"),
-            sample=settings.selection.relevance_sample,
-            seed=settings.selection.seed,
-            progress=work.show,
-        )
+        with engine_of(settings.compute) as engine:
+            distances = source_distances(
+                Pool.of(embeddings, pool),
+                Sketch.load(sketch.file("sketch.safetensors")),
+                # The reference solver is there to compare potentials with, and does not shape distances.
+                dataclasses.replace(problem_of(settings.transport), solver="semidual"),
+                sample=settings.selection.relevance_sample,
+                seed=settings.selection.seed,
+                engine=engine,
+                progress=work.show,
+            )
         as_frame(distances).write_parquet(writer.path / "sources.parquet")
         writer.summary.update(
             nearest=distances[0].source,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import polars as pl
 
@@ -12,6 +12,7 @@ from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.artifacts.store import ArtifactWriter
 from gotd_assets.catalogue.shown import Description, Markdown, Shown, figures
 from gotd_assets.catalogue.tables import frame_table
+from gotd_assets.fingerprint import Json
 from gotd_assets.stations.reads import Each, One
 from gotd_assets.stations.station import Follows, Recipe, Station
 from gotd_assets.stations.work import Work
@@ -22,6 +23,11 @@ _TARGET = One("target_documents")
 _POTENTIALS = One("ot_potentials")
 _SELECTIONS = Each("selected_subset")
 _MODELS = Each("pre_fine_tuned_model", when=lambda settings: settings.training is not None)
+_TASKS = Each("task_evaluation", when=lambda settings: bool(settings.evaluation.classification), optional=True)
+_TOXICITY = Each(
+    "detoxification_evaluation", when=lambda settings: bool(settings.evaluation.detoxification), optional=True
+)
+_HARNESS = Each("harness_evaluation", when=lambda settings: settings.evaluation.harness is not None, optional=True)
 
 
 def evaluation_report(work: Work) -> Recipe:
@@ -29,7 +35,8 @@ def evaluation_report(work: Work) -> Recipe:
 
     Transport cost from the effective distribution to the target for several λ, diversity and stability of the
     selections, share of each source, and perplexity on held-out target text of the base model and of the model
-    trained on each selection, compared document by document. A project without training has no perplexities.
+    trained on each selection, compared document by document; labelled tasks, toxicity and the harness where they were
+    measured on these models. A project without training has no perplexities.
     """
     target = work.partition.own_target
     settings = work.settings
@@ -40,6 +47,7 @@ def evaluation_report(work: Work) -> Recipe:
     subsets = work.open(_SELECTIONS)
     training = settings.training
     models = {} if training is None else work.open(_MODELS)
+    measured = _measured(work, models)
 
     def write(writer: ArtifactWriter) -> None:
         from gotd_assets.evaluation.report import MethodOutcome, write_report
@@ -82,6 +90,7 @@ def evaluation_report(work: Work) -> Recipe:
                     models[method].json("training.json") if method in models else None,
                     worth_by_mixing=[other.as_summary() for other in others],
                     selection=selected.manifest.summary,
+                    measures={kind: tell(of[method]) for kind, (of, tell) in measured.items() if method in of},
                 )
             )
         per_source = candidates.doc_ids().group_by("source", maintain_order=True).len()
@@ -106,6 +115,50 @@ def evaluation_report(work: Work) -> Recipe:
         write,
         _described,
     )
+
+
+_Measured: TypeAlias = "tuple[Mapping[str, Artifact], Callable[[Artifact], Json]]"
+"""Artifacts by method, and what the report says of one."""
+
+
+def _measured(work: Work, models: Mapping[str, Artifact]) -> dict[str, _Measured]:
+    """What else was measured on these very models, by kind; what was measured on earlier ones is left out."""
+    kinds: dict[str, tuple[Each, Callable[[Artifact], Json]]] = {
+        "labelled_task": (_TASKS, _of_task),
+        "toxicity": (_TOXICITY, _of_toxicity),
+        "harness": (_HARNESS, _of_harness),
+    }
+    return {
+        kind: (
+            {
+                method: artifact
+                for method, artifact in work.open(read).items()
+                if artifact.manifest.inputs.get(str(models[method].key)) == models[method].version
+            },
+            tell,
+        )
+        for kind, (read, tell) in kinds.items()
+        if models and read.when(work.settings)
+    }
+
+
+def _of_task(artifact: Artifact) -> Json:
+    from gotd_assets.evaluation.measures import of_task
+
+    return of_task(artifact.json("task.json"))
+
+
+def _of_toxicity(artifact: Artifact) -> Json:
+    from gotd_assets.evaluation.measures import of_toxicity
+
+    return of_toxicity(artifact.json("detoxification.json"))
+
+
+def _of_harness(artifact: Artifact) -> Json:
+    from gotd_assets.evaluation.measures import of_harness
+
+    compared: Any = artifact.manifest.summary.get("compared") or []
+    return of_harness(compared)
 
 
 def _described(artifact: Artifact) -> Description:
@@ -154,8 +207,8 @@ STATION = Station(
     division="target",
     group="evaluation",
     kinds=frozenset({"pytorch", "markdown"}),
-    code_version="3",
-    reads=(_EMBEDDINGS, _POOL, _TARGET, _POTENTIALS, _SELECTIONS, _MODELS),
+    code_version="4",
+    reads=(_EMBEDDINGS, _POOL, _TARGET, _POTENTIALS, _SELECTIONS, _MODELS, _TASKS, _TOXICITY, _HARNESS),
     is_heavy=True,
     follows=Follows(
         lambda settings: "selected_subset" if settings.training is None else "pre_fine_tuned_model",

@@ -86,7 +86,7 @@ class Graph:
         waiting = [asset]
         while waiting:
             for read in self.named(waiting.pop()).reads:
-                if read.when(settings) and read.asset not in found:
+                if read.when(settings) and read.asset not in found and not read.optional:
                     found.add(read.asset)
                     waiting.append(read.asset)
         return found - {asset}
@@ -116,6 +116,7 @@ class Graph:
                 for read, partitions_of_read in self.reads(station, partition, settings).items()
                 if include(self.named(read.asset))
                 for opened in partitions_of_read
+                if not read.optional or self.named(read.asset).wanted(settings, opened)
             ]
             for before in needed:
                 plan(before)

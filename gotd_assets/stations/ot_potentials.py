@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from gotd_assets.artifacts.artifact import Artifact
 from gotd_assets.artifacts.store import ArtifactWriter
 from gotd_assets.catalogue.columns import Table
 from gotd_assets.catalogue.shown import Description, Markdown, figures
 from gotd_assets.checks import solve as checks
 from gotd_assets.fingerprint import Json
+from gotd_assets.stations.engine import engine_of
 from gotd_assets.stations.reads import Each, One
 from gotd_assets.stations.station import Recipe, Station
 from gotd_assets.stations.work import Work
+
+if TYPE_CHECKING:
+    from gotd_assets.selection.pool.pool import PoolVectors
+    from gotd_assets.transport import PreparedSource, Problem, Sketch
 
 _EMBEDDINGS = Each("candidate_embeddings")
 _POOL = One("candidate_pool")
@@ -45,14 +54,8 @@ def ot_potentials(work: Work) -> Recipe:
         if earlier is not None and previous is not None:
             work.log(f"starting from the potentials of version {previous.version}", always=True)
             writer.summary["started_from"] = previous.version
-        potentials = solve(
-            Pool.of(embeddings, pool).vectors,
-            points,
-            problem,
-            initial=earlier,
-            debias=transport.debias,
-            progress=work.show,
-        )
+        with _source(work, Pool.of(embeddings, pool).vectors, points, problem) as source:
+            potentials = solve(source, points, problem, initial=earlier, debias=transport.debias, progress=work.show)
         potentials.save(writer.path / "potentials.safetensors")
         writer.summary.update(potentials.certificate.as_dict())
         certificate = potentials.certificate
@@ -68,6 +71,21 @@ def ot_potentials(work: Work) -> Recipe:
     # Potentials without a self-potential are what they were.
     code: dict[str, Json] = {"debias_code": 2} if transport.debias else {}
     return Recipe({**transport.shaping(), **code}, write, _described)
+
+
+@contextlib.contextmanager
+def _source(
+    work: Work, vectors: PoolVectors, points: Sketch, problem: Problem
+) -> Iterator[PreparedSource | PoolVectors]:
+    """The pool for a solve: here, whose passes are made by threads, or kept by the workers of a cluster."""
+    from gotd_assets.transport.held import held_source
+
+    with engine_of(work.settings.compute) as engine:
+        if engine.is_local:
+            yield vectors
+            return
+        with held_source(engine, vectors, points, problem) as source:
+            yield source
 
 
 def _described(artifact: Artifact) -> Description:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from gotd_assets.stations.partition import Partition
 
@@ -29,6 +29,7 @@ class One:
     asset: str
     when: Callable[[Settings], bool] = _always
     targets: Callable[[Settings, Partition], Sequence[str]] | None = None
+    optional: Literal[False] = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +40,10 @@ class Each:
         asset: its name.
         when: whether a project with these settings reads it.
         targets: the targets whose partitions are read instead; may be none.
+        optional: what was not made is gone without: a run of everything makes it first, but nothing waits for it.
     """
 
     asset: str
     when: Callable[[Settings], bool] = _always
     targets: Callable[[Settings, Partition], Sequence[str]] | None = None
+    optional: bool = False

@@ -21,6 +21,7 @@ from gotd_assets.settings.project import Project, Settings
 from gotd_assets.settings.selection import SelectionSettings
 from gotd_assets.settings.texts import TargetSettings
 from gotd_assets.stations import first_look
+from gotd_assets.stations.engine import engine_of
 from gotd_assets.stations.partition import Partition
 from gotd_assets.stations.reads import Each, One
 from gotd_assets.stations.station import SELECTION_VERSION, Condition, Follows, Recipe, Station
@@ -85,7 +86,7 @@ def selected_subset(work: Work) -> Recipe:
     toxicity = _toxicity(work) if "toxicity" in method.needs else None
 
     def write(writer: ArtifactWriter) -> None:
-        from gotd_assets.selection.analysis.stability import bootstrap_overlaps
+        from gotd_assets.selection.analysis.stability import bootstrap_overlaps, sketch_overlap
         from gotd_assets.selection.analysis.summary import figures_of
         from gotd_assets.selection.methods import SelectionProblem, select
         from gotd_assets.selection.pool.pool import Pool, vectors_of
@@ -117,11 +118,15 @@ def selected_subset(work: Work) -> Recipe:
             shared={other: _signed(artifact, work.settings.target(other)) for other, artifact in shared.items()},
             toxicity=toxicity,
         )
-        ranking = select(name, problem).join(problem.scores.select("doc_id", "source"), on="doc_id")
+        with engine_of(work.settings.compute) as engine:
+            ranking = select(name, dataclasses.replace(problem, engine=engine))
+        ranking = ranking.join(problem.scores.select("doc_id", "source"), on="doc_id")
         chosen = vectors_of(ranking.get_column("doc_id"), problem.pool)
         ranking = with_nearest_target(ranking, chosen, problem.target, target)
         subset = write_subset(ranking, problem.documents, writer.path)
         writer.summary.update(figures_of(subset, chosen, problem))
+        if method.gradient == "ranks":
+            writer.summary["sketch_overlap"] = sketch_overlap(name, problem, subset.get_column("doc_id"))
         if method.resampled and settings.stability_resamples:
             overlaps = bootstrap_overlaps(
                 name,
@@ -226,6 +231,7 @@ def _described(artifact: Artifact, scored: Artifact) -> Description:
             "target_clusters",
             Percent("near_duplicate_share"),
             Percent("bootstrap_overlap"),
+            Percent("sketch_overlap"),
         ),
         "parquet": artifact.file("subset.parquet"),
         "jsonl": artifact.file("subset.jsonl"),

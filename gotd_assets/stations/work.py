@@ -98,7 +98,7 @@ class Work:
         self.root: Path = project.root
         self.partition = partition
         self.key = ArtifactKey(asset, partition.name)
-        self.store = ArtifactStore(project.home.artifacts)
+        self.store = ArtifactStore.of(project)
         self.run_id = run_id
         self.aside = aside
         self.origin = origin or {}
@@ -121,13 +121,18 @@ class Work:
         Of several, by the name that tells them apart (source, target or method), in the order of the settings.
 
         Raises:
-            ArtifactError: one was not made yet.
+            ArtifactError: one was not made yet, and is not optional.
         """
         if read not in self._reads:
             raise ValueError(f"{self.key.asset} does not declare that it reads {read}")
         found = {}
         for partition in self._reads[read]:
-            artifact = self._opened(self._read, ArtifactKey(read.asset, partition.name))
+            try:
+                artifact = self._opened(self._read, ArtifactKey(read.asset, partition.name))
+            except ArtifactError:
+                if read.optional:
+                    continue
+                raise
             self.inputs[str(artifact.key)] = artifact.version
             found[partition] = artifact
         if isinstance(read, One):

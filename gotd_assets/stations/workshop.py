@@ -38,7 +38,7 @@ class Workshop:
         self._aside = aside
         self._graph = graph
         self._journal = journal
-        self._store = ArtifactStore(project.home.artifacts)
+        self._store = ArtifactStore.of(project)
         self._lineage: LineageStore | None = None
 
     def make(

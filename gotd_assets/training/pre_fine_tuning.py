@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from gotd_assets.artifacts.atomic import write_atomically
-from gotd_assets.artifacts.parquet import read_parquet
+from gotd_assets.artifacts.parquet import read_parquet, scan_parquet
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import Json, file_sha256, fingerprint
-from gotd_assets.models.batches import TokenIds, encode
+from gotd_assets.models.batches import AnsweredIds, TokenIds
 from gotd_assets.models.comparison import Difference, compare_reports
+from gotd_assets.models.conversations import encode_documents
 from gotd_assets.models.device import choose_device, choose_precision
 from gotd_assets.models.heldout import LIKELIHOODS, base_likelihoods, heldout_documents, measured, report_of
 from gotd_assets.models.language import load_language_model, model_version, save_model
@@ -45,7 +46,7 @@ class TrainingReport:
         base_model, base_model_version: what was trained.
         seed: of shuffling, dropout and masking.
         documents: documents trained on.
-        skipped_documents: documents too short to have a token to predict, left out.
+        skipped_documents: documents with no token to predict (too short, or cut before the first answer), left out.
         tokens: predicted tokens, over all epochs.
         steps: optimizer updates.
         seconds: time in optimizer updates, parts before an interruption included.
@@ -145,7 +146,7 @@ def pre_fine_tune(
     reference (see `TrackedRun.log_model`).
 
     Args:
-        documents: Parquet file with columns doc_id and text.
+        documents: Parquet file with columns doc_id and text, and with the fields that `settings.chat` reads.
         settings: model and optimisation.
         root: folder that a relative model path is relative to.
         cache: folder for dequantised base models and their perplexities, shared among trainings.
@@ -163,15 +164,15 @@ def pre_fine_tune(
     """
     tell = progress or (lambda _: None)
     scratch.mkdir(parents=True, exist_ok=True)
-    selection = _read_documents(documents)
-    documents_held_out = heldout_documents(heldout, settings.evaluation_documents)
+    selection = _read_documents(documents, settings)
+    documents_held_out = heldout_documents(heldout, settings)
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
     tell(f"loading {settings.model}")
     version = model_version(settings, root)
     model, tokenizer = load_language_model(settings, root, cache)
     objective = Objective(tokenizer, settings.objective, settings.mask_probability)
-    encoded, skipped = _encode(selection["text"].to_list(), tokenizer, objective, settings, documents)
+    encoded, skipped = _encode(selection, tokenizer, objective, settings, documents)
     identity = fingerprint(
         {
             "documents": file_sha256(documents),
@@ -200,7 +201,9 @@ def pre_fine_tune(
         before = after = None
         digest = fingerprint(documents_held_out.get_column("doc_id").to_list())[:DIGEST_LENGTH]
         if documents_held_out.height:
-            run.log_dataset(documents_held_out, heldout, tracking.heldout_name, digest, "evaluation")
+            run.log_dataset(
+                documents_held_out.select("doc_id", "text"), heldout, tracking.heldout_name, digest, "evaluation"
+            )
             known = base_likelihoods(
                 documents_held_out, settings, root=root, cache=cache, loaded=(model, tokenizer), progress=tell
             )
@@ -266,9 +269,12 @@ def pre_fine_tune(
     return report
 
 
-def _read_documents(path: Path) -> pl.DataFrame:
+def _read_documents(path: Path, settings: TrainingSettings) -> pl.DataFrame:
+    """doc_id, text and those of the fields that `settings.chat` reads that are there."""
     try:
-        frame = read_parquet(path, columns=["doc_id", "text"])
+        there = scan_parquet(path).collect_schema()
+        kept = [] if settings.chat is None else [name for name in settings.chat.fields if name in there]
+        frame = read_parquet(path, columns=["doc_id", "text", *kept])
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InputError(f"{path}: cannot be read as Parquet with columns doc_id and text: {error}") from error
     if frame.is_empty():
@@ -279,16 +285,16 @@ def _read_documents(path: Path) -> pl.DataFrame:
 
 
 def _encode(
-    texts: Sequence[str],
+    selection: pl.DataFrame,
     tokenizer: PreTrainedTokenizerBase,
     objective: Objective,
     settings: TrainingSettings,
     path: Path,
-) -> tuple[list[TokenIds], int]:
-    encoded = encode(tokenizer, texts, settings.max_tokens)
+) -> tuple[list[TokenIds | AnsweredIds], int]:
+    encoded = encode_documents(tokenizer, selection, settings)
     usable = [ids for ids in encoded if objective.predicted(ids) > 0]
     if not usable:
-        raise InputError(f"{path}: none of its {len(texts)} documents has a token to predict; all are too short")
+        raise InputError(f"{path}: none of its {selection.height} documents has a token to predict; all are too short")
     return usable, len(encoded) - len(usable)
 
 

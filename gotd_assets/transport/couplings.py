@@ -5,16 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import queue
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gotd_assets.transport.kernel import Kernel
-from gotd_assets.transport.products import Products, product_precision
-from gotd_assets.transport.source import PreparedSource
+from gotd_assets.transport.source import Part, PreparedSource
 
 # A cached coupling is off by at most half a step: more than ε/50 would show in the marginals.
 _LARGEST_STEP_PER_EPSILON = 1 / 25
@@ -45,93 +43,103 @@ class CoupledBlock:
         return torch.add(bias, self.coupling, alpha=self.step / epsilon, out=self.out)
 
 
-class Couplings:
-    """The couplings of `source` under `kernel`, part by part, for passes by `workers` threads.
+@dataclasses.dataclass(frozen=True)
+class Keeping:
+    """How couplings are kept between passes: one decision for all rows, wherever they are.
 
-    They are kept in the working precision if that fits `cache_bytes`, else as 16-bit multiples of a step if that is fine
-    enough for `epsilon` and fits, else computed anew on every pass. With 'reduced' `products` they are less exact unless
-    a pass asks for exact ones.
+    Attributes:
+        dtype: in which they are kept; None if they are not.
+        step: what they are multiples of, where they are rounded; else 1.
     """
+
+    dtype: torch.dtype | None
+    step: float
+
+    @classmethod
+    def of(cls, source: PreparedSource, kernel: Kernel, epsilon: float, cache_bytes: int) -> Keeping:
+        """In the working precision if that fits `cache_bytes`, else as 16-bit multiples of a step if that fits and is fine enough."""
+        elements = source.n_rows * len(kernel.targets)
+        if elements * (8 if source.dtype == torch.float64 else 4) <= cache_bytes:
+            return cls(source.dtype, 1.0)
+        lowest, highest = kernel.bound(source.max_norm)
+        step = max(abs(lowest), abs(highest)) / 32_000
+        fine_enough = 0 < step <= epsilon * _LARGEST_STEP_PER_EPSILON and source.dtype == torch.float32
+        return cls(torch.int16, step) if fine_enough and elements * 2 <= cache_bytes else cls(None, 1.0)
+
+    @property
+    def cached(self) -> bool:
+        """Whether couplings are kept between passes."""
+        return self.dtype is not None
+
+    @property
+    def rounded(self) -> bool:
+        """Whether they are kept with fewer digits than they are computed with."""
+        return self.cached and self.step != 1.0
+
+
+class Couplings:
+    """The couplings of `parts` of `source` under `kernel`, for passes by `workers` threads, kept as `keeping` says."""
 
     def __init__(
         self,
         source: PreparedSource,
         kernel: Kernel,
-        epsilon: float,
+        parts: Sequence[Part],
         *,
         block_rows: int,
         workers: int,
-        cache_bytes: int,
-        products: Products,
+        keeping: Keeping,
     ) -> None:
-        self.products = products
-        self.parts = source.parts(block_rows)
+        self.parts = parts
         self._source = source
         self._kernel = kernel
         self._block_rows = min(block_rows, max(source.lengths))
-        targets = len(kernel.targets)
+        self._keeping = keeping
         self._kept: list[list[CoupledBlock]] = [[] for _ in self.parts]
-        self._filled = False
-        self._step, dtype = _plan(source, kernel, epsilon, cache_bytes)
-        self._cache = None if dtype is None else _room((source.n_rows, targets), dtype, source.device)
+        shape = source.n_rows, len(kernel.targets)
+        self._cache = None if keeping.dtype is None else _room(shape, keeping.dtype, source.device)
         # One tensor for all rows: small ones that stay would pin the memory freed between them.
-        self._rows = torch.empty(source.n_rows if self.cached else 0, dtype=torch.float64, device=source.device)
+        rows = source.n_rows if keeping.cached else 0
+        self._rows = torch.empty(rows, dtype=torch.float64, device=source.device)
         self._buffers: queue.SimpleQueue[list[Tensor]] = queue.SimpleQueue()
         for _ in range(workers):
             self._buffers.put([])
 
-    @property
-    def cached(self) -> bool:
-        """Whether couplings are kept between passes."""
-        return self._cache is not None
+    def blocks(self, part: int, *, keeps: bool, filled: bool) -> Iterator[CoupledBlock]:
+        """The blocks of part number `part`, kept if it `keeps` them, and as kept if all were by an earlier pass (`filled`).
 
-    @property
-    def rounded(self) -> bool:
-        """Whether they are kept with fewer digits than they are computed with."""
-        return self.cached and self._step != 1.0
-
-    @property
-    def exact(self) -> bool:
-        """Whether the next pass has exact couplings: always, but for reduced products and passes over a rounded cache."""
-        return self.products == "float32" and not (self.rounded and self._filled)
-
-    def precision(self, *, exact: bool) -> AbstractContextManager[None]:
-        """In which a pass is to be made."""
-        return product_precision("float32" if exact else self.products, self._source.device)
-
-    def passed(self) -> None:
-        """To be called after a pass over all parts."""
-        self._filled = self._filled or all(self._kept)
-
-    def blocks(self, part: int, *, exact: bool = False) -> Iterator[CoupledBlock]:
-        """The blocks of part number `part`; `exact` computes couplings anew if those kept are not.
-
-        The pass that fills the cache has them exact too. Blocks overwrite each other: one is done with when the next is
-        asked for.
+        The pass that fills the cache has them as they were computed. Blocks overwrite each other: one is done with when
+        the next is asked for.
         """
-        cache = None if exact and not self.exact else self._cache
+        cache = self._cache if keeps else None
         with self._buffer() as buffers:
-            if cache is not None and self._filled:
-                yield from (self._restored(block, buffers) for block in self._kept[part])
+            if cache is None or not filled:
+                yield from self._computed(part, cache, buffers)
                 return
-            self._kept[part] = [] if cache is not None else self._kept[part]
-            for block in self._source.blocks(self._block_rows, self.parts[part]):
-                length = len(block.points)
-                place = slice(block.start, block.start + length)
-                out = buffers[0][:length]
-                coupled = CoupledBlock(
-                    start=block.start,
-                    rows=self._kernel.source_part(block.points).double(),
-                    weights=block.weights.to(self._source.device),
-                    coupling=self._kernel.coupling(
-                        block.points, out if cache is None or self.rounded else cache[place]
-                    ),
-                    step=1.0,
-                    out=out,
-                )
-                if cache is not None:
-                    coupled = self._keep(part, coupled, cache[place], self._rows[place], buffers)
-                yield coupled
+            if not self._kept[part]:
+                # Whoever kept them is gone, and this one does its work: from the same numbers as it.
+                for _ in self._computed(part, cache, buffers):
+                    pass
+            yield from (self._restored(block, buffers) for block in self._kept[part])
+
+    def _computed(self, part: int, cache: Tensor | None, buffers: list[Tensor]) -> Iterator[CoupledBlock]:
+        self._kept[part] = [] if cache is not None else self._kept[part]
+        for block in self._source.blocks(self._block_rows, self.parts[part]):
+            length = len(block.points)
+            place = slice(block.start, block.start + length)
+            out = buffers[0][:length]
+            room = out if cache is None or self._keeping.rounded else cache[place]
+            coupled = CoupledBlock(
+                start=block.start,
+                rows=self._kernel.source_part(block.points).double(),
+                weights=block.weights.to(self._source.device),
+                coupling=self._kernel.coupling(block.points, room),
+                step=1.0,
+                out=out,
+            )
+            if cache is not None:
+                coupled = self._keep(part, coupled, cache[place], self._rows[place], buffers)
+            yield coupled
 
     @contextlib.contextmanager
     def _buffer(self) -> Iterator[list[Tensor]]:
@@ -150,18 +158,20 @@ class Couplings:
     ) -> CoupledBlock:
         """Keep `block` in `couplings`, rounded if need be, and `rows`; return it as it is."""
         block = dataclasses.replace(block, rows=rows.copy_(block.rows))
-        if self.rounded:
+        if self._keeping.rounded:
             if len(buffers) < 2:
                 buffers.append(torch.empty_like(buffers[0]))
             multiples = buffers[1][: len(block.rows)]
-            couplings.copy_(torch.mul(block.coupling, 1 / self._step, out=multiples).round_())
-        self._kept[part].append(dataclasses.replace(block, coupling=couplings, step=self._step, out=couplings[:0]))
+            couplings.copy_(torch.mul(block.coupling, 1 / self._keeping.step, out=multiples).round_())
+        self._kept[part].append(
+            dataclasses.replace(block, coupling=couplings, step=self._keeping.step, out=couplings[:0])
+        )
         return block
 
     def _restored(self, block: CoupledBlock, buffers: list[Tensor]) -> CoupledBlock:
         out = buffers[0][: len(block.rows)]
         return dataclasses.replace(
-            block, coupling=out.copy_(block.coupling) if self.rounded else block.coupling, out=out
+            block, coupling=out.copy_(block.coupling) if self._keeping.rounded else block.coupling, out=out
         )
 
 
@@ -171,14 +181,3 @@ def _room(shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> T
         return torch.empty(shape, dtype=dtype, device=device)
     element = torch.empty((), dtype=dtype).numpy().dtype
     return torch.from_numpy(np.empty(shape, dtype=element))
-
-
-def _plan(source: PreparedSource, kernel: Kernel, epsilon: float, cache_bytes: int) -> tuple[float, torch.dtype | None]:
-    """The step and the type in which couplings are kept; None if they are not."""
-    elements = source.n_rows * len(kernel.targets)
-    if elements * (8 if source.dtype == torch.float64 else 4) <= cache_bytes:
-        return 1.0, source.dtype
-    lowest, highest = kernel.bound(source.max_norm)
-    step = max(abs(lowest), abs(highest)) / 32_000
-    fine_enough = 0 < step <= epsilon * _LARGEST_STEP_PER_EPSILON and source.dtype == torch.float32
-    return (step, torch.int16) if fine_enough and elements * 2 <= cache_bytes else (1.0, None)

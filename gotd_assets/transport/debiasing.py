@@ -8,8 +8,9 @@ from torch import Tensor
 from gotd_assets.errors import TransportError
 from gotd_assets.transport.problem import Problem
 from gotd_assets.transport.sketch import Sketch, make_sketch
-from gotd_assets.transport.source import PreparedSource, draw_rows
+from gotd_assets.transport.source import PreparedSource
 from gotd_assets.transport.transform import Transform
+from gotd_assets.transport.weights import draw_rows
 
 _LARGEST_SKETCH = 2000
 _MOST_STEPS = 200

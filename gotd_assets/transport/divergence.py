@@ -7,7 +7,8 @@ from gotd_assets.transport.debiasing import self_potential
 from gotd_assets.transport.potentials import solve
 from gotd_assets.transport.problem import DEFAULT, Problem
 from gotd_assets.transport.sketch import Sketch
-from gotd_assets.transport.source import PreparedSource, Shards, Weights
+from gotd_assets.transport.source import PreparedSource, Shards
+from gotd_assets.transport.weights import Weights
 
 
 def ot_value(

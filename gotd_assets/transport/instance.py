@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
-import torch
 from torch import Tensor
 
 from gotd_assets.transport.kernel import Kernel
 from gotd_assets.transport.products import Products
 from gotd_assets.transport.semidual import SemiDual
-from gotd_assets.transport.source import PreparedSource
+from gotd_assets.transport.source import PreparedSource, block_rows
 from gotd_assets.transport.workers import Workers
-
-_BLOCK_BYTES = 8 * 2**20
-_LEAST_ROWS, _LEAST_BLOCKS = 512, 8  # so that a small source is work for several threads, too
-_CUDA_BLOCK_BYTES = 256 * 2**20
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,7 +49,6 @@ class Instance:
         products: Products = "float32",
     ) -> SemiDual:
         """The semi-dual of `measure`; the column marginal to reach is `marginal` if not the target's weights."""
-        rows = block_rows(measure.n_rows, len(self.weights), measure.dtype, measure.device)
         return SemiDual(
             measure,
             self.kernel,
@@ -62,16 +56,16 @@ class Instance:
             self.epsilon,
             self.workers if self.passes is None or measure is not self.source else self.passes,
             rho=self.rho,
-            block_rows=rows,
+            block_rows=self._block_rows_of(measure),
             cache_bytes=cache_bytes,
             marginal=marginal,
             products=products,
         )
 
+    @property
+    def block_rows(self) -> int:
+        """Rows of a block of the whole source."""
+        return self._block_rows_of(self.source)
 
-def block_rows(rows: int, targets: int, dtype: torch.dtype, device: torch.device) -> int:
-    """Rows of a block: a matter of the problem alone, so that memory free by chance does not show in the last digits."""
-    size = 8 if dtype == torch.float64 else 4
-    budget = _CUDA_BLOCK_BYTES if device.type == "cuda" else _BLOCK_BYTES
-    enough = rows if device.type == "cuda" else max(_LEAST_ROWS, -(-rows // _LEAST_BLOCKS))
-    return max(64, min(budget // (targets * size), enough))
+    def _block_rows_of(self, measure: PreparedSource) -> int:
+        return block_rows(measure.n_rows, len(self.weights), measure.dtype, measure.device.type)

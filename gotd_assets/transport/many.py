@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 from gotd_assets.errors import TransportError
-from gotd_assets.transport.instance import block_rows
 from gotd_assets.transport.lockstep import LockStep, SharedSource
 from gotd_assets.transport.potentials import Potentials, solve, solved
 from gotd_assets.transport.problem import DEFAULT, Problem
 from gotd_assets.transport.sketch import Sketch, make_sketch
 from gotd_assets.transport.solver import Progress
-from gotd_assets.transport.source import PreparedSource, Shards, Weights
+from gotd_assets.transport.source import PreparedSource, Shards, block_rows
+from gotd_assets.transport.weights import Weights
 from gotd_assets.transport.workers import Workers
 
 _MOST_TOGETHER = 16  # each keeps couplings in its share of the memory
@@ -70,7 +70,7 @@ def _in_lockstep(
     seed: int,
 ) -> list[Potentials]:
     largest = max(len(sketch.weights) for sketch in sketches)
-    rows = block_rows(prepared.n_rows, largest, prepared.dtype, prepared.device)
+    rows = block_rows(prepared.n_rows, largest, prepared.dtype, prepared.device.type)
     shared, telling = SharedSource.sharing(prepared, rows), threading.Lock()
 
     def told(now: Progress) -> None:

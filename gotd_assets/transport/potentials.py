@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -19,12 +20,11 @@ from gotd_assets.transport.problem import DEFAULT, Problem
 from gotd_assets.transport.semidual import Evaluation
 from gotd_assets.transport.sketch import Sketch, make_sketch, read_tensors, write_tensors
 from gotd_assets.transport.solver import Progress, optimum
-from gotd_assets.transport.source import PreparedSource, Shards, Weights
+from gotd_assets.transport.source import PreparedSource, Shards, block_rows
 from gotd_assets.transport.transform import plan_rows, soft_c_transform
 from gotd_assets.transport.warm_start import Earlier
+from gotd_assets.transport.weights import Weights
 from gotd_assets.transport.workers import Workers
-
-_BLOCK_ROWS = 16384
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -142,11 +142,10 @@ class Potentials:
         sketch = sketch_of_source(measure, self.problem, seed)
         f, _ = self_potential(sketch, self.problem, leave_one_out=True)
         bare = dataclasses.replace(self, self_sketch=sketch, self_g=f, mean_f=0.0)
-        total = torch.zeros((), dtype=torch.float64)
-        for block in measure.blocks(_BLOCK_ROWS):
-            rows = block.points.double() + measure.centre.to(measure.device)
-            total += block.weights @ bare.soft_c_transform(rows.float())
-        return dataclasses.replace(bare, mean_f=float(total))
+        rows = block_rows(measure.n_rows, len(self.g), measure.dtype, measure.device.type)
+        transformed = functools.partial(_transformed, dataclasses.replace(bare, f=None, column=None), measure.centre)
+        with Workers(measure.device) as workers:
+            return dataclasses.replace(bare, mean_f=measure.mean(transformed, rows, workers))
 
     def save(self, path: Path) -> None:
         """Write potentials, sketch and certificate to a safetensors file at `path`."""
@@ -215,6 +214,11 @@ class Potentials:
         known = self.self_sketch is None
         f, column = (self.f, self.column) if known else (None, None)
         return Earlier(self.problem, self.sketch, self.g, self.mean_f, f, column)
+
+
+def _transformed(potentials: Potentials, centre: Tensor, points: Tensor) -> Tensor:
+    """The soft c-transform at `points` (n, D) less `centre`."""
+    return potentials.soft_c_transform((points.double() + centre.to(points.device)).float())
 
 
 def solve(
@@ -332,6 +336,6 @@ def solved(
         problem=dataclasses.replace(problem, epsilon=solution.epsilon, epsilon_scale="absolute"),
         mean_f=final.mean_f,
         certificate=certificate,
-        f=final.f.cpu(),
+        f=final.potential().cpu(),
         column=final.column,
     )

@@ -19,7 +19,7 @@ from gotd_assets.transport.kernel import CostName
 from gotd_assets.transport.potentials import Potentials, solve
 from gotd_assets.transport.problem import Problem, positive
 from gotd_assets.transport.sketch import make_sketch
-from gotd_assets.transport.source import normalised_weights
+from gotd_assets.transport.weights import normalised_weights
 
 _LARGEST_PLAN_BYTES = 2**30
 _UNBALANCED = (

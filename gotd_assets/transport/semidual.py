@@ -14,20 +14,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
 
-from gotd_assets.transport.couplings import CoupledBlock, Couplings
+from gotd_assets.transport.couplings import Keeping
+from gotd_assets.transport.held import HeldSource
 from gotd_assets.transport.kernel import Kernel
 from gotd_assets.transport.model import Entries, Model
+from gotd_assets.transport.passes import Asked, LocalPasses, Passes
 from gotd_assets.transport.products import Products
 from gotd_assets.transport.source import PreparedSource
 from gotd_assets.transport.workers import Partial, Workers
 
-# Below this, exp times a row's weight is no longer a normal number, and arithmetic on such is several times slower.
-_LOWEST_EXPONENT = {torch.float32: -60.0, torch.float64: -650.0}
 _LOOKED_AT_ROWS = 512
 _MOST_ENTRIES = 24_000_000  # of a model, which takes 12 bytes for each
 FEW_ENTRIES, MANY_ENTRIES = 16, 64  # of a row, on average
@@ -43,7 +43,7 @@ class Evaluation:
         column: (M,) float64, the column marginal Pᵀ1.
         gradient: (M,) float64, ∇H(g).
         error: ‖∇H(g)‖₁, the marginal error.
-        f: (N,) float32, the source potential f(x_i).
+        potential: gives f (N,) float32, the source potential f(x_i).
         mean_f: Σ a_i f_i.
         excess: (M,) float64, Σ_i P_ij (r_i − f_i), of which the upper bound is made.
         exact: whether couplings came of float32 (or float64) products and were not rounded for the cache.
@@ -53,7 +53,7 @@ class Evaluation:
     column: Tensor
     gradient: Tensor
     error: float
-    f: Tensor
+    potential: Callable[[], Tensor]
     mean_f: float
     excess: Tensor
     exact: bool
@@ -82,16 +82,17 @@ class SemiDual:
         self.marginal = target_weights if marginal is None else marginal
         self.epsilon = epsilon
         self.rho = rho
-        self.couplings = Couplings(
-            source,
-            kernel,
-            epsilon,
-            block_rows=block_rows,
-            workers=workers.count,
-            cache_bytes=cache_bytes,
-            products=products,
-        )
         self.workers = workers
+        self.products = products
+        self.keeping = Keeping.of(source, kernel, epsilon, cache_bytes)
+        self._filled = False
+        self._passes: Passes = (
+            source.passes(kernel, self.keeping)
+            if isinstance(source, HeldSource)
+            else LocalPasses(
+                source, kernel, workers, parts=source.parts(block_rows), block_rows=block_rows, keeping=self.keeping
+            )
+        )
         self._kernel = kernel
         self._target_part = kernel.target_part().cpu()
         self._log_b = torch.where(self.b > 0, self.b.log(), -torch.inf)
@@ -101,76 +102,47 @@ class SemiDual:
         bias = (g - self._target_part) / epsilon + self._log_b
         return bias.to(self.source.device, self.source.dtype)
 
+    @property
+    def exact(self) -> bool:
+        """Whether the next pass has exact couplings: always, but for reduced products and passes over a rounded cache."""
+        return self.products == "float32" and not (self.keeping.rounded and self._filled)
+
+    def _asked(self, g: Tensor, epsilon: float, *, exact: bool) -> Asked:
+        keeps = self.keeping.cached and not (exact and not self.exact)
+        return Asked(self.bias(g, epsilon), epsilon, "float32" if exact else self.products, keeps, self._filled)
+
+    def _added(self, parts: Iterable[Partial], asked: Asked) -> Partial:
+        """The sum over all parts, in their order, on the CPU; what was kept on the way is there from now on."""
+        total: Partial = ()
+        for part in parts:
+            total = part if not total else tuple(a.add_(b) for a, b in zip(total, part, strict=True))
+        self._filled = self._filled or asked.keeps
+        return tuple(each.cpu() for each in total)
+
     def evaluate(self, g: Tensor, epsilon: float | None = None, *, exact: bool = False) -> Evaluation:
         """One pass: H(g), the column marginal, the gradient and what bounds the optimum from above.
 
         `epsilon` overrides ε for annealing; `exact` couplings are computed anew if those in the cache are not.
         """
-        epsilon = self.epsilon if epsilon is None else epsilon
-        bias = self.bias(g, epsilon)
-        exact = exact or self.couplings.exact
-        potential = self._source_potential()
-
-        def work(part: int) -> Partial:
-            sums, total = self._zeros(2, len(self.b)), self._zeros()
-            for block in self.couplings.blocks(part, exact=exact):
-                exponent = block.exponent(bias, epsilon)
-                f, kernel_sum = _soft_minimum(exponent, _row_maximum(exponent), block.rows, epsilon)
-                potential[block.start : block.start + len(f)] = f
-                sums += _column_sums(exponent, kernel_sum, f, block)
-                total += torch.dot(block.weights, f)
-            return sums, total
-
-        sums, total = self._pass(work, exact=exact)
-        return self._evaluation(g, sums, float(total), potential, exact=exact)
-
-    def _pass(self, work: Callable[[int], Partial], *, exact: bool) -> Partial:
-        with self.couplings.precision(exact=exact):
-            partials = self.workers.sum(work, len(self.couplings.parts))
-        self.couplings.passed()
-        return tuple(partial.cpu() for partial in partials)
+        exact = exact or self.exact
+        asked = self._asked(g, self.epsilon if epsilon is None else epsilon, exact=exact)
+        sums, total = self._added(self._passes.evaluate(asked), asked)
+        return self._evaluation(g, sums, float(total), asked, exact=exact)
 
     def curvature(self, g: Tensor) -> tuple[Evaluation, Tensor]:
         """`evaluate`, and ε times the negative Hessian: diag(Pᵀ1) − Pᵀ diag(1/a) P, (M, M) float64."""
-        bias = self.bias(g, self.epsilon)
-        size = len(self.b)
-        potential = self._source_potential()
-
-        def work(part: int) -> Partial:
-            sums, total = self._zeros(2, size), self._zeros()
-            product = torch.zeros(size, size, dtype=self.source.dtype, device=self.source.device)
-            for block in self.couplings.blocks(part):
-                exponent = block.exponent(bias, self.epsilon)
-                f, kernel_sum = _soft_minimum(exponent, _row_maximum(exponent), block.rows, self.epsilon)
-                potential[block.start : block.start + len(f)] = f
-                sums += _column_sums(exponent, kernel_sum, f, block)
-                total += torch.dot(block.weights, f)
-                exponent.mul_((block.weights.sqrt() / kernel_sum).to(exponent.dtype)[:, None])
-                product.addmm_(exponent.T, exponent)
-            return sums, total, product
-
-        exact = self.couplings.exact
-        sums, total, product = self._pass(work, exact=exact)
+        exact = self.exact
+        asked = self._asked(g, self.epsilon, exact=exact)
+        sums, total, product = self._added(self._passes.curvature(asked), asked)
         curvature = product.double().neg_()
         curvature.diagonal().add_(sums[0])
-        evaluation = self._evaluation(g, sums, float(total), potential, exact=exact)
-        return evaluation, self._with_divergence(g, curvature)
+        return self._evaluation(g, sums, float(total), asked, exact=exact), self._with_divergence(g, curvature)
 
     def moved(self, g: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
         """F (n,) at `g`, and how it changes to first order as g moves by `step` (M,), −P·step; float64 on the CPU."""
-        bias, move = self.bias(g, self.epsilon), step.to(self.source.device, self.source.dtype)
-        potential = torch.empty(self.source.n_rows, 2, dtype=torch.float64, device=self.source.device)
-
-        def work(part: int) -> Partial:
-            for block in self.couplings.blocks(part):
-                exponent = block.exponent(bias, self.epsilon)
-                f, kernel_sum = _soft_minimum(exponent, _row_maximum(exponent), block.rows, self.epsilon)
-                change = torch.mv(exponent, move).double() / -kernel_sum
-                potential[block.start : block.start + len(f)] = torch.stack([f, change], dim=1)
-            return (self._zeros(),)
-
-        self._pass(work, exact=self.couplings.exact)
-        f, change = potential.cpu().unbind(1)
+        asked = self._asked(g, self.epsilon, exact=self.exact)
+        f, change = self._passes.moved(asked, step).cpu().unbind(1)
+        self._filled = self._filled or asked.keeps
         return f, change
 
     def depth(self, g: Tensor, entries: int) -> tuple[float, float]:
@@ -192,36 +164,18 @@ class SemiDual:
         Of every row if memory allows, else of every k-th. For processors: the number of entries is known only after they
         were looked for, for which an accelerator would have to wait.
         """
-        bias = self.bias(g, self.epsilon)
-        exact = exact or self.couplings.exact
+        exact = exact or self.exact
+        asked = self._asked(g, self.epsilon, exact=exact)
         every = max(1, -(-self.source.n_rows * FEW_ENTRIES // _MOST_ENTRIES))
-        potential = self._source_potential()
+        entries: list[Entries] = []
 
-        def work(part: int) -> tuple[Tensor, Tensor, list[Entries]]:
-            sums, total, found = self._zeros(2, len(self.b)), self._zeros(), []
-            for block in self.couplings.blocks(part, exact=exact):
-                exponent = block.exponent(bias, self.epsilon)
-                maximum = _row_maximum(exponent)
-                exponent.sub_(maximum)
-                entries = Entries.of(exponent[::every], block.weights[::every], depth)
-                f, kernel_sum = _soft_minimum(exponent, maximum, block.rows, self.epsilon, reduced=True)
-                found.append(entries.shared(kernel_sum[::every], f[::every]))
-                potential[block.start : block.start + len(f)] = f
-                sums += _column_sums(exponent, kernel_sum, f, block)
-                total += torch.dot(block.weights, f)
-            return sums, total, found
+        def sums_alone() -> Iterable[Partial]:
+            for sums, total, found in self._passes.model(asked, depth, every):
+                entries.extend(found)
+                yield sums, total
 
-        def gathered() -> Iterator[Entries]:
-            with self.couplings.precision(exact=exact):
-                for part, more, found in self.workers.map(work, range(len(self.couplings.parts))):
-                    sums.add_(part)
-                    total.add_(more)
-                    yield from found
-
-        sums, total = self._zeros(2, len(self.b)), self._zeros()
-        entries = list(gathered())
-        self.couplings.passed()
-        evaluation = self._evaluation(g, sums, float(total), potential, exact=exact)
+        sums, total = self._added(sums_alone(), asked)
+        evaluation = self._evaluation(g, sums, float(total), asked, exact=exact)
         wanted = evaluation.gradient + evaluation.column
         relaxed = None if self.rho is None else self.epsilon / self.rho
         return evaluation, Model(entries, evaluation.column, wanted, relaxed, self.workers)
@@ -231,12 +185,6 @@ class SemiDual:
         if self.rho is not None:
             curvature.diagonal().add_(self.epsilon / self.rho * self.marginal * torch.exp(-g / self.rho))
         return curvature
-
-    def _source_potential(self) -> Tensor:
-        return torch.empty(self.source.n_rows, dtype=torch.float32, device=self.source.device)
-
-    def _zeros(self, *shape: int) -> Tensor:
-        return torch.zeros(shape, dtype=torch.float64, device=self.source.device)
 
     def sinkhorn_step(self, g: Tensor, column: Tensor, epsilon: float | None = None) -> Tensor:
         """The next target potential of Sinkhorn's algorithm, which never lowers H."""
@@ -290,39 +238,15 @@ class SemiDual:
         divergence = (column[used] * (column[used] / self.b[used]).log()).sum() - column.sum() + self.b.sum()
         return mean_f + float((column * g).sum()) + rho * float(divergence)
 
-    def _evaluation(self, g: Tensor, sums: Tensor, mean_f: float, f: Tensor, *, exact: bool) -> Evaluation:
-        """From what `_column_sums` gives over all rows."""
+    def _evaluation(self, g: Tensor, sums: Tensor, mean_f: float, asked: Asked, *, exact: bool) -> Evaluation:
+        """From the sums of the pass just made."""
         column, excess = sums
         if self.rho is None:
             wanted, gain = self.marginal, float((self.marginal * g).sum())
         else:
             wanted = self.marginal * torch.exp(-g / self.rho)
             gain = -self.rho * float((self.marginal * torch.expm1(-g / self.rho)).sum())
-        gradient = wanted - column
-        return Evaluation(mean_f + gain, column, gradient, float(gradient.abs().sum()), f, mean_f, excess, exact)
-
-
-def _column_sums(exponential: Tensor, kernel_sum: Tensor, f: Tensor, block: CoupledBlock) -> Tensor:
-    """(2, M) float64: the block's part of the column marginal Pᵀ1 and of Σ_i P_ij (r_i − f_i)."""
-    share = block.weights / kernel_sum
-    columns = torch.mv(exponential.T, share.to(exponential.dtype))
-    excess = torch.mv(exponential.T, (share * (block.rows - f)).to(exponential.dtype))
-    return torch.stack([columns, excess]).double()
-
-
-def _row_maximum(exponent: Tensor) -> Tensor:
-    return exponent.amax(dim=1, keepdim=True)
-
-
-def _soft_minimum(
-    exponent: Tensor, maximum: Tensor, rows: Tensor, epsilon: float, *, reduced: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Turn `exponent` (n, M) in place into exp(exponent − row maximum); return f (n,) and the row sums, float64.
-
-    `reduced` says that the maximum (n, 1) was subtracted already.
-    """
-    if not reduced:
-        exponent.sub_(maximum)
-    exponent.clamp_min_(_LOWEST_EXPONENT[exponent.dtype]).exp_()
-    kernel_sum = exponent.sum(dim=1).double()
-    return rows - epsilon * (maximum[:, 0].double() + kernel_sum.log()), kernel_sum
+        gradient, potential = wanted - column, self._passes.potential(asked)
+        return Evaluation(
+            mean_f + gain, column, gradient, float(gradient.abs().sum()), potential, mean_f, excess, exact
+        )

@@ -14,7 +14,8 @@ from torch import Tensor
 from gotd_assets.errors import TransportError
 from gotd_assets.transport.arrays import as_shard, as_tensor, shard_list
 from gotd_assets.transport.kernel import CostName
-from gotd_assets.transport.source import Shards, Weights, normalised_weights
+from gotd_assets.transport.source import Shards
+from gotd_assets.transport.weights import Weights, normalised_weights
 
 SketchMethod: TypeAlias = Literal["all", "random", "kmeans"]
 _CPU = torch.device("cpu")

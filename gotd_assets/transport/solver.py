@@ -198,7 +198,7 @@ def _climb(instance: Instance, start: Start, problem: Problem, *, seed: int, rep
         passes=ascent.passes,
         subsample_passes=small_passes + preconditioner.passes,
         subsample_rows=0 if whole else start.sample.n_rows,
-        cached=full.couplings.cached,
+        cached=full.keeping.cached,
         prediction=ascent.prediction,
         stopped=ascent.stopped,
         rounding=_rounding(instance),

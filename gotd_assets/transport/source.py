@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,21 +13,24 @@ import torch
 from torch import Tensor
 
 from gotd_assets.errors import TransportError
-from gotd_assets.transport.arrays import as_shard, as_tensor, as_vector, shard_list
+from gotd_assets.transport.arrays import as_shard, as_tensor, shard_list
 from gotd_assets.transport.problem import DEFAULT, Problem
+from gotd_assets.transport.weights import Weights, checked_weights, draw_rows, normalised_weights
 from gotd_assets.transport.workers import Workers
 
 _CHECKED_ROWS = 2048  # few enough to stay in the processor's cache while they are checked
 _CHECKED_ROWS_CUDA = 2**18  # of each the host waits for the device
 _PARTS = 32
 _MOST_PART_BLOCKS = 8
+_MOST_PARTS = 2048  # of a source that is one shard: what a pass brings together is a sum of each
+_BLOCK_BYTES = 8 * 2**20
+_LEAST_BLOCK_ROWS, _LEAST_BLOCKS = 512, 8  # so that a small source is work for several threads, too
+_CUDA_BLOCK_BYTES = 256 * 2**20
 _OPEN_SHARDS = 4
 _ROUNDING = 1e-6
 
 Shards: TypeAlias = Any
 """An (N, D) tensor, array, frame or anything with `__array__` or DLPack; or a sequence of such that can be read again."""
-Weights: TypeAlias = Any
-"""(N,) numbers: a tensor, an array, a series, a list."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +110,9 @@ class PreparedSource:
         # Rounded once, so that what is subtracted of the source and of the target is the same.
         centre = centre.to("cpu", dtype).double()
         with Workers(device) as workers:
-            found = [_checked(number, as_shard(shard), centre, problem, workers) for number, shard in enumerate(parts)]
+            found = [
+                checked_shard(number, as_shard(shard), centre, problem, workers) for number, shard in enumerate(parts)
+            ]
         if sum(length for length, _ in found) == 0:
             raise TransportError("the source has no points: nothing can be transported")
         mass = normalised_weights(weights, sum(length for length, _ in found), "source")
@@ -150,7 +155,8 @@ class PreparedSource:
         number of threads and machines.
         """
         found, start = [], 0
-        size = rows * min(_MOST_PART_BLOCKS, max(1, self.n_rows // (rows * _PARTS)))
+        blocks = min(_MOST_PART_BLOCKS, max(1, self.n_rows // (rows * _PARTS)))
+        size = rows * max(blocks, -(-self.n_rows // (rows * _MOST_PARTS)))
         for number, length in enumerate(self.lengths):
             for begin in range(0, length, size):
                 found.append(Part(number, begin, min(begin + size, length), start + begin))
@@ -169,6 +175,28 @@ class PreparedSource:
             start = part.start + begin - part.begin
             points = centred(shard[begin:end], self.centre, self.device, self.dtype)
             yield Block(start, points, self.weights[start : start + end - begin])
+
+    def per_row(self, work: Callable[[Tensor, Tensor], Tensor], along: Tensor, rows: int, workers: Workers) -> Tensor:
+        """(N,) float64 on the CPU: what `work(points, along)` gives for each row, at most `rows` of them at a time.
+
+        Points are centred; `along` (N,) is cut like them.
+        """
+        found = torch.empty(self.n_rows, dtype=torch.float64)
+
+        def made(part: Part) -> None:
+            for block in self.blocks(rows, part):
+                place = slice(block.start, block.start + len(block.points))
+                found[place] = work(block.points, along[place]).cpu()
+
+        for _ in workers.map(made, self.parts(rows)):
+            pass
+        return found
+
+    def mean(self, work: Callable[[Tensor], Tensor], rows: int, workers: Workers) -> float:
+        """Σ_i a_i `work(points)`_i over all rows, at most `rows` of them at a time, added part by part; points are centred."""
+        parts = self.parts(rows)
+        (total,) = workers.sum(lambda part: (part_mean(self, work, rows, parts[part]),), len(parts))
+        return float(total)
 
     def _shard(self, number: int) -> Any:
         """The shard, of which the few that were read last stay open: reading one may mean to copy it."""
@@ -239,8 +267,30 @@ class PreparedSource:
         return torch.cat(parts)
 
 
-def _checked(number: int, shard: Any, centre: Tensor, problem: Problem, workers: Workers) -> tuple[int, float]:
-    """Rows of source shard `number`, and the largest norm of one, less `centre` (D,)."""
+def part_mean(source: PreparedSource, work: Callable[[Tensor], Tensor], rows: int, part: Part) -> Tensor:
+    """Σ_i a_i `work(points)`_i over the rows of one part, float64 on the CPU."""
+    total = torch.zeros((), dtype=torch.float64)
+    for block in source.blocks(rows, part):
+        total += block.weights @ work(block.points).double().cpu()
+    return total
+
+
+def block_rows(rows: int, targets: int, dtype: torch.dtype, device_type: str) -> int:
+    """Rows of a block: a matter of the problem alone, so that memory free by chance does not show in the last digits."""
+    size = 8 if dtype == torch.float64 else 4
+    budget = _CUDA_BLOCK_BYTES if device_type == "cuda" else _BLOCK_BYTES
+    enough = rows if device_type == "cuda" else max(_LEAST_BLOCK_ROWS, -(-rows // _LEAST_BLOCKS))
+    return max(64, min(budget // (targets * size), enough))
+
+
+def checked_shard(
+    number: int, shard: Any, centre: Tensor, problem: Problem, workers: Workers, *, first_row: int = 0
+) -> tuple[int, float]:
+    """Rows of source shard `number` (from `first_row` on), and the largest norm of one, less `centre` (D,).
+
+    Raises:
+        TransportError: it has another dimension, or a number is NaN or infinite.
+    """
     device, dtype = problem.torch_device, problem.torch_dtype
     shape = tuple(shard.shape)
     if len(shape) != 2 or shape[1] != len(centre):
@@ -257,7 +307,7 @@ def _checked(number: int, shard: Any, centre: Tensor, problem: Problem, workers:
             squared = centred(shard[first : min(first + size, end)], centre, device, dtype).square_().sum(1)
             found = float(squared.max())
             if not math.isfinite(found):
-                row = first + int((~torch.isfinite(squared)).nonzero()[0, 0])
+                row = first_row + first + int((~torch.isfinite(squared)).nonzero()[0, 0])
                 raise TransportError(
                     f"source shard {number}, row {row} holds NaN or an infinity (or overflows): remove or repair that "
                     "vector before solving"
@@ -273,46 +323,3 @@ def centred(rows: Any, centre: Tensor, device: torch.device, dtype: torch.dtype)
     """`rows` (n, D) less `centre` (D,) float64, as a tensor of its own; what comes in float64 is subtracted in it."""
     working = torch.float64 if rows.dtype in (torch.float64, np.dtype("float64")) else dtype
     return (as_tensor(rows, device, working) - centre.to(device, working)).to(dtype)
-
-
-def normalised_weights(weights: Weights | None, length: int, name: str) -> Tensor:
-    """`weights` as (length,) float64 on the CPU, summing to 1; uniform when None.
-
-    Raises:
-        TransportError: negative, not finite, of the wrong length, or all zero.
-    """
-    if weights is None:
-        return torch.tensor([1.0 / length], dtype=torch.float64).expand(length)
-    values = checked_weights(weights, length, name)
-    total = float(values.sum())
-    if total <= 0:
-        raise TransportError(f"{name} weights are all zero")
-    return values / total
-
-
-def checked_weights(weights: Weights, length: int, name: str) -> Tensor:
-    """`weights` as (length,) float64 on the CPU.
-
-    Raises:
-        TransportError: negative, not finite, or of the wrong length.
-    """
-    values = as_vector(weights, name)
-    if len(values) != length:
-        raise TransportError(f"{name} weights have length {len(values)}, but there are {length} points")
-    if not bool(torch.isfinite(values).all()) or bool((values < 0).any()):
-        row = int(((~torch.isfinite(values)) | (values < 0)).nonzero()[0, 0])
-        raise TransportError(f"{name} weight {row} is {float(values[row])}; weights must be finite and not negative")
-    return values
-
-
-def draw_rows(weights: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """`size` ascending row indices (size,), each row expected size·weight times, by systematic resampling.
-
-    Unlike `torch.multinomial` it has no limit of 2²⁴ rows, never draws a row of weight zero, and rows of more weight
-    than 1/size are repeated rather than under-represented.
-    """
-    cumulative = weights.cumsum(0)
-    uniform = torch.rand((), generator=generator, dtype=torch.float64)
-    wanted = (torch.arange(size, dtype=torch.float64) + uniform) / size * cumulative[-1]
-    last = int(weights.nonzero()[-1, 0])
-    return torch.searchsorted(cumulative, wanted, right=True).clamp_max_(last)

@@ -12,8 +12,8 @@ from gotd_assets.transport.instance import Instance
 from gotd_assets.transport.kernel import Kernel
 from gotd_assets.transport.problem import Problem
 from gotd_assets.transport.sketch import Sketch
-from gotd_assets.transport.source import PreparedSource, draw_rows
-from gotd_assets.transport.workers import Partial
+from gotd_assets.transport.source import PreparedSource
+from gotd_assets.transport.weights import draw_rows
 
 _SAME_POINT = 1e-6  # of the largest norm
 _SAME_POTENTIAL = 1e-2  # of ε
@@ -101,7 +101,7 @@ def carried_over(earlier: Earlier, sketch: Sketch, instance: Instance) -> Start:
         on_sample = f[instance.rows]
     else:
         before = then.oracle(instance.sample, 0).evaluate(earlier.g)
-        f, on_sample, column, passes = None, before.f, before.column + before.gradient, 1
+        f, on_sample, column, passes = None, before.potential(), before.column + before.gradient, 1
     changed = _Changed.between(earlier.g, then, instance, came=came, kept=nearest[stayed])
     if changed is not None:
         changed = changed.settled(instance.sample, on_sample)
@@ -137,7 +137,7 @@ def _holds(earlier: Earlier, f: Tensor, then: Instance) -> bool:
         return False
     rows = then.rows[:: max(1, len(then.rows) // _CHECKED_ROWS)]
     few = source.part(rows)
-    found = then.oracle(few, 0).evaluate(earlier.g).f
+    found = then.oracle(few, 0).evaluate(earlier.g).potential()
     return bool((found.cpu() - f[rows]).abs().max() <= _SAME_POTENTIAL * then.epsilon)
 
 
@@ -205,23 +205,14 @@ class _Changed:
 
     def shares(self, instance: Instance, f: Tensor) -> Tensor:
         """(N,) float64: how much of each row's mass goes elsewhere; `f` (N,) is the earlier source potential."""
-        source = instance.source
-        share = torch.empty(source.n_rows, dtype=torch.float64)
-        rows = max(64, _BLOCK_ELEMENTS // len(self.g))
+        return instance.source.per_row(self.share, f, instance.block_rows, instance.workers)
 
-        parts = source.parts(rows)
-
-        def work(part: int) -> Partial:
-            for block in source.blocks(rows, parts[part]):
-                place = slice(block.start, block.start + len(block.points))
-                mass = self._exponent(block.points, f[place]).exp_()
-                gone, came = mass[:, : self.gone].sum(dim=1), mass[:, self.gone :].sum(dim=1)
-                outside = (1 - gone).clamp_min_(_LEAST_OUTSIDE)
-                share[place] = (gone + came / (outside + came)).cpu()
-            return ()
-
-        instance.workers.sum(work, len(parts))
-        return share
+    def share(self, points: Tensor, f: Tensor) -> Tensor:
+        """(n,) how much of the mass of each of `points` goes elsewhere; `f` (n,) is their earlier source potential."""
+        mass = self._exponent(points, f).exp_()
+        gone, came = mass[:, : self.gone].sum(dim=1), mass[:, self.gone :].sum(dim=1)
+        outside = (1 - gone).clamp_min_(_LEAST_OUTSIDE)
+        return gone + came / (outside + came)
 
     def _exponent(self, points: Tensor, f: Tensor) -> Tensor:
         """(n, K): log of each point's mass in the rows `points` (n, D), where the mass of an earlier row is 1."""

@@ -71,7 +71,7 @@ def review_sources(
         now: Unix time.
         find: the run that was asked for, by its key.
     """
-    store = ArtifactStore(project.home.artifacts)
+    store = ArtifactStore.of(project)
     review = Review()
     # What is an asset of the user's own is followed by the orchestrator.
     for source in (source for source in project.settings.sources if source.asset is None):
@@ -147,7 +147,7 @@ class _TargetsLook:
         self.now = now
         self.find = find
         self.deadline = time.monotonic() + _JUDGING_SECONDS
-        self.store = ArtifactStore(project.home.artifacts)
+        self.store = ArtifactStore.of(project)
         self.review = Review(notes=list(project.problems))
         self.sources = [source.name for source in project.settings.sources]
         folder = project.settings.targets_folder.path

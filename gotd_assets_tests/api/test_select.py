@@ -15,6 +15,7 @@ import pytest
 
 from gotd_assets import Selector, select
 from gotd_assets.api.inputs import given
+from gotd_assets.api.progress import SelectionWarning
 from gotd_assets.api.selection import Selection
 from gotd_assets.artifacts.artifact import ArtifactKey
 from gotd_assets.artifacts.store import ArtifactStore
@@ -40,7 +41,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def chosen(encoder: Path, home: Path) -> Selection:
-    return select(POOL, TARGET, 8, encoder=encoder, home=home)
+    with warnings.catch_warnings():
+        # That all of it is from the only source is nothing to warn of.
+        warnings.simplefilter("error", SelectionWarning)
+        return select(POOL, TARGET, 8, encoder=encoder, home=home)
 
 
 def test_the_rows_of_the_task_come_first_and_lead_back_to_the_list(chosen: Selection) -> None:

@@ -1,9 +1,9 @@
 """`gotd compare` on a small project: by the project's own stations, beside what is current, and continued."""
 
-import json
 import os
 from pathlib import Path
 
+import dagster as dg
 import polars as pl
 import pytest
 import yaml
@@ -19,7 +19,14 @@ from gotd_assets.errors import SettingsError
 from gotd_assets.lineage import LineageStore
 from gotd_assets.models.perplexity import PerplexityReport
 from gotd_assets.settings.file import load_project
-from gotd_assets_tests.end_to_end.project import environment, make_project
+from gotd_assets_tests.end_to_end.project import (
+    environment,
+    inside,
+    make_project,
+    sentences,
+    topic_encoder,
+    write_jsonl,
+)
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +54,7 @@ def test_a_comparison_is_stopped_continued_and_nothing_is_made_twice(folder: Pat
     stopped = gotd(folder, "compare", "--minutes", "0", "--out", "page")
     assert stopped.exit_code == 0, stopped.output
     assert "4 cells are not trained" in stopped.output
+    assert stopped.output.index("8 trainings left, about") < stopped.output.index("select 1/4")
     assert len(versions(folder, "selected_subset")) == 8
     assert not versions(folder, "pre_fine_tuned_model")
 
@@ -59,6 +67,7 @@ def test_a_comparison_is_stopped_continued_and_nothing_is_made_twice(folder: Pat
     again = gotd(folder, "compare", "--out", "page")
     assert versions(folder, "pre_fine_tuned_model") == models
     assert "not complete" not in again.output
+    assert "forecast: 0 selections left; 0 trainings left" in again.output
 
     page = (folder / "page" / "comparison.md").read_text(encoding="utf-8")
     assert page.count("| base model |") == 2
@@ -103,9 +112,39 @@ def test_results_are_those_of_the_artifacts_of_each_cell(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_job_of_that_name_shows_the_page_on_an_asset(folder: Path) -> None:
+    with inside(folder), dg.instance_for_test() as instance:
+        from gotd_assets.pipeline.graph import build_pipeline
+        from gotd_assets.pipeline.placement import Placement
+
+        definitions = build_pipeline(Placement.of_file(folder / "gotd.yaml"))
+        assert definitions.resolve_job_def("compare").execute_in_process(instance=instance).success
+        event = instance.get_latest_materialization_event(dg.AssetKey("comparison"))
+    metadata = event.asset_materialization.metadata
+    assert "| base model |" in metadata["comparison"].value
+    assert metadata["trainings"].value == 8
+
+
+@pytest.mark.slow
+def test_other_vectors_are_cells_of_their_own(folder: Path) -> None:
+    topic_encoder(folder / "other")
+    changed = yaml.safe_load((folder / "gotd.yaml").read_text())
+    changed["comparison"] |= {"vectors": {"other": {"model": "other", "max_tokens": 8}}}
+    (folder / "gotd.yaml").write_text(yaml.safe_dump(changed))
+    done = gotd(folder, "compare", "--until-selection", "--out", "vectors")
+    assert done.exit_code == 0, done.output
+    page = (folder / "vectors" / "comparison.md").read_text(encoding="utf-8")
+    assert "| gotd on other | vectors of the target's texts |" in page
+    assert "random on other" not in page
+
+
+@pytest.mark.slow
 def test_a_budget_beyond_the_candidates_is_left_out_and_said(folder: Path) -> None:
     changed = yaml.safe_load((folder / "gotd.yaml").read_text())
     changed["comparison"] = {"methods": ["gotd"], "budgets": [4, 100_000], "seeds": 1}
+    # Of three documents one or two guide a selection, and labels that occur once teach nothing.
+    write_jsonl(folder / "data" / "three.jsonl", sentences("film", 3, 5))
+    changed["targets"].append({"name": "three", "path": "data/three.jsonl"})
     (folder / "gotd.yaml").write_text(yaml.safe_dump(changed))
     done = gotd(folder, "compare", "--until-selection", "--out", "small")
     assert done.exit_code == 0, done.output
@@ -113,6 +152,7 @@ def test_a_budget_beyond_the_candidates_is_left_out_and_said(folder: Path) -> No
     assert "One seed: intervals are of held-out documents alone" in page
     assert "One method: `gotd` is compared with the base model only" in page
     assert "Left out: film, budget 100000, seed 0" in page
+    assert "## three" in page
 
 
 def test_budgets_that_cannot_be_divided_are_asked_for(tmp_path: Path) -> None:
@@ -121,4 +161,4 @@ def test_budgets_that_cannot_be_divided_are_asked_for(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="say which budgets"):
         Comparison.of(project.overridden({"selection.budget": "50k tokens"}))
     assert Comparison.of(project.overridden({"selection.budget": 200})).budgets == [50, 100, 200]
-    assert json.dumps(list(Comparison.of(project).methods)) == '["gotd", "random"]'
+    assert [str(arm) for arm in Comparison.of(project).arms] == ["gotd", "random"]

@@ -53,6 +53,12 @@ def test_wrong_field_names_the_fields_there_are(tmp_path: Path) -> None:
         read(tmp_path, path="a.jsonl")
 
 
+def test_a_field_that_holds_nothing_is_told_from_one_that_is_not_there(tmp_path: Path) -> None:
+    pl.DataFrame({"text": [None, None], "body": ["a b", "c d"]}).write_parquet(tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"'text' holds nothing \(null\) in any of 2 records: set sources"):
+        read(tmp_path, path="a.parquet")
+
+
 def test_duplicates_name_the_kept_origin(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "a  b"}\n{"text": "a b"}\n{"text": "c"}\n')
     summary, documents = read(tmp_path, path="a.jsonl")

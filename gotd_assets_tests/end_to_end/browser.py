@@ -27,7 +27,7 @@ _FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
-_START_SECONDS = 150
+_START_SECONDS = 600
 RUN_SECONDS = 400
 
 

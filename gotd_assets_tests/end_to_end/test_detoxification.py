@@ -40,6 +40,10 @@ def test_a_run_measures_clean_and_contrast_targets_once(tmp_path):
         assert 0 <= content["trained"]["all"]["toxicity_probability"] <= 1
         assert content["neutral"]["base"]["documents"] == 10
         assert pl.read_parquet(artifact.file("generations.parquet")).height == 2 * 10 * 3
+    report = store.current(ArtifactKey("evaluation_report", "bad")).file("report.md").read_text(encoding="utf-8")
+    after = content["trained"]["all"]["expected_maximum_toxicity"]
+    before = content["base"]["all"]["expected_maximum_toxicity"]
+    assert f"| rtp | all (10) | expected maximum toxicity | {before:.3f} | {after:.3f} |" in report
     again = gotd(tmp_path, "run")
     assert again.returncode == 0, again.stderr
     for partition, version in versions.items():

@@ -44,16 +44,23 @@ def test_a_run_measures_the_task_once_and_nests_it_below_the_training(tmp_path):
     store = ArtifactStore(tmp_path / ".gotd" / "artifacts")
     artifact = store.current(ArtifactKey("task_evaluation", "film/gotd"))
     content = json.loads(artifact.file("task.json").read_text())
-    assert [(point["labels"], point["seed"]) for point in content["trained"]["curve"]] == [
-        (4, 0),
-        (4, 1),
-        (20, 0),
-        (20, 1),
-    ]
-    assert set(content["labels_saved"]["accuracy"]) == {"4", "20"}
+    points = [(4, 0), (4, 1), (20, 0), (20, 1)]
+    for way in ("probe", "fine-tuned"):
+        made = [point for point in content["trained"]["curve"] if point["way"] == way]
+        assert [(point["labels"], point["seed"]) for point in made] == points
+    for way in ("probe", "fine-tuned"):
+        assert set(content["compared"][way]["labels_saved"]) == {"4", "20"}
     assert 0 <= content["trained"]["without_labels"]["accuracy"] <= 1
     summary = artifact.manifest.summary
     assert {"accuracy_20_base", "accuracy_20_trained", "zero_shot_accuracy_base", "labels_saved_at_20"} <= set(summary)
+
+    report = store.current(ArtifactKey("evaluation_report", "film")).file("report.md").read_text(encoding="utf-8")
+    assert (
+        f"| gotd | 20 | fine-tuned | {summary['accuracy_20_base']:.3f} | {summary['accuracy_20_trained']:.3f} |"
+        in report
+    )
+    assert f"| gotd | none | zero-shot | {summary['zero_shot_accuracy_base']:.3f} |" in report
+    assert "A labelled task" in gotd(tmp_path, "report", "film").stdout
 
     from mlflow import MlflowClient
 

@@ -25,6 +25,23 @@ def pipeline(folder: Path, station: Station | None = None, **orchestration: obje
     return build_pipeline(Placement(project, lambda: project, graph=graph))
 
 
+@pytest.mark.parametrize(("engine", "required"), [("ray", {"ray"}), ("local", set())])
+def test_heavy_steps_require_the_resource_that_connects_them_to_ray(
+    tmp_path: Path, engine: str, required: set[str]
+) -> None:
+    project = load_project(make_project(tmp_path, compute={"engine": engine}))
+    definitions = build_pipeline(Placement(project, lambda: project, ray_resource="ray"))
+    assets = {
+        key.path[-1]: asset.required_resource_keys
+        for asset in definitions.assets or []
+        if isinstance(asset, dg.AssetsDefinition)
+        for key in asset.keys
+    }
+    assert required <= assets["ot_potentials"]
+    assert "ray" not in assets["target_documents"]
+    assert ("ray" in assets["candidate_embeddings"]) == (engine == "ray")
+
+
 def troubled(failures: int, *, may_pass: bool) -> tuple[Station, list[int]]:
     """A station of the target's that fails so many times before it succeeds, and the attempts at it."""
     attempts: list[int] = []

@@ -1,6 +1,7 @@
 """Lineage begins at the user's data, and goes on in assets of the user's own, as docs/component.md shows."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,38 +52,62 @@ def test_the_graph_begins_with_the_users_files(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("kind", ["path", "polars", "lazy", "pandas", "arrow"])
-def test_the_rows_of_an_asset_are_a_source(tmp_path: Path, kind: str) -> None:
+KINDS = ("path", "polars", "lazy", "pandas", "arrow")
+
+
+@pytest.fixture(scope="module")
+def of_assets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Placement, dg.Definitions, pl.DataFrame]:
+    """A project with a source of each kind of value that an asset may give: `frame`, which stays the same."""
+    folder = tmp_path_factory.mktemp("own")
     frame = pl.DataFrame({"text": sentences("film", 12, 5)})
 
-    @dg.asset
-    def crawl() -> Any:
-        """Own rows."""
-        if kind == "path":
-            frame.write_parquet(tmp_path / "crawl.parquet")
-            return dg.MaterializeResult(metadata={"path": str(tmp_path / "crawl.parquet")})
-        return {"polars": frame, "lazy": frame.lazy(), "pandas": frame.to_pandas(), "arrow": frame.to_arrow()}[kind]
+    def crawl(kind: str) -> dg.AssetsDefinition:
+        @dg.asset(name=f"crawl_{kind}")
+        def rows() -> Any:
+            """Own rows."""
+            if kind == "path":
+                frame.write_parquet(folder / "crawl.parquet")
+                return dg.MaterializeResult(metadata={"path": str(folder / "crawl.parquet")})
+            values = {"polars": frame, "lazy": frame.lazy(), "pandas": frame.to_pandas(), "arrow": frame.to_arrow()}
+            return values[kind]
 
-    placement, definitions = location(tmp_path, [crawl], sources=sources(own="crawl"))
-    specs = {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
-    assert "crawl" in {dep.asset_key.to_user_string() for dep in specs["raw_candidates"].deps}
-    job = definitions.resolve_implicit_global_asset_job_def()
+        return rows
+
+    own = {f"own_{kind}": f"crawl_{kind}" for kind in KINDS}
+    placement, definitions = location(folder, [crawl(kind) for kind in KINDS], sources=sources(**own))
+    return placement, definitions, frame
+
+
+@pytest.fixture(scope="module")
+def instance() -> Iterator[dg.DagsterInstance]:
     with dg.instance_for_test() as instance:
+        yield instance
 
-        def make(asset: str, partition: str | None = None) -> dg.ExecuteInProcessResult:
-            return job.execute_in_process(
-                instance=instance, asset_selection=[dg.AssetKey(asset)], partition_key=partition, raise_on_error=False
-            )
 
-        early = make("raw_candidates", "own")
-        (failed,) = [event for event in early.all_events if event.is_step_failure]
-        told = failed.step_failure_data.user_failure_data
-        assert told is not None
-        assert "the asset crawl was not materialized yet" in str(told.description)
-        assert make("crawl").success
-        assert make("raw_candidates", "own").success
-        assert make("raw_candidates", "news").success
-    artifact = placement.artifacts().current(ArtifactKey("raw_candidates", "own"))
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_rows_of_an_asset_are_a_source(
+    of_assets: tuple[Placement, dg.Definitions, pl.DataFrame], instance: dg.DagsterInstance, kind: str
+) -> None:
+    placement, definitions, frame = of_assets
+    crawl, own = f"crawl_{kind}", f"own_{kind}"
+    specs = {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
+    assert crawl in {dep.asset_key.to_user_string() for dep in specs["raw_candidates"].deps}
+    job = definitions.resolve_implicit_global_asset_job_def()
+
+    def make(asset: str, partition: str | None = None) -> dg.ExecuteInProcessResult:
+        return job.execute_in_process(
+            instance=instance, asset_selection=[dg.AssetKey(asset)], partition_key=partition, raise_on_error=False
+        )
+
+    early = make("raw_candidates", own)
+    (failed,) = [event for event in early.all_events if event.is_step_failure]
+    told = failed.step_failure_data.user_failure_data
+    assert told is not None
+    assert f"the asset {crawl} was not materialized yet" in str(told.description)
+    assert make(crawl).success
+    assert make("raw_candidates", own).success
+    assert make("raw_candidates", "news").success
+    artifact = placement.artifacts().current(ArtifactKey("raw_candidates", own))
     read = pl.read_parquet(artifact.path / "documents-*.parquet")
     assert set(read["text"]) == set(frame["text"])
 

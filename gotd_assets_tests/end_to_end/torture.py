@@ -1,7 +1,7 @@
 """Whole runs killed at random moments, with changed inputs in between: `python -m gotd_assets_tests.end_to_end.torture`.
 
 Each run is a process forked from this one, which has loaded the libraries and computed nothing, so that a kill costs
-seconds: one in twenty is `gotd run`, the others make the same artifacts by the same stations without Dagster, which takes a
+seconds: one in four is `gotd run`, the others make the same artifacts by the same stations without Dagster, which takes a
 fifth of the time. After a kill the same run is started again or, sometimes, its inputs change before. In the end nothing may be
 lost (every current artifact has the bytes of a run that nobody disturbed) and nothing left.
 
@@ -92,7 +92,7 @@ class Torture:
             draw = random.Random(f"{self.seed} {number} {self.runs}")
             if draw.random() < 0.3:
                 change(self.folder, draw)
-            doing = "run" if draw.random() < 0.05 else "stations"
+            doing = "run" if draw.random() < 0.25 else "stations"
             # Early moments more often than late ones, as those cost least; most of all a run is at what exists already.
             code = run_forked(self.folder, doing, kill_after=0.01 + 0.6 * self.whole[doing] * draw.random() ** 3)
             if code is None:

@@ -1,5 +1,7 @@
 """Heavy work on a Ray cluster: the same bytes as on this machine, whatever dies meanwhile."""
 
+import dataclasses
+import errno
 import hashlib
 import os
 import random
@@ -14,19 +16,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import psutil
 import pytest
 
 from gotd_assets.corpus.documents import read_documents
 from gotd_assets.corpus.duplicates.search import find_contamination, find_duplicates
 from gotd_assets.embedding.embed import embed_documents
-from gotd_assets.errors import ClusterError, InputError
+from gotd_assets.embedding.vectors import open_vectors, unit_rows
+from gotd_assets.errors import ArtifactError, ClusterError, InputError
 from gotd_assets.execution.engine import Engine, mapped
 from gotd_assets.execution.holders import held_parts
 from gotd_assets.execution.processes import LocalEngine
 from gotd_assets.execution.ray_engine import RayEngine, ray_engine
+from gotd_assets.selection.methods import SelectionProblem, select
+from gotd_assets.selection.pool.pool import Pool
+from gotd_assets.selection.relevance import source_distances
+from gotd_assets.selection.scoring import write_scores
 from gotd_assets.settings.encoder import EncoderSettings
 from gotd_assets.settings.texts import DuplicateSettings, PreparationSettings, SourceSettings
+from gotd_assets.transport import Problem, make_sketch, solve
+from gotd_assets.transport.held import held_source
 from gotd_assets_tests.models import tiny
 
 ray = pytest.importorskip("ray")
@@ -169,6 +179,142 @@ def test_a_raylet_that_is_killed_costs_only_what_was_under_way(tmp_path: Path, n
             time.sleep(chance.uniform(0.2, 3))
             nodes.kill_one_and_add_another()
             assert hashes(again.result(timeout=180)) == hashes(documents)
+
+
+def pool_of(root: Path) -> Pool:
+    """150,000 vectors of 32 numbers in shards of 40,000, of which some are left out."""
+    root.mkdir()
+    for number, size in enumerate((40_000, 40_000, 30_000, 40_000)):
+        generator = np.random.default_rng(number)
+        np.save(root / f"vectors-{number:05}.npy", unit_rows(generator.standard_normal((size, 32))).astype(np.float16))
+        np.save(root / f"ids-{number:05}.npy", generator.integers(0, 256, (size, 16), dtype=np.uint8))
+    gone = open_vectors(root)[1].doc_ids()[::7]
+    left_out = root.with_name(f"{root.name}-left-out.parquet")
+    pl.DataFrame({"doc_id": gone, "source": "web"}).write_parquet(left_out)
+    return Pool.open({"web": root}, left_out)
+
+
+def solved(pool: Pool, out: Path, engine: Engine | None) -> bytes:
+    """Bytes of the potentials and of the scores."""
+    out.mkdir()
+    target = np.random.default_rng(9).standard_normal((200, 32)).astype(np.float32)
+    sketch, problem = make_sketch(unit_rows(target), method="all"), Problem(epsilon=0.02)
+    if engine is None:
+        potentials = solve(pool.vectors, sketch, problem)
+    else:
+        with held_source(engine, pool.vectors, sketch, problem) as source:
+            potentials = solve(source, sketch, problem)
+    potentials.save(out / "potentials.safetensors")
+    write_scores(pool, potentials, out / "scores.parquet", engine=engine)
+    return (out / "potentials.safetensors").read_bytes() + (out / "scores.parquet").read_bytes()
+
+
+@pytest.mark.slow
+def test_potentials_and_scores_have_the_bytes_of_the_local_ones(
+    tmp_path: Path, nodes: Nodes, engine: RayEngine
+) -> None:
+    pool = pool_of(tmp_path / "vectors")
+    expected = solved(pool, tmp_path / "local", None)
+    assert solved(pool, tmp_path / "ray", engine) == expected
+    chance = random.Random(3)
+    for attempt in range(int(os.environ.get("KILLS", "3"))):
+        with ThreadPoolExecutor(1) as thread:
+            step = thread.submit(solved, pool, tmp_path / f"ray-{attempt}", engine)
+            time.sleep(chance.uniform(0.5, 8))
+            nodes.kill_one_and_add_another()
+            assert step.result(timeout=300) == expected
+
+
+@pytest.mark.slow
+def test_methods_choose_the_same(tmp_path: Path, engine: RayEngine) -> None:
+    root = prepared(tmp_path)
+    documents = read(root, tmp_path / "documents", LocalEngine())
+    vectors = embedded(root, documents, tmp_path / "vectors", LocalEngine())
+    left_out = tmp_path / "left-out.parquet"
+    pl.DataFrame(schema={"doc_id": pl.String, "source": pl.String}).write_parquet(left_out)
+    pool = Pool.open({"news": vectors}, left_out)
+    target = np.concatenate([pool.take(np.arange(0, pool.n_rows, 500))])
+    sketch, transport = make_sketch(unit_rows(target), method="all"), Problem(epsilon=0.05)
+    potentials = solve(pool.vectors, sketch, transport)
+    write_scores(pool, potentials, tmp_path / "scores.parquet")
+    problem = SelectionProblem(
+        scores=pl.read_parquet(tmp_path / "scores.parquet"),
+        pool=pool,
+        target=target,
+        budget=200,
+        seed=1,
+        documents={"news": documents},
+        target_texts=pl.Series([f"text {number} of the target" for number in range(len(target))]),
+        potentials=potentials,
+    )
+    for name in ("tapt-c", "dsir", "gotd-debiased"):
+        local = select(name, problem)
+        assert select(name, dataclasses.replace(problem, engine=engine)).equals(local), name
+    distances = [
+        source_distances(pool, sketch, transport, sample=2000, engine=where) for where in (LocalEngine(1), engine)
+    ]
+    assert distances[0] == distances[1]
+
+
+@pytest.mark.slow
+def test_a_shard_that_vanished_is_named_with_its_node(tmp_path: Path, engine: RayEngine) -> None:
+    pool = pool_of(tmp_path / "vectors")
+    (tmp_path / "vectors" / "vectors-00002.npy").unlink()
+    sketch = make_sketch(unit_rows(np.random.default_rng(9).standard_normal((50, 32))), method="all")
+    expected = rf"vectors-00002\.npy cannot be read on {socket.gethostname()}: .*\(on node {socket.gethostname()}\)"
+    with pytest.raises(ArtifactError, match=expected), held_source(engine, pool.vectors, sketch):
+        pass
+
+
+def fill(number: int) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device", f"/data/vectors-{number}.npy")
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_told_with_its_node(engine: RayEngine) -> None:
+    with pytest.raises(ClusterError, match=rf"node {socket.gethostname()} for /data/vectors-4\.npy: free some"):
+        list(mapped(engine, fill, [4], name="embed"))
+
+
+@pytest.mark.slow
+def test_a_module_that_a_node_lacks_is_told(engine: RayEngine) -> None:
+    with pytest.raises(ClusterError, match=r"cannot load .*another_version.* the same versions .*on node"):
+        list(mapped(engine, Foreign(), [1], name="foreign"))
+
+
+class Foreign:
+    """Unpickles only in this process."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _only_here, (os.getpid(),)
+
+    def __call__(self, number: int) -> int:
+        return number
+
+
+def _only_here(process: int) -> Foreign:
+    if os.getpid() != process:
+        raise ModuleNotFoundError("No module named 'gotd_assets_of_another_version'")
+    return Foreign()
+
+
+@pytest.mark.slow
+def test_another_step_waits_for_its_turn(nodes: Nodes) -> None:
+    program = (
+        "from gotd_assets.execution.engine import mapped\n"
+        "from gotd_assets.execution.ray_engine import ray_engine\n"
+        "print('asking', flush=True)\n"
+        f"with ray_engine(address={nodes.cluster.address!r}) as engine:\n"
+        "    print(list(mapped(engine, abs, [-1, -2, -3], name='other')), flush=True)\n"
+    )
+    with ray_engine(address=nodes.cluster.address) as engine, engine.worker(double, "first") as worker:
+        other = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+        assert other.stdout is not None
+        assert other.stdout.readline() == "asking\n"
+        time.sleep(10)
+        assert other.poll() is None
+        assert worker.compute(4) == 8
+    assert other.communicate(timeout=120)[0] == "[(-1, 1), (-2, 2), (-3, 3)]\n"
 
 
 @pytest.mark.slow

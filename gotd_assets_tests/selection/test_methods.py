@@ -98,7 +98,7 @@ def test_every_method_ranks_the_budget_once_and_the_same_way_twice(name: str, ca
 
 def test_ties_break_by_doc_id_and_seeds_differ() -> None:
     scores = pl.DataFrame({"doc_id": ["c", "a", "b"], "source": "s", "score": [1.0, 1.0, 1.0]})
-    pool = Pool([], [])
+    pool = Pool([])
     problem = SelectionProblem(scores, pool, np.zeros((1, 2)), 2, seed=0)
     assert select("gotd", problem)["doc_id"].to_list() == ["a", "b"]
     many = pl.DataFrame({"doc_id": [f"{i:03}" for i in range(200)], "source": "s", "score": 0.0})
@@ -108,7 +108,7 @@ def test_ties_break_by_doc_id_and_seeds_differ() -> None:
 
 def test_an_impossible_budget_and_an_unknown_method_say_so() -> None:
     scores = pl.DataFrame({"doc_id": ["a"], "source": ["s"], "score": [0.0]})
-    problem = SelectionProblem(scores, Pool([], []), np.zeros((1, 2)), 5, seed=0)
+    problem = SelectionProblem(scores, Pool([]), np.zeros((1, 2)), 5, seed=0)
     with pytest.raises(InputError, match="budget is 5, but only 1 candidates"):
         select("gotd", problem)
     with pytest.raises(InputError, match="no method 'best'; known are: gotd"):

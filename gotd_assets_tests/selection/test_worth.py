@@ -10,7 +10,7 @@ import pytest
 
 from gotd_assets.fingerprint import document_id
 from gotd_assets.selection.analysis.diversity import diversity_of
-from gotd_assets.selection.analysis.stability import bootstrap_overlaps
+from gotd_assets.selection.analysis.stability import bootstrap_overlaps, sketch_overlap
 from gotd_assets.selection.analysis.summary import figures_of
 from gotd_assets.selection.analysis.worth import budget_curve, worth_of, worth_over
 from gotd_assets.selection.methods import SelectionProblem, select
@@ -129,3 +129,21 @@ def test_the_figures_of_a_selection(tmp_path: Path) -> None:
     away = figures_of(subset, vectors[:8], dataclasses.replace(problem, direction="away"))
     assert away["selectable_helping"] == 150 - figures["selectable_helping"]
     assert away["selected_helping"] == 0
+
+
+def test_what_a_sketch_costs_is_counted_against_a_solve_with_all_points(tmp_path: Path) -> None:
+    whole, vectors, target = solved_problem(tmp_path / "whole", 20)
+    assert sketch_overlap("gotd", whole, select("gotd", whole)["doc_id"]) is None
+    sketch = make_sketch(target, method="random", size=4)
+    potentials = solve(whole.pool.vectors, sketch, Problem(epsilon=0.01, tolerance=1e-3))
+    write_scores(whole.pool, potentials, tmp_path / "scores.parquet")
+    problem = dataclasses.replace(whole, scores=pl.read_parquet(tmp_path / "scores.parquet"), potentials=potentials)
+    chosen = select("gotd", problem)["doc_id"]
+    cost = 0.5 * ((vectors[:, None] - target[None]) ** 2).sum(-1).astype(np.float64)
+    _, log = ot.sinkhorn(
+        np.full(150, 1 / 150), np.full(40, 1 / 40), cost, 0.01, "sinkhorn_log", log=True, numItermax=9999
+    )
+    best = {document_id(f"d{row}") for row in np.argsort(log["log_u"])[:20]}
+    found = sketch_overlap("gotd", problem, chosen)
+    assert 0 < found < 1
+    assert found == pytest.approx(len(best & set(chosen)) / 20, abs=0.051)

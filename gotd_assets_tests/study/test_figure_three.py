@@ -1,6 +1,5 @@
 import dataclasses
 
-import numpy as np
 import pytest
 
 from benchmarks.study.figure_three import MIXTURE, draw, select_by_all
@@ -8,7 +7,7 @@ from benchmarks.study.figure_three_points import BUDGET, RESAMPLING, points_expe
 from benchmarks.study.figure_three_text import text_experiment
 from benchmarks.study.plan import Target
 from benchmarks.study.plots import save
-from gotd_assets_tests.study.worlds import DIMENSION, PLAN, make_world
+from gotd_assets_tests.study.worlds import PLAN, make_study
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +69,8 @@ def on_text(tmp_path_factory):
     plan = dataclasses.replace(
         PLAN, pool={"news": 1000, "other": 20, "film": 30}, targets=(Target("both", ("news", "film"), "film"),)
     )
-    world = make_world(tmp_path_factory.mktemp("world"), plan)
-    return text_experiment(world, tmp_path_factory.mktemp("text"), target=20)
+    study = make_study(tmp_path_factory.mktemp("study"), plan)
+    return text_experiment(study, tmp_path_factory.mktemp("text"), target=20)
 
 
 def test_the_pool_of_text_is_99_to_1(on_text):
@@ -84,7 +83,7 @@ def test_the_target_of_text_has_the_mixture(on_text):
     for mixture in (0.1, 0.5, 1.0):
         problem = on_text.pose(mixture)
         # Domains lie in directions of their own.
-        is_film = problem.target @ np.eye(DIMENSION)[2] > problem.target @ np.eye(DIMENSION)[0]
+        is_film = problem.target[:, 2] > problem.target[:, 0]
         assert len(problem.target) == len(problem.target_texts) == 20
         assert is_film.mean() == pytest.approx(mixture, abs=0.11)
 

@@ -9,9 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from benchmarks.study.commands import write_study_page
 from gotd_assets.errors import TrainingError
 from gotd_assets.settings.project import Project, Settings
 from gotd_assets.tracking.abandoned import end_run
@@ -150,17 +148,12 @@ def failing_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_a_server_that_fails_half_way_is_told_with_what_to_do(tmp_path, failing_server) -> None:
-    settings = Settings(
-        sources=[{"name": "a", "path": "a"}],
-        targets=[{"name": "t", "path": "t"}],
-        encoder={"model": "m"},
-        training={"model": "m"},
-        tracking={"uri": failing_server},
-    )
-    with pytest.raises(
-        TrainingError, match=f"tracking.uri '{failing_server}' cannot be used.*Start the tracking server"
-    ):
-        write_study_page(Project(root=tmp_path, settings=settings), tmp_path / "page.md", Console())
+    context = TrackingContext(uri=failing_server, experiment="e", run_name="r", selection_version="v")
+    scratch = tmp_path / ("a" * 32)
+    scratch.mkdir()
+    told = f"tracking.uri '{failing_server}' cannot be used.*Start the tracking server"
+    with pytest.raises(TrainingError, match=told), tracked_run(context, scratch, {"rate": 1}):
+        pass
 
 
 @pytest.mark.parametrize(

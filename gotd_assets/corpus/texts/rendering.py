@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from gotd_assets.corpus.texts.filters import field_value
+from gotd_assets.models.conversations import plainly, turns_of
 
 # '{title}', '{meta.body}'; doubled braces are braces.
 _PLACE = re.compile(r"\{\{|\}\}|\{([^{}]+)\}")
-_BETWEEN_TURNS = "\n\n"
-# As transformers and as ShareGPT call them.
-_SPEAKER = ("role", "from")
-_SAID = ("content", "value")
 
 
 def fields_in(text: str) -> list[str]:
@@ -51,19 +48,5 @@ def _put(place: re.Match[str], values: Mapping[str, Any]) -> str:
 
 def _said(value: Any) -> Any:
     """A conversation as its turns; anything else as it is."""
-    if not isinstance(value, list) or not value:
-        return value
-    turns = [_turn(message) for message in value]
-    return value if any(turn is None for turn in turns) else _BETWEEN_TURNS.join(str(turn) for turn in turns)
-
-
-def _turn(message: Any) -> str | None:
-    """'user: …' of a message; None if it is none."""
-    if not isinstance(message, Mapping):
-        return None
-    speaker = next((message[name] for name in _SPEAKER if isinstance(message.get(name), str)), None)
-    said = next((message[name] for name in _SAID if message.get(name) is not None), None)
-    if isinstance(said, list):
-        parts = [part.get("text") if isinstance(part, Mapping) else part for part in said]
-        said = "\n".join(part for part in parts if isinstance(part, str))
-    return f"{speaker}: {said}" if speaker is not None and isinstance(said, str) else None
+    turns = turns_of(value)
+    return value if turns is None else plainly(turns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gotd_assets.settings.encoder import EncoderSettings
+
+# Characters that are tokenised at once: tokens of a text of megabytes would take gigabytes.
+_WINDOW = 1 << 16
 
 
 def token_cutter(encoder: EncoderSettings, root: Path) -> tuple[Callable[[str, int], list[str]], Callable[[str], int]]:
@@ -32,27 +36,52 @@ def token_cutter(encoder: EncoderSettings, root: Path) -> tuple[Callable[[str, i
         return len(tokenizer.encode(text, add_special_tokens=False).ids)
 
     def cut(text: str, size: int) -> list[str]:
-        offsets = tokenizer.encode(text, add_special_tokens=False).offsets
-        starts, ends = [start for start, _ in offsets], [end for _, end in offsets]
-        pieces = []
-        first, begin = 0, 0
-        while len(offsets) - first > size:
-            limit = ends[first + size - 1]
-            stop = limit
-            if limit < len(text) and not text[limit].isspace():
-                space = max(text.rfind(" ", begin, limit), text.rfind("\n", begin, limit))
-                stop = space if space > begin else limit
-            pieces.append(text[begin:stop].strip())
-            begin = stop
-            following = bisect.bisect_left(starts, stop, lo=first)
-            # A tokenizer may count the space before a word to the word's token, which then begins before the cut.
-            while following > first and ends[following - 1] > stop:
-                following -= 1
-            first = max(following, first + 1)
-        pieces.append(text[begin:].strip())
+        pieces: list[str] = []
+        begin, characters = 0, max(_WINDOW, 8 * size)
+        while begin < len(text):
+            end = _end_of_window(text, begin, characters)
+            stops = _stops(tokenizer.encode(text[begin:end], add_special_tokens=False).offsets, text[begin:end], size)
+            # What follows the last stop may go on behind the window.
+            stops = [begin + stop for stop in stops] + ([len(text)] if end == len(text) else [])
+            if not stops:
+                characters *= 2
+                continue
+            pieces += [text[start:stop].strip() for start, stop in itertools.pairwise([begin, *stops])]
+            begin = stops[-1]
         return [piece for piece in pieces if piece]
 
     return cut, length
+
+
+def _end_of_window(text: str, begin: int, characters: int) -> int:
+    """Where a window of `text` ends, behind a space if it has one: a token then lies in one window."""
+    end = begin + characters
+    if end >= len(text):
+        return len(text)
+    space = max(text.rfind(" ", begin + 1, end), text.rfind("\n", begin + 1, end))
+    return space if space > begin else end
+
+
+def _stops(offsets: list[tuple[int, int]], text: str, size: int) -> list[int]:
+    """Where `text`, whose tokens stand at `offsets`, is cut so that no piece but the last has over `size` tokens."""
+    starts, ends = [start for start, _ in offsets], [end for _, end in offsets]
+    stops = []
+    first = 0
+    while len(offsets) - first > size:
+        limit = ends[first + size - 1]
+        stop = limit
+        if limit < len(text) and not text[limit].isspace():
+            # Behind the first token's beginning: spaces before it are no place to cut.
+            inside = starts[first] + 1
+            space = max(text.rfind(" ", inside, limit), text.rfind("\n", inside, limit))
+            stop = space if space > 0 else limit
+        stops.append(stop)
+        following = bisect.bisect_left(starts, stop, lo=first)
+        # A tokenizer may count the space before a word to the word's token, which then begins before the cut.
+        while following > first and ends[following - 1] > stop:
+            following -= 1
+        first = max(following, first + 1)
+    return stops
 
 
 def _tokenizer_file(encoder: EncoderSettings, root: Path) -> Path:

@@ -10,7 +10,8 @@ from gotd_assets.errors import GotdError
 from gotd_assets.pipeline import tags
 from gotd_assets.pipeline.placement import Placement
 from gotd_assets.pipeline.runs.child_runs import Starter
-from gotd_assets.pipeline.runs.stage_runs import end_killed_runs, run_stages
+from gotd_assets.pipeline.runs.killed_runs import end_killed_runs
+from gotd_assets.pipeline.runs.stage_runs import run_stages
 from gotd_assets.pipeline.runs.stopping import StoppedError
 from gotd_assets.pipeline.sentences import errors_as_sentences
 from gotd_assets.stations.graph import Stage
@@ -76,7 +77,7 @@ def build_stage_jobs(placement: Placement, all_assets: Callable[[], dg.JobDefini
 
 def _run(context: dg.OpExecutionContext, placement: Placement, job: dg.JobDefinition, stages: Sequence[Stage]) -> None:
     with alone(placement.declared.home):
-        end_killed_runs(placement, context.instance)
+        end_killed_runs(placement, context.instance, context.log.warning)
         try:
             run_stages(
                 placement,

@@ -1,4 +1,4 @@
-"""Runs stages one after the other in this process, tells who is to be told, and ends what a kill left open."""
+"""Runs stages one after the other in this process, and tells who is to be told."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from gotd_assets.pipeline.launchpad import config_of
 from gotd_assets.pipeline.partitions import key_of
 from gotd_assets.pipeline.placement import Placement
 from gotd_assets.pipeline.runs.child_runs import Starter
-from gotd_assets.pipeline.runs.jobs import STAGE_JOBS
 from gotd_assets.pipeline.runs.stopping import StoppedError, stops_noted
 from gotd_assets.pipeline.runs.telling import notification, worth_telling
 from gotd_assets.stations.first_look import load_models, problems_ahead
@@ -71,19 +70,6 @@ def run_stages(
                 warn(f"target {stage.target} failed")
     if failures:
         raise GotdError("\n".join(str(error) for error in failures.values()))
-
-
-def end_killed_runs(placement: Placement, instance: dg.DagsterInstance) -> None:
-    """Mark runs started by `run_stages` that are still open as failed, and free the pool slots that their steps hold.
-
-    Called while nobody else can run stages of the pipeline, so whatever is open was killed.
-    """
-    running = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-    starters = [placement.name(name) for name in (COMMAND, *STAGE_JOBS)]
-    ours = dg.RunsFilter(statuses=running, tags={tags.LAUNCHER: starters})
-    for run in instance.get_runs(filters=ours):
-        instance.report_run_failed(run, "the process of this run was killed")
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def command(placement: Placement) -> Starter:

@@ -129,6 +129,13 @@ def find_document(doc_id: str, documents: Mapping[str, Path]) -> Document:
     return Document(**found.row(0, named=True))
 
 
+def _position(doc_id: str, score: float, scores: pl.DataFrame, sign: int) -> int:
+    """Where a document of this score, times `sign`, stands among all; 1 is the best."""
+    ahead = pl.col("score") * sign < score
+    tied = (pl.col("score") * sign == score) & (pl.col("doc_id") < doc_id)
+    return int(scores.select((ahead | tied).sum()).item()) + 1
+
+
 def explain(
     document: Document,
     *,
@@ -158,9 +165,7 @@ def explain(
     vector = vectors[:1]
     own = scores.filter(pl.col("doc_id") == document.doc_id)
     score = float(own["score"][0]) * sign if own.height else None
-    ahead = pl.col("score") * sign < score
-    tied = (pl.col("score") * sign == score) & (pl.col("doc_id") < document.doc_id)
-    position = None if score is None else int(scores.select((ahead | tied).sum()).item()) + 1
+    position = None if score is None else _position(document.doc_id, score, scores, sign)
     members = scores.filter(pl.col("doc_id").is_in(subset.get_column("doc_id").implode())).get_column("score") * sign
     similar = (unit_rows(vector) @ unit_rows(vectors[1:]).T)[0]
     similar[(subset.get_column("doc_id") == document.doc_id).to_numpy()] = -2

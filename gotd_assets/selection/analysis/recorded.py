@@ -34,7 +34,7 @@ def explain_recorded(
 
     declared = project.settings.target(target)
     sources = [source.name for source in project.settings.sources]
-    store = ArtifactStore(project.home.artifacts)
+    store = ArtifactStore.of(project)
     if selection is None:
         selection = store.current(ArtifactKey("selected_subset", f"{target}/{method}"))
     raw = {name: store.input_of(selection, ArtifactKey("raw_candidates", name)).path for name in sources}

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
     from gotd_assets.selection.problem import SelectionProblem
     from gotd_assets.settings.transport import SketchSettings
+    from gotd_assets.transport import Potentials, Sketch
 
 _TOLERANCE = 0.05  # marginal error; the sampling of the target moves scores more than this
+_MOST_COSTS = 500_000_000  # pool times target: a solve of about a minute on two cores
 
 
 def bootstrap_overlaps(
@@ -34,11 +36,11 @@ def bootstrap_overlaps(
     A bootstrap target has as many documents, drawn with replacement; it is sketched anew and the transport problem
     solved from the potentials of the whole target, to a marginal error of 0.05. The number of documents stays.
     """
-    from gotd_assets.transport import make_sketch
-
     potentials = problem.potentials
     if potentials is None:
         raise ValueError("bootstrap_overlaps needs a problem with its potentials")
+    from gotd_assets.transport import make_sketch
+
     overlaps = []
     for number in range(resamples):
         rows = np.random.default_rng([problem.seed, number]).integers(0, len(problem.target), len(problem.target))
@@ -51,14 +53,34 @@ def bootstrap_overlaps(
             cost=potentials.problem.cost,
             seed=number + 1,
         )
-        solved = potentials.again(
-            problem.pool.vectors, sketch=sketched, tolerance=max(_TOLERANCE, potentials.problem.tolerance)
-        )
-        scores = scores_of(problem.pool, solved).join(problem.scores.select("doc_id"), on="doc_id", how="semi")
-        again = dataclasses.replace(problem, scores=scores, target=target, potentials=solved, budget=len(chosen))
-        selected = select(name, again).get_column("doc_id")
-        overlap = float(selected.is_in(chosen.implode()).sum()) / len(selected)
+        overlap = _overlap(name, dataclasses.replace(problem, target=target), potentials, sketched, chosen)
         overlaps.append(overlap)
         if progress is not None:
             progress(f"bootstrap target {number + 1} of {resamples}: {overlap:.1%} of the selection stays")
     return overlaps
+
+
+def sketch_overlap(name: str, problem: SelectionProblem, chosen: pl.Series) -> float | None:
+    """Share of `chosen` (doc_ids) that method `name` selects again where all points of the target stand for it.
+
+    What the sketch costs in the selection. None where there is no sketch, or the solve would take long.
+    """
+    from gotd_assets.transport import make_sketch
+
+    potentials = problem.potentials
+    points = len(problem.target)
+    if potentials is None or len(potentials.sketch.points) >= points or points * problem.pool.n_rows > _MOST_COSTS:
+        return None
+    whole = make_sketch(problem.target, method="all", cost=potentials.problem.cost)
+    return _overlap(name, problem, potentials, whole, chosen)
+
+
+def _overlap(name: str, problem: SelectionProblem, potentials: Potentials, sketch: Sketch, chosen: pl.Series) -> float:
+    """Share of `chosen` that is selected again, as many documents, with another `sketch` of the target."""
+    solved = potentials.again(
+        problem.pool.vectors, sketch=sketch, tolerance=max(_TOLERANCE, potentials.problem.tolerance)
+    )
+    scores = scores_of(problem.pool, solved).join(problem.scores.select("doc_id"), on="doc_id", how="semi")
+    again = dataclasses.replace(problem, scores=scores, potentials=solved, budget=len(chosen))
+    selected = select(name, again).get_column("doc_id")
+    return float(selected.is_in(chosen.implode()).sum()) / len(selected)

@@ -7,6 +7,14 @@ from gotd_assets.selection.methods import METHODS
 _VECTORS = {("candidate_scores", "score"), ("ot_potentials", "g"), ("target_embeddings", "vector")}
 
 
+def uses_vectors(name: str) -> bool:
+    """Whether method `name` would select otherwise with other vectors."""
+    method = METHODS[name]
+    return bool(_VECTORS & {*method.made_of}) or bool(
+        {"relevance", "potentials", "shared", "away_scores"} & method.needs
+    )
+
+
 def given(name: str) -> str:
     """What method `name` goes by, in a few words; empty for one that there is no longer."""
     method = METHODS.get(name)

@@ -3,8 +3,8 @@
 import polars as pl
 
 from gotd_assets.errors import InputError
-from gotd_assets.selection.pool.pool import scores_of
 from gotd_assets.selection.problem import SelectionProblem
+from gotd_assets.selection.scoring import scored_shards
 
 
 def gotd(problem: SelectionProblem) -> pl.DataFrame:
@@ -30,7 +30,8 @@ def gotd_debiased(problem: SelectionProblem) -> pl.DataFrame:
         raise InputError("method 'gotd-debiased' needs the solved potentials")
     if potentials.self_sketch is None:
         potentials = potentials.debiased(problem.pool.vectors, seed=problem.seed)
-    scores = scores_of(problem.pool, potentials).select("doc_id", pl.col("score") * problem.sign)
+    found = pl.concat(scored_shards(problem.pool, potentials, problem.engine))
+    scores = found.select("doc_id", pl.col("score") * problem.sign)
     return scores.join(problem.scores.select("doc_id"), on="doc_id", how="semi")
 
 

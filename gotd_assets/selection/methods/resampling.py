@@ -14,7 +14,7 @@ from gotd_assets.errors import InputError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from gotd_assets.selection.problem import SelectionProblem
+    from gotd_assets.selection.problem import SelectionProblem, ShardCandidates
 
 _SMOOTHING = 1e-8  # what the authors' package adds to a probability before its logarithm
 _MIN_WORDS = 100  # the authors' default
@@ -38,13 +38,11 @@ def dsir(problem: SelectionProblem) -> pl.DataFrame:
     features = HashedNgrams(settings.buckets)
     target = features.total(texts)
     raw = np.zeros(settings.buckets, dtype=np.int64)
-    for shard in problem.documents_of_candidates(["text"]):
-        raw += features.total(shard.get_column("text"))
+    for counted in problem.over_shards(_Counted(settings.buckets), problem.shards_of_candidates(), "n-grams"):
+        raw += counted.get_column("hits").to_numpy()
     difference = np.log(target / target.sum() + _SMOOTHING) - np.log(raw / raw.sum() + _SMOOTHING)
-    frames = []
-    for shard in problem.documents_of_candidates(["text"]):
-        weights, words = features.weigh(shard.get_column("text"), difference)
-        frames.append(pl.DataFrame({"doc_id": shard.get_column("doc_id"), "weight": weights, "words": words}))
+    weighing = _Weighed(settings.buckets, difference)
+    frames = problem.over_shards(weighing, problem.shards_of_candidates(), "weights")
     weighted = pl.concat(frames).unique("doc_id").sort("doc_id")
     limit = settings.min_tokens
     if limit is None:
@@ -59,6 +57,29 @@ def dsir(problem: SelectionProblem) -> pl.DataFrame:
         .then(pl.format("fewer than {} words", pl.lit(limit)))
         .otherwise(pl.format("log importance weight {}", pl.col("weight").round(3))),
     )
+
+
+class _Counted:
+    """How often each bucket is hit by the candidates of a shard."""
+
+    def __init__(self, buckets: int) -> None:
+        self._features = HashedNgrams(buckets)
+
+    def __call__(self, candidates: ShardCandidates) -> pl.DataFrame:
+        return pl.DataFrame({"hits": self._features.total(candidates.read(["text"]).get_column("text"))})
+
+
+class _Weighed:
+    """doc_id, sum of `log_ratios` (buckets,) over its n-grams and number of words, for every candidate of a shard."""
+
+    def __init__(self, buckets: int, log_ratios: npt.NDArray[Any]) -> None:
+        self._features = HashedNgrams(buckets)
+        self._log_ratios = log_ratios
+
+    def __call__(self, candidates: ShardCandidates) -> pl.DataFrame:
+        texts = candidates.read(["text"])
+        weights, words = self._features.weigh(texts.get_column("text"), self._log_ratios)
+        return pl.DataFrame({"doc_id": texts.get_column("doc_id"), "weight": weights, "words": words})
 
 
 class HashedNgrams:

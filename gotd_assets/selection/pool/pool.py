@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from gotd_assets.artifacts.parquet import read_parquet
-from gotd_assets.embedding.vectors import VectorShards, open_vectors
+from gotd_assets.embedding.vectors import VectorShard, VectorShards, open_vectors
 
 if TYPE_CHECKING:
     from gotd_assets.artifacts.artifact import Artifact
@@ -31,12 +31,29 @@ class PoolShard:
     vectors: Vectors
 
 
+@dataclasses.dataclass(frozen=True)
+class _PoolPart:
+    """Where a shard of the pool is: `shard` holds it alone, of `length` rows less `left_out` (k,), which are few."""
+
+    source: str
+    shard: VectorShards
+    length: int
+    left_out: npt.NDArray[np.int64]
+
+    def opened(self) -> VectorShard:
+        found: VectorShard = self.shard[0]
+        return found
+
+    def kept(self) -> npt.NDArray[np.int64]:
+        """Rows that are in the pool."""
+        return np.delete(np.arange(self.length), self.left_out)
+
+
 class Pool(Sequence[PoolShard]):
     """Every candidate once, shard by shard; shards are read from disk when asked for, and can be read again."""
 
-    def __init__(self, shards: Sequence[tuple[str, VectorShards, int]], kept: Sequence[npt.NDArray[np.int64]]) -> None:
+    def __init__(self, shards: Sequence[_PoolPart]) -> None:
         self._shards = shards
-        self._kept = kept
 
     @classmethod
     def open(cls, embeddings: Mapping[str, Path], left_out: Path) -> Self:
@@ -47,17 +64,15 @@ class Pool(Sequence[PoolShard]):
             left_out: Parquet file with columns `doc_id` and `source`: rows that are not in the pool.
         """
         dropped = read_parquet(left_out, columns=["doc_id", "source"])
-        shards, kept = [], []
+        shards = []
         for source, path in embeddings.items():
             gone = dropped.filter(pl.col("source") == source).get_column("doc_id")
-            vectors = open_vectors(path)
-            for position, shard in enumerate(vectors):
-                keep = ~pl.Series(shard.doc_ids()).is_in(gone.implode())
-                rows = keep.arg_true().to_numpy().astype(np.int64)
-                if len(rows):
-                    shards.append((source, vectors, position))
-                    kept.append(rows)
-        return cls(shards, kept)
+            for shard in open_vectors(path).single():
+                ids = shard[0].doc_ids()
+                rows = ids.is_in(gone.implode()).arg_true().to_numpy().astype(np.int64)
+                if len(rows) < len(ids):
+                    shards.append(_PoolPart(source, shard, len(ids), rows))
+        return cls(shards)
 
     @classmethod
     def of(cls, embeddings: Mapping[str, Artifact], pool: Artifact) -> Self:
@@ -68,21 +83,28 @@ class Pool(Sequence[PoolShard]):
         return len(self._shards)
 
     def __getitem__(self, index: Any) -> Any:
-        source, vectors, position = self._shards[index]
-        shard, rows = vectors[position], self._kept[index]
-        doc_ids = pl.Series("doc_id", shard.doc_ids())
+        part = self._shards[index]
+        doc_ids = pl.Series("doc_id", part.opened().doc_ids())
         return PoolShard(
-            source=source,
-            doc_ids=doc_ids if len(rows) == len(shard.vectors) else doc_ids.gather(rows),
+            source=part.source,
+            doc_ids=doc_ids.gather(part.kept()) if len(part.left_out) else doc_ids,
             vectors=self.vectors_of_shard(index),
         )
 
     def vectors_of_shard(self, index: int) -> Vectors:
         """Vectors (n, D) of one shard, without its doc_ids: making those takes as long as a pass over the vectors."""
-        _, vectors, position = self._shards[index]
-        shard, rows = vectors[position], self._kept[index]
-        found: Vectors = shard.vectors if len(rows) == len(shard.vectors) else shard.vectors[rows]
-        return found
+        part = self._shards[index]
+        vectors: Vectors = part.opened().vectors
+        return vectors[part.kept()] if len(part.left_out) else vectors
+
+    def chosen(self, numbers: Sequence[int]) -> Self:
+        """The pool of these of its shards alone."""
+        return type(self)([self._shards[number] for number in numbers])
+
+    @property
+    def lengths(self) -> list[int]:
+        """Candidates of each shard."""
+        return [part.length - len(part.left_out) for part in self._shards]
 
     def __iter__(self) -> Iterator[PoolShard]:
         return (self[index] for index in range(len(self)))
@@ -90,7 +112,7 @@ class Pool(Sequence[PoolShard]):
     @property
     def n_rows(self) -> int:
         """Number of candidates."""
-        return sum(len(rows) for rows in self._kept)
+        return sum(self.lengths)
 
     @property
     def vectors(self) -> PoolVectors:
@@ -101,13 +123,12 @@ class Pool(Sequence[PoolShard]):
         """Vectors (n, D) float32 at `rows` (n,), counted in pool order."""
         order = np.argsort(rows, kind="stable")
         ascending, parts, start = rows[order], [], 0
-        for shard, kept in zip(self._shards, self._kept, strict=True):
-            begin, end = np.searchsorted(ascending, (start, start + len(kept)))
+        for part, length in zip(self._shards, self.lengths, strict=True):
+            begin, end = np.searchsorted(ascending, (start, start + length))
             if end > begin:
-                _, vectors, position = shard
-                local = kept[ascending[begin:end] - start]
-                parts.append(np.asarray(vectors[position].vectors[local], dtype=np.float32))
-            start += len(kept)
+                local = part.kept()[ascending[begin:end] - start]
+                parts.append(np.asarray(part.opened().vectors[local], dtype=np.float32))
+            start += length
         found = np.concatenate(parts)
         result = np.empty_like(found)
         result[order] = found
@@ -135,6 +156,15 @@ class PoolVectors(Sequence[Vectors]):
 
     def __getitem__(self, index: Any) -> Any:
         return self._pool.vectors_of_shard(index)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Candidates of each shard, which are known without reading it."""
+        return self._pool.lengths
+
+    def chosen(self, numbers: Sequence[int]) -> PoolVectors:
+        """Those of some shards alone."""
+        return PoolVectors(self._pool.chosen(numbers))
 
 
 def scores_of(pool: Pool, potentials: Potentials) -> pl.DataFrame:
