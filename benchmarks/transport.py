@@ -5,7 +5,7 @@ independent pass with exact couplings: dual value H(g) and marginal error ‖P�
 several times and its median reported, because the speed of a shared machine wanders. Rows are merged into
 `benchmarks/results/transport.json` as they finish, so the table can be measured in pieces.
 
-    python -m benchmarks.transport [--part ours peers tolerance warm] [--problem clustered] [--n 20000 …] [--m 500 …]
+    python -m benchmarks.transport [--part ours peers tolerance warm many] [--problem clustered] [--n 20000 …] [--m 500 …]
 """
 
 from __future__ import annotations
@@ -23,23 +23,45 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
 
 from benchmarks.machine import machine
-from benchmarks.transport_problem import EPSILON, judge, source_file, targets
-from benchmarks.transport_solvers import Row, geomloss, one_pass, ott, ours, pot
+from benchmarks.transport_problem import PROBLEMS, judge, source_file, target_weights, targets
+from benchmarks.transport_solvers import (
+    Found,
+    Row,
+    geomloss,
+    geomloss_sample,
+    one_pass,
+    ott,
+    ott_semidiscrete,
+    ours,
+    pot,
+    pot_low_rank,
+    pot_nystroem,
+)
+from benchmarks.transport_studies import together, tolerances, warm_start
 from benchmarks.transport_table import table
 
-CHANGED = (0.01, 0.05, 0.2)
 TOLERANCES = (1e-2, 1e-3, 1e-4)
 REPEATED_SECONDS, MOST_RUNS = 15.0, 7
 RESULTS = Path(__file__).parent / "results"
-PEERS = ("geomloss tensorized 0.5", "geomloss tensorized 0.9", "geomloss online 0.5", "OTT-JAX", "POT")
+SOLVERS: dict[str, Callable[..., Found]] = {
+    "geomloss tensorized 0.5": geomloss,
+    "geomloss tensorized 0.9": geomloss,
+    "geomloss online 0.5": geomloss,
+    "geomloss solve_sample": geomloss_sample,
+    "OTT-JAX": ott,
+    "OTT-JAX semidiscrete": ott_semidiscrete,
+    "POT": pot,
+    "POT Nyström": pot_nystroem,
+    "POT low rank": pot_low_rank,
+}
+PEERS = tuple(SOLVERS)
 # A peer that holds N×M matrices needs several of them; beyond this it cannot run here.
-DENSE_PEERS, DENSE_COPIES = {*PEERS} - {"geomloss online 0.5"}, 4
+DENSE_PEERS, DENSE_COPIES = {*PEERS} - {"geomloss online 0.5", "OTT-JAX semidiscrete", "POT Nyström", "POT low rank"}, 4
 
 
 def private_bytes() -> int:
@@ -68,50 +90,6 @@ class PeakMemory:
             self.bytes = max(self.bytes, private_bytes() - self._start)
 
 
-def warm_start(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], problem: str) -> list[Row]:
-    """Passes of a cold solve and of one from earlier potentials, by tolerance and by how much of the target changed."""
-    from gotd_assets.transport import Problem, make_sketch, solve
-
-    rows = []
-    for tolerance in TOLERANCES:
-        asked = Problem(epsilon=EPSILON, tolerance=tolerance)
-        old = solve(x, make_sketch(y, method="all"), asked)
-        for share in CHANGED:
-            size, changed = int(share * len(y)), y.copy()
-            changed[:size] = targets(problem, size, seed=77)
-            sketch = make_sketch(changed, method="all")
-            cold, warm = solve(x, sketch, asked), solve(x, sketch, asked, initial=old)
-            rows.append(
-                {"changed": share, "tolerance": tolerance}
-                | {
-                    f"{name}_{figure}": getattr(solved.certificate, figure)
-                    for name, solved in (("cold", cold), ("warm", warm))
-                    for figure in ("passes", "subsample_passes", "subsample_rows", "seconds", "marginal_error")
-                }
-            )
-    return rows
-
-
-def tolerances(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> Row:
-    """Top 1% in common with a solve at 1e-4, by tolerance; and between one thread and all."""
-    import torch
-
-    from gotd_assets.transport import Problem, make_sketch, solve
-
-    sketch, threads, size = make_sketch(y, method="all"), torch.get_num_threads(), len(x) // 100
-
-    def top(tolerance: float) -> set[int]:
-        solved = solve(x, sketch, Problem(epsilon=EPSILON, tolerance=tolerance))
-        return set(solved.scores(x).topk(size, largest=False).indices.tolist())
-
-    reference = top(1e-4)
-    row = {f"{tolerance:g}": len(top(tolerance) & reference) / size for tolerance in (1e-1, 3e-2, 1e-2, 3e-3, 1e-3)}
-    many = top(1e-2)
-    torch.set_num_threads(1)
-    row[f"1e-2, 1 thread against {threads}"] = len(top(1e-2) & many) / size
-    return row
-
-
 def run_case(case: Row, directory: Path) -> Row:
     """Measure one row in this process."""
     import torch
@@ -121,36 +99,31 @@ def run_case(case: Row, directory: Path) -> Row:
         np.load(source_file(directory, case["problem"], case["n"]), mmap_mode="r"),
         targets(case["problem"], case["m"]),
     )
-    kind = case["solver"]
+    kind, b = case["solver"], target_weights(case["problem"], case["m"])
     if kind == "one pass":
         return {**case, "seconds": one_pass(x, y)}
     if kind == "warm start":
         return {**case, "warm_starts": warm_start(x, y, case["problem"])}
     if kind == "tolerance":
         return {**case, "top_overlap": tolerances(x, y)}
-    solver: Callable[..., tuple[np.ndarray[Any, Any], Row]] = {"geomloss": geomloss, "OTT-JAX": ott, "POT": pot}.get(
-        kind.split()[0], ours
-    )
+    if kind == "eight targets":
+        return {**case, **together(x, case)}
+    solver = SOLVERS.get(kind, ours)
     if solver is ours:
-        ours(x[:500], y[:16], {})  # loads the libraries
+        ours(x[:500], y[:16], np.full(16, 1 / 16), {})  # loads the libraries
     with PeakMemory() as peak:
         started = time.perf_counter()
-        g, facts = solver(x, y, case)
+        g, facts = solver(x, y, b, case)
         runs = [time.perf_counter() - started]
     while len(runs) < MOST_RUNS and sum(runs) < REPEATED_SECONDS:
         started = time.perf_counter()
-        solver(x, y, case)
+        solver(x, y, b, case)
         runs.append(time.perf_counter() - started)
-    value, error = judge(x, y, g)
-    return {
-        **case,
-        "seconds": statistics.median(runs),
-        "runs": runs,
-        "dual_value": value,
-        "marginal_error": error,
-        "peak_private_bytes": peak.bytes,
-        **facts,
-    }
+    row = {**case, "seconds": statistics.median(runs), "runs": runs, "peak_private_bytes": peak.bytes, **facts}
+    if g is None:
+        return row
+    value, error = judge(x, y, b, g)
+    return {**row, "dual_value": value, "marginal_error": error}
 
 
 def cases(arguments: argparse.Namespace) -> list[Row]:
@@ -167,6 +140,8 @@ def cases(arguments: argparse.Namespace) -> list[Row]:
                 rows += [{"solver": f"gotd-assets, {t:g}", "tolerance": t, **size} for t in TOLERANCES[1:]]
         if "warm" in arguments.part and m == 1000:
             rows.append({"solver": "warm start", **size})
+        if "many" in arguments.part and m == 500:
+            rows.append({"solver": "eight targets", **size})
         if "tolerance" in arguments.part and m == 1000 and n <= 200_000:
             rows.append({"solver": "tolerance", **size})
         if "peers" in arguments.part:
@@ -193,10 +168,9 @@ def measure(case: Row, directory: Path, limit: float) -> Row:
 def main() -> None:
     """Measure the rows asked for, merge them into the results, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = ["ours", "warm", "tolerance", "peers"]
+    parts = ["ours", "warm", "tolerance", "many", "peers"]
     parser.add_argument("--part", nargs="+", choices=parts, default=parts)
-    problems = ["isotropic", "clustered"]
-    parser.add_argument("--problem", nargs="+", choices=problems, default=problems)
+    parser.add_argument("--problem", nargs="+", choices=PROBLEMS, default=PROBLEMS)
     parser.add_argument("--n", nargs="+", type=int, default=[20_000, 200_000, 1_000_000])
     parser.add_argument("--m", nargs="+", type=int, default=[500, 1000, 4000])
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import machine
-from benchmarks.transport_problem import clustered, unit_vectors
+from benchmarks.transport_problem import by_topic, clustered, uneven, unit_vectors
 from gotd_assets.artifacts.atomic import replaced
 from gotd_assets.catalogue.tables import markdown_table
 
@@ -34,13 +34,8 @@ class OutOfTimeError(Exception):
     """A row took the time that was left."""
 
 
-def _by_topic(x: Array) -> Array:
-    """`x` in order of the coordinate in which it varies most, as a pool is in order of its sources."""
-    return x[np.argsort(x[:, int(np.argmax(x[:2000].var(axis=0)))], kind="stable")]
-
-
-def _weights(m: int, power: int) -> Array:
-    return np.random.default_rng(5).random(m) ** power
+def _in_order(x: Array) -> Array:
+    return x[by_topic(x)]
 
 
 def _tight(n: int, seed: int, *, shares: int | None) -> Array:
@@ -60,9 +55,9 @@ def _doubled(x: Array, originals: int) -> Array:
 PROBLEMS: dict[str, Callable[[int, int], Problem]] = {
     "isotropic": lambda n, m: (unit_vectors(n, 1000), unit_vectors(m, 1), None, None, EPSILON),
     "clusters, shuffled": lambda n, m: (clustered(n, 1000, 1), clustered(m, 1, 2), None, None, EPSILON),
-    "clusters, in order": lambda n, m: (_by_topic(clustered(n, 1000, 1)), clustered(m, 1, 2), None, None, EPSILON),
-    "target weights u⁴": lambda n, m: (clustered(n, 1000, 1), clustered(m, 1, 2), None, _weights(m, 4), EPSILON),
-    "target weights u¹²": lambda n, m: (clustered(n, 1000, 1), clustered(m, 1, 2), None, _weights(m, 12), EPSILON),
+    "clusters, in order": lambda n, m: (_in_order(clustered(n, 1000, 1)), clustered(m, 1, 2), None, None, EPSILON),
+    "target weights u⁴": lambda n, m: (clustered(n, 1000, 1), clustered(m, 1, 2), None, uneven(m, 4), EPSILON),
+    "target weights u¹²": lambda n, m: (clustered(n, 1000, 1), clustered(m, 1, 2), None, uneven(m, 12), EPSILON),
     "source weights Pareto": lambda n, m: (
         clustered(n, 1000, 1),
         clustered(m, 1, 2),

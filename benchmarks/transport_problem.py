@@ -2,7 +2,8 @@
 
 Isotropic: N standard normal vectors of dimension 384 scaled to unit norm, against M of the same law. Clustered, closer to
 text: a hundred clusters in ten topics, whose shares differ between source and target, with most of the spread inside a
-cluster in a few dozen directions. Cost ½‖x−y‖², ε = 0.0025 (blur 0.05), uniform weights.
+cluster in a few dozen directions; as it is, with rows in order of topic, and with uneven weights of the target. Cost
+½‖x−y‖², ε = 0.0025 (blur 0.05), weights uniform but for the last.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from gotd_assets.artifacts.atomic import replaced
 DIMENSION = 384
 EPSILON = 0.0025
 BLOCK = 2048
+PROBLEMS = ("isotropic", "clustered", "clustered, in order", "clustered, weights u⁴")
 CLUSTERS, TOPICS, DIRECTIONS = 100, 10, 48
 
 
@@ -42,32 +44,59 @@ def clustered(n: int, seed: int, shares: int) -> np.ndarray[Any, Any]:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
+def by_topic(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The order (n,) of the coordinate in which `x` varies most, as a pool is in order of its sources."""
+    return np.argsort(x[:, int(np.argmax(x[:2000].var(axis=0)))], kind="stable")
+
+
+def uneven(m: int, power: int) -> np.ndarray[Any, Any]:
+    """(m,) weights u^power of uniform u."""
+    return np.random.default_rng(5).random(m) ** power
+
+
 def targets(problem: str, m: int, seed: int = 1) -> np.ndarray[Any, Any]:
     """The (m, 384) target points."""
     return unit_vectors(m, seed) if problem == "isotropic" else clustered(m, seed, shares=2)
 
 
+def target_weights(problem: str, m: int) -> np.ndarray[Any, Any]:
+    """Their (m,) weights, which sum to 1."""
+    weights = uneven(m, 4) if "weights" in problem else np.ones(m)
+    return weights / weights.sum()
+
+
 def source_file(directory: Path, problem: str, n: int) -> Path:
     """The source as a memory-mappable file, written once in blocks."""
-    path = directory / f"{problem}-{n}.npy"
-    if not path.exists():
-        with replaced(path) as partial:
-            out = np.lib.format.open_memmap(partial, "w+", np.float32, (n, DIMENSION))
-            for block, start in enumerate(range(0, n, 100_000)):
-                size, seed = min(100_000, n - start), 1000 + block
-                points = unit_vectors(size, seed) if problem == "isotropic" else clustered(size, seed, 1)
-                out[start : start + size] = points
-            out.flush()
+    kind = "clustered" if "weights" in problem else problem
+    path = directory / f"{kind.replace(', ', '-').replace(' ', '-')}-{n}.npy"
+    if path.exists():
+        return path
+    shuffled = order = None
+    if kind == "clustered, in order":
+        shuffled = np.load(source_file(directory, "clustered", n), mmap_mode="r")
+        order = by_topic(shuffled)
+    with replaced(path) as partial:
+        out = np.lib.format.open_memmap(partial, "w+", np.float32, (n, DIMENSION))
+        for block, start in enumerate(range(0, n, 100_000)):
+            size, seed = min(100_000, n - start), 1000 + block
+            if shuffled is not None and order is not None:
+                points = shuffled[order[start : start + size]]
+            else:
+                points = unit_vectors(size, seed) if kind == "isotropic" else clustered(size, seed, 1)
+            out[start : start + size] = points
+        out.flush()
     return path
 
 
-def judge(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], g: np.ndarray[Any, Any]) -> tuple[float, float]:
-    """H(g) and the marginal error of `g` for uniform weights, by textbook log-sum-exp in float64."""
+def judge(
+    x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], b: np.ndarray[Any, Any], g: np.ndarray[Any, Any]
+) -> tuple[float, float]:
+    """H(g) and the marginal error of `g` for target weights `b`, by textbook log-sum-exp in float64."""
     import torch
 
-    targets, m = torch.from_numpy(y).double(), len(y)
-    bias = torch.from_numpy(g).double() / EPSILON - math.log(m)
-    column, total = torch.zeros(m, dtype=torch.float64), 0.0
+    targets, weights = torch.from_numpy(y).double(), torch.from_numpy(b)
+    bias = torch.from_numpy(g).double() / EPSILON + weights.log()
+    column, total = torch.zeros(len(y), dtype=torch.float64), 0.0
     for start in range(0, len(x), BLOCK):
         rows = torch.from_numpy(np.array(x[start : start + BLOCK])).double()
         cost = 0.5 * (rows.square().sum(1)[:, None] + targets.square().sum(1)) - rows @ targets.T
@@ -75,4 +104,4 @@ def judge(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], g: np.ndarray[Any, A
         normaliser = exponent.logsumexp(1)
         total -= EPSILON * float(normaliser.sum())
         column += (exponent - normaliser[:, None]).exp_().sum(0)
-    return total / len(x) + float(g.mean()), float((column / len(x) - 1 / m).abs().sum())
+    return total / len(x) + float(g @ b), float((column / len(x) - weights).abs().sum())

@@ -32,6 +32,9 @@ def table(report: Row) -> str:
             cells.append((*head, row["failed"], "", "", "", ""))
         elif row["solver"] == "one pass":
             cells.append((*head, f"{row['seconds']:.2f}", "", "", "1", ""))
+        elif "transport_cost" in row:
+            figures = (f"{row['seconds']:.2f}", f"⟨C,P⟩ {row['transport_cost']:.4f}", "", "")
+            cells.append((*head, *figures, f"{row['peak_private_bytes'] / 2**30:.2f} GiB"))
         elif "dual_value" in row:
             passes = f"{row.get('passes', '')}" + (f" + {row['subsample_passes']}" if "subsample_passes" in row else "")
             figures = (f"{row['seconds']:.2f}", f"{row['dual_value']:.4f}", f"{row['marginal_error']:.4f}", passes)
@@ -53,6 +56,7 @@ def _ratios(rows: list[Row]) -> list[str]:
         name = _name(row["problem"], row["n"], row["m"])
         if row.get("product_error"):
             said.append(f"- {name}: reduced products are off by at most {row['product_error']:.2g} ε where looked at.")
+        said += _together(name, row)
         if "top_overlap" in row:
             shares = ", ".join(f"{tolerance}: {share:.1%}" for tolerance, share in row["top_overlap"].items())
             said.append(f"- {name}: top 1% in common with tolerance 1e-4, by tolerance: {shares}.")
@@ -72,6 +76,21 @@ def _ratios(rows: list[Row]) -> list[str]:
             design = np.array([[1.0, math.log(n), math.log(m)] for n, m, _ in sizes])
             power = np.linalg.lstsq(design, np.log([taken for *_, taken in sizes]), rcond=None)[0]
             said.append(f"- {ours}: over these {len(sizes)} sizes, time grows as N^{power[1]:.2f} · M^{power[2]:.2f}.")
+    return said
+
+
+def _together(name: str, row: Row) -> list[str]:
+    """What several targets in lock-step take beside one by one."""
+    said = []
+    for kind in ("mapped", "compressed"):
+        if f"{kind}, together" in row:
+            wall, processor = (
+                row[f"{kind}, one by one{what}"] / row[f"{kind}, together{what}"] for what in ("", ", processor")
+            )
+            said.append(
+                f"- {name}: eight targets over {kind} shards take {wall:.2f} times as long one by one as together, and "
+                f"{processor:.2f} times the processor seconds."
+            )
     return said
 
 

@@ -22,14 +22,18 @@ if TYPE_CHECKING:
     from gotd_assets.transport.certificate import Certificate
     from gotd_assets.transport.debiasing import self_potential
     from gotd_assets.transport.divergence import ot_value, sinkhorn_divergence
-    from gotd_assets.transport.potentials import Potentials, solve, solve_many
+    from gotd_assets.transport.many import solve_many
+    from gotd_assets.transport.potentials import Potentials, solve
     from gotd_assets.transport.problem import Problem
+    from gotd_assets.transport.sample import LazyPlan, OTResult, solve_sample
     from gotd_assets.transport.sketch import Sketch, make_sketch
     from gotd_assets.transport.solver import Progress
     from gotd_assets.transport.source import PreparedSource
 
 _HOMES = {
     "Certificate": "certificate",
+    "LazyPlan": "sample",
+    "OTResult": "sample",
     "Potentials": "potentials",
     "PreparedSource": "source",
     "Problem": "problem",
@@ -40,10 +44,13 @@ _HOMES = {
     "self_potential": "debiasing",
     "sinkhorn_divergence": "divergence",
     "solve": "potentials",
-    "solve_many": "potentials",
+    "solve_many": "many",
+    "solve_sample": "sample",
 }
 __all__ = [
     "Certificate",
+    "LazyPlan",
+    "OTResult",
     "Potentials",
     "PreparedSource",
     "Problem",
@@ -55,6 +62,7 @@ __all__ = [
     "sinkhorn_divergence",
     "solve",
     "solve_many",
+    "solve_sample",
 ]
 
 

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from gotd_assets.transport.model import Model
-from gotd_assets.transport.newton import best_move, factorised, second_eigenvalue
+from gotd_assets.transport.newton import best_move, second_eigenvalue
+from gotd_assets.transport.preconditioner import Preconditioner
 from gotd_assets.transport.prediction import Prediction, by_curvature, by_model
 from gotd_assets.transport.semidual import FEW_ENTRIES, MANY_ENTRIES, Evaluation, SemiDual
 
@@ -76,36 +77,6 @@ class Ascent:
     is_hard: bool = False
 
 
-class Preconditioner:
-    """ε times the inverse of the negative Hessian at some earlier g of a subsample, damped; diagonal until asked for."""
-
-    def __init__(self, oracle: SemiDual) -> None:
-        self.oracle = oracle
-        self.curvature: Tensor | None = None
-        self._factor: Tensor | None = None
-        self.passes = 0
-        self.refreshes = 0
-
-    def refresh(self, g: Tensor) -> Tensor:
-        """Take the exact curvature at `g` from the subsample, in one pass."""
-        _, curvature = self.oracle.curvature(g)
-        self.curvature = curvature
-        self._factor, _ = factorised(curvature, self._scale().to(curvature.dtype), 1e-2)
-        self.refreshes += 1
-        self.passes += 1
-        return curvature
-
-    def _scale(self) -> Tensor:
-        return self.oracle.b.clamp_min(1e-3 / len(self.oracle.b))
-
-    def apply(self, direction: Tensor) -> Tensor:
-        """The preconditioned `direction` (M,)."""
-        if self._factor is None:
-            return self.oracle.epsilon * direction / self._scale()
-        solved = torch.cholesky_solve(direction.to(self._factor.dtype)[:, None], self._factor)[:, 0]
-        return solved.double().mul_(self.oracle.epsilon)
-
-
 class _Climb:
     """The passes of one ascent: counted, reported, the best of them kept."""
 
@@ -154,19 +125,20 @@ def ascend(
     goal: Goal,
     max_passes: int,
     plain: int,
+    far: bool = True,
     report: Callable[[Evaluation, int], None],
 ) -> Ascent:
     """Climb from `g` until the goal is met, `max_passes` were made, or the error no longer falls.
 
     Where couplings are sharp, the first `plain` passes are by a quadratic model too, which takes a fraction of the time
-    and is enough where the problem is easy.
+    and is enough where the problem is easy. How many entries a model has depends on whether the optimum is `far`.
 
     The last evaluation has exact couplings, so that it certifies. If those in the cache are rounded, a pass that is
     expected to be the last computes them anew; where the last was not expected, it is repeated.
     """
     climb = _Climb(oracle, goal, report, max_passes, preconditioner.oracle)
     # An accelerator has the exact curvature of a subsample sooner than it could look for large entries.
-    entries = MANY_ENTRIES if oracle.source.n_rows <= _FEW_ROWS else FEW_ENTRIES
+    entries = MANY_ENTRIES if far and oracle.source.n_rows <= _FEW_ROWS else FEW_ENTRIES
     depth, share = (0.0, 0.0) if oracle.source.device.type != "cpu" else climb.sample.depth(g, entries)
     if share >= _SHARP and plain > 0:
         easy = _by_memory(climb, g, preconditioner, most=plain)
@@ -275,10 +247,10 @@ def _by_memory(climb: _Climb, g: Tensor, preconditioner: Preconditioner, *, most
 
 
 def _foretold(preconditioner: Preconditioner, g: Tensor, current: Evaluation, goal: Goal) -> Prediction | None:
-    """What the exact curvature of the subsample at `g` says of what is still to come; None if that is not asked for."""
+    """What the exact curvature of the subsample around `g` says of what is still to come; None if that is not asked for."""
     if goal.overlap is None:
         return None
-    curvature = preconditioner.refresh(g)
+    curvature = preconditioner.around(g)
     return by_curvature(preconditioner.oracle, g, current, curvature, goal.top_share)
 
 

@@ -26,7 +26,8 @@ class Instance:
         epsilon: absolute.
         rho: weight of the relaxed target marginal's divergence, or None.
         mean_cost: between source and target, estimated.
-        workers: who makes the passes.
+        workers: threads of this solve.
+        passes: who makes the passes over the whole source, if others.
     """
 
     source: PreparedSource
@@ -38,6 +39,7 @@ class Instance:
     rho: float | None
     mean_cost: float
     workers: Workers
+    passes: Workers | None = None
 
     def oracle(
         self,
@@ -52,7 +54,7 @@ class Instance:
             self.kernel,
             self.weights,
             self.epsilon,
-            self.workers,
+            self.workers if self.passes is None or measure is not self.source else self.passes,
             rho=self.rho,
             block_rows=self._block_rows_of(measure),
             cache_bytes=cache_bytes,

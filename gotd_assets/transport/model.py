@@ -13,9 +13,11 @@ for the true ones to become b: t_j is the model's column times b_j/c_j.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import itertools
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +33,8 @@ _LEAST_UNSEEN = 1e-3  # of a column: less is rounding
 _DOUBLE_CURVATURE = 1500
 _FEW_PER_ROW = 6
 _MOST_CARRIED = 0.5
-_MOST_PRODUCTS = 2 * 10**9  # multiplications, in a group, where rows have more large entries
+_ROWS_PER_TARGET = 4  # in a group, of a curvature where rows have more large entries
+_MOST_PRODUCTS = 2 * 10**9  # multiplications, in a group, there
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,6 +93,17 @@ class _Group:
         values = self.shares * factors[self.columns]
         return values, np.add.reduceat(values, self.starts) + self.rest * rest
 
+    def near(self, factors: _Floats, least: float) -> _Group:
+        """Without entries that, times `factors` (M,), are less than `least` of their row's largest."""
+        values = self.shares * factors[self.columns]
+        is_large = values >= np.repeat(least * np.maximum.reduceat(values, self.starts), self.counts)
+        counts = np.add.reduceat(is_large, self.starts, dtype=np.int64)
+        kept = np.flatnonzero(is_large)
+        starts = np.cumsum(counts) - counts
+        return dataclasses.replace(
+            self, columns=self.columns[kept], shares=self.shares[kept], counts=counts, starts=starts
+        )
+
 
 class Model:
     """H̃ at g + εδ, as a function of δ (M,), in units of ε and less H(g)."""
@@ -133,6 +147,13 @@ class Model:
         """(M,) what the columns are to be at `delta`."""
         return self.target if self.relaxed is None else self.target * np.exp(-self.relaxed * delta)
 
+    def near(self, delta: _Floats, depth: float) -> Model:
+        """The model without entries that at `delta` are less than e^−`depth` of their row's largest: as good near there, and quicker."""
+        factors, least = np.exp(delta), math.exp(-depth)
+        model = copy.copy(self)
+        model.groups = list(self._workers.map(lambda group: group.near(factors, least), self.groups))
+        return model
+
     def value(self, delta: _Floats) -> tuple[float, _Floats]:
         """H̃ and the columns (M,) there."""
         factors = np.exp(delta)
@@ -170,9 +191,18 @@ class Model:
             values, sums = group.normalised(factors, rest)
             values /= np.repeat(sums, group.counts)
             large = np.flatnonzero(values > _LARGE)
-            row = torch.from_numpy(np.repeat(np.arange(len(group.counts)), group.counts)[large])
-            places, share = torch.from_numpy(group.columns[large].astype(np.int64)), torch.from_numpy(values[large])
+            rows = np.repeat(np.arange(len(group.counts)), group.counts)[large]
+            every = self._every(len(group.counts), len(large))
             weights = torch.from_numpy(group.weights)
+            if every > 1:
+                # The same rows in every sum, so that the matrix stays one of covariances.
+                used = rows % every == 0
+                large, rows = large[used], rows[used]
+                others = torch.arange(len(weights)) % every > 0
+                total, weights = weights.sum(), weights.masked_fill(others, 0.0)
+                weights *= total / weights.sum().clamp_min(1e-300)
+            row = torch.from_numpy(rows)
+            places, share = torch.from_numpy(group.columns[large].astype(np.int64)), torch.from_numpy(values[large])
             carried = torch.zeros(len(weights), dtype=torch.float64).index_add_(0, row, share)
             # The small entries of a row are among the targets of its large ones: spread over all, they would tie groups of
             # targets together that share no rows.
@@ -180,7 +210,7 @@ class Model:
             share = share * (whole / carried.clamp_min(1e-300))[row]
             left = (1 - whole).clamp_min_(0.0)
             weighted = share * weights[row]
-            product = self._products(places, share, row, weights).to(dtype)
+            product = self._products(places, share, row, weights, every).to(dtype)
             kept, spread = (torch.zeros(self.size, dtype=torch.float64) for _ in "12")
             kept.index_add_(0, places, weighted)
             spread.index_add_(0, places, weighted * left[row])
@@ -205,20 +235,23 @@ class Model:
             curvature.diagonal().add_(torch.from_numpy(self.relaxed * self.wanted(delta)).to(dtype))
         return curvature
 
-    def _products(self, places: Tensor, share: Tensor, row: Tensor, weights: Tensor) -> Tensor:
-        """Σ_i w_i p_ij p_ik (M·M,) over the entries `share` (k,) at targets `places` in rows `row`; of some rows if all are too much."""
-        if len(row) <= _FEW_PER_ROW * len(weights):
+    def _every(self, rows: int, entries: int) -> int:
+        """Of how many rows one is enough for a curvature, where a row has so many large entries that its products are dense."""
+        if entries <= _FEW_PER_ROW * rows:
+            return 1
+        return max(1, rows // (_ROWS_PER_TARGET * self.size), -(-rows * self.size**2 // _MOST_PRODUCTS))
+
+    def _products(self, places: Tensor, share: Tensor, row: Tensor, weights: Tensor, every: int) -> Tensor:
+        """Σ_i w_i p_ij p_ik (M·M,) over the entries `share` (k,) at targets `places` in rows `row`, which are every `every`-th."""
+        if every == 1 and len(row) <= _FEW_PER_ROW * len(weights):
             first, second = _pairs(row, len(weights))
             product = torch.zeros(self.size * self.size, dtype=torch.float64)
             return product.scatter_add_(
                 0, places[first] * self.size + places[second], weights[row][first] * share[first] * share[second]
             )
-        every = max(1, -(-len(weights) * self.size**2 // _MOST_PRODUCTS))
-        used = row % every == 0
         dense = torch.zeros(-(-len(weights) // every), self.size, dtype=torch.float32)
-        dense[row[used] // every, places[used]] = (share[used] * weights[row[used]].sqrt()).float()
-        scale = float(weights.sum() / weights[::every].sum().clamp_min(1e-300))
-        return (dense.T @ dense).flatten().double().mul_(scale)
+        dense[row // every, places] = (share * weights[row].sqrt()).float()
+        return (dense.T @ dense).flatten().double()
 
     def potentials(self, delta: _Floats) -> tuple[_Floats, _Floats, _Floats]:
         """F (n,) of the model's rows at δ = 0, what it changes by (in units of ε) on the way to `delta`, and their weights."""

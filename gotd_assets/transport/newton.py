@@ -14,12 +14,15 @@ from gotd_assets.transport.model import Model
 
 _Floats = npt.NDArray[np.float64]
 _MOST_STEPS = 25
+_LITTLE, _MOST_IDLE = 1e-3, 2  # of the gain so far; steps in a row that bring no more
 _MOST_TRIALS = 6
-_MOST_SHORTENED = 3
+_MOST_SHORTENED = 2
 _LEAST_DAMPING, _MOST_DAMPING = 1e-12, 1e6
 _LONGEST_RISE = 20.0  # of a column's logarithm, in one of Sinkhorn's steps
 _EIGENVECTOR_STEPS = 12
 _ROUNDING = 1e-12
+_NEAR = 3.0  # in units of ε, how far entries are followed that were looked for somewhere
+_LEFT_OUT = 6400.0  # times as much as the entries may have that are left out
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,24 +49,69 @@ def best_move(model: Model, *, radius: float, enough: float) -> Move:
     """
     used = model.target > 0
     delta = np.zeros(model.size)
-    start, column = model.value(delta)
-    value, damping = start, 1e-8
+    nearby = _Nearby(model, enough)
+    start, column = nearby.value(delta)
+    value, damping, idle = start, 1e-8, 0
     for _ in range(_MOST_STEPS):
-        risen = _confined(delta + _sinkhorn(model, delta, column, used), radius, model.relaxed)
-        risen_value, risen_column = model.value(risen)
+        before = value, _left(model, delta, column, radius)
+        gradient = model.wanted(delta) - column
+        free = model.relaxed is None and not _held(delta, gradient, radius).any()
+        risen = _confined(delta + _sinkhorn(model, delta, column, used), radius, centre=free)
+        risen_value, risen_column = nearby.value(risen)
         if risen_value > value - _ROUNDING:
             delta, value, column = risen, risen_value, risen_column
-        gradient = model.wanted(delta) - column
-        if float(np.abs(gradient).sum()) <= enough:
+        if _left(model, delta, column, radius) <= enough:
             break
-        step, damping = _newton(model, model.curvature(delta, column), damping, (delta, value, column), radius)
+        step, damping = _newton(nearby, damping, (delta, value, column), radius)
         if step is None:
             break
         delta, value, column = step
-        if float(np.abs(model.wanted(delta) - column).sum()) <= enough:
+        still = _left(model, delta, column, radius)
+        # Mass that the model's entries cannot bring is not brought by more steps.
+        idle = idle + 1 if value - before[0] < _LITTLE * (value - start) and still > 0.9 * before[1] else 0
+        if still <= enough or idle == _MOST_IDLE:
             break
     left = float(np.abs(model.wanted(delta) - column).sum())
     return Move(delta, value - start, left, float(np.abs(delta[used]).max(initial=0.0)))
+
+
+class _Nearby:
+    """A model that is made quicker around where it was last asked for its curvature."""
+
+    def __init__(self, model: Model, enough: float) -> None:
+        """`enough` is the marginal error that is looked for: what is left out is far less."""
+        self.model = model
+        self._depth = 2 * _NEAR + math.log(_LEFT_OUT / max(enough, 1e-12))
+        self._near: Model | None = None
+        self._around = np.zeros(model.size)
+
+    def value(self, delta: _Floats) -> tuple[float, _Floats]:
+        """As the model's."""
+        return self._at(delta).value(delta)
+
+    def curvature(self, delta: _Floats, column: _Floats) -> Tensor:
+        """As the model's."""
+        near = self._at(delta)
+        if near is self.model:
+            self._near, self._around = near.near(delta, self._depth), delta
+            near = self._near
+        return near.curvature(delta, column)
+
+    def _at(self, delta: _Floats) -> Model:
+        if self._near is not None and np.ptp(delta - self._around) <= 2 * _NEAR:
+            return self._near
+        return self.model
+
+
+def _held(delta: _Floats, gradient: _Floats, radius: float) -> npt.NDArray[np.bool_]:
+    """Which are as far as they may go, and would go farther."""
+    return (np.abs(delta) > radius - _ROUNDING) & (delta * gradient > 0)
+
+
+def _left(model: Model, delta: _Floats, column: _Floats, radius: float) -> float:
+    """The marginal error that is left within the radius."""
+    gradient = model.wanted(delta) - column
+    return float(np.abs(gradient[~_held(delta, gradient, radius)]).sum())
 
 
 def _sinkhorn(model: Model, delta: _Floats, column: _Floats, used: npt.NDArray[np.bool_]) -> _Floats:
@@ -73,42 +121,53 @@ def _sinkhorn(model: Model, delta: _Floats, column: _Floats, used: npt.NDArray[n
     return ratio if model.relaxed is None else ratio / (1 + model.relaxed)
 
 
-def _confined(delta: _Floats, radius: float, relaxed: float | None) -> _Floats:
-    """Within the radius; a common shift, which changes nothing of a balanced problem, does not count."""
-    if relaxed is None:
+def _confined(delta: _Floats, radius: float, *, centre: bool) -> _Floats:
+    """Within the radius, around 0 or, as a common shift changes nothing of a balanced problem, around the `centre`."""
+    if centre:
         delta = delta - (delta.max() + delta.min()) / 2
     return np.clip(delta, -radius, radius)
 
 
 def _newton(
-    model: Model,
-    curvature: Tensor,
+    nearby: _Nearby,
     damping: float,
     now: tuple[_Floats, float, _Floats],
     radius: float,
 ) -> tuple[tuple[_Floats, float, _Floats] | None, float]:
-    """A step that raises the value, damped as much as that takes, and the damping to go on with; None if none was found."""
+    """A step that raises the value, damped as much as that takes, and the damping to go on with; None if none was found.
+
+    Potentials that are held at the radius are no part of it (Bertsekas 1982, "Projected Newton methods"): a step of all of
+    them, cut off at the radius, would hardly move the others.
+    """
+    model = nearby.model
     delta, value, column = now
+    curvature = nearby.curvature(delta, column)
     missing = model.wanted(delta) - column
+    held = _held(delta, missing, radius)
+    missing = np.where(held, 0.0, missing)
     error = np.abs(missing).sum()
+    centre = model.relaxed is None and not held.any()
+    if held.any():
+        bound = torch.from_numpy(held)
+        curvature = curvature.masked_fill(bound[:, None] | bound, 0.0)
     gradient = torch.from_numpy(missing).to(curvature.dtype)
     scale = torch.from_numpy(column + model.target).to(curvature.dtype)
     for _ in range(_MOST_TRIALS):
         factor, damping = factorised(curvature, scale, damping)
         step = torch.cholesky_solve(gradient[:, None], factor)[:, 0].double().numpy()
-        if model.relaxed is None:
+        if centre:
             step = step - model.target @ step
         step = np.where(model.target > 0, step, 0.0)
         length = 1.0
         for _ in range(_MOST_SHORTENED):
-            moved = _confined(delta + length * step, radius, model.relaxed)
-            found, at = model.value(moved)
+            moved = _confined(delta + length * step, radius, centre=centre)
+            found, at = nearby.value(moved)
             # Near the optimum the value's rounding exceeds the gain; the gradient then tells more.
             closer = abs(found - value) < _ROUNDING and np.abs(model.wanted(moved) - at).sum() < 0.5 * error
             if found > value + _ROUNDING or closer:
                 return (moved, found, at), max(damping / 10, _LEAST_DAMPING) if length == 1.0 else damping * 3
             length /= 4
-        damping = damping * 30
+        damping = damping * 100
         if damping > _MOST_DAMPING:
             break
     return None, damping

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -259,6 +259,41 @@ def solve(
     if initial is not None and problem.solver == "geomloss":
         raise TransportError("solver 'geomloss' cannot start from potentials: leave `initial` out, or use 'semidual'")
     prepared = PreparedSource.of(source, sketch.centre, problem, weights=weights)
+    with Workers(prepared.device) as workers:
+        potentials = solved(
+            prepared, sketch, problem, initial=initial, progress=progress, seed=seed, workers=workers, started=started
+        )
+    return potentials.debiased(prepared, seed=seed) if debias else potentials
+
+
+def solved(
+    prepared: PreparedSource,
+    sketch: Sketch,
+    problem: Problem,
+    *,
+    workers: Workers,
+    passes: Workers | None = None,
+    memory_bytes: int | None = None,
+    initial: Potentials | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    seed: int = 0,
+    started: float | None = None,
+) -> Potentials:
+    """Potentials of a prepared source, not debiased, by `workers`; other arguments as in `solve`.
+
+    Args:
+        prepared: for the problem, around any centre.
+        sketch: finite points.
+        problem: what is solved.
+        workers: threads of this solve.
+        passes: who makes the passes over the whole source, if others.
+        memory_bytes: for couplings, if not the problem's.
+        initial: see `solve`.
+        progress: see `solve`.
+        seed: see `solve`.
+        started: `time.perf_counter()` when the solve began, if not now.
+    """
+    started = time.perf_counter() if started is None else started
 
     def report(stage: str, evaluation: Evaluation, passes: int) -> None:
         if progress is not None:
@@ -266,8 +301,10 @@ def solve(
             progress(Progress(stage, passes, evaluation.error, evaluation.value, seconds))
 
     earlier = None if initial is None else initial._as_start()
-    with Workers(prepared.device) as workers:
-        solution = optimum(prepared, sketch, problem, earlier=earlier, seed=seed, report=report, workers=workers)
+    room = problem if memory_bytes is None else dataclasses.replace(problem, memory_bytes=memory_bytes)
+    solution = optimum(
+        prepared, sketch, room, earlier=earlier, seed=seed, report=report, workers=workers, passes=passes
+    )
     final = solution.final
     certificate = Certificate(
         dual_value=final.value,
@@ -293,7 +330,7 @@ def solve(
         stopped=solution.stopped,
         **({} if solution.prediction is None else dataclasses.asdict(solution.prediction)),
     )
-    potentials = Potentials(
+    return Potentials(
         g=solution.g,
         sketch=sketch,
         problem=dataclasses.replace(problem, epsilon=solution.epsilon, epsilon_scale="absolute"),
@@ -302,28 +339,3 @@ def solve(
         f=final.potential().cpu(),
         column=final.column,
     )
-    return potentials.debiased(prepared, seed=seed) if debias else potentials
-
-
-def solve_many(
-    source: Shards | PreparedSource,
-    sketches: Sequence[Sketch],
-    problem: Problem = DEFAULT,
-    *,
-    weights: Weights | None = None,
-    debias: bool = False,
-    progress: Callable[[Progress], None] | None = None,
-    seed: int = 0,
-) -> list[Potentials]:
-    """Solve one source against several sketches; the source is checked once and read in common coordinates.
-
-    Arguments as in `solve`.
-
-    Raises:
-        TransportError: as `solve`; also if no sketch is given.
-    """
-    if not sketches:
-        raise TransportError("no sketches were given")
-    centre = torch.stack([sketch.centre for sketch in sketches]).mean(dim=0)
-    prepared = PreparedSource.of(source, centre, problem, weights=weights)
-    return [solve(prepared, sketch, problem, debias=debias, progress=progress, seed=seed) for sketch in sketches]

@@ -84,10 +84,10 @@ class Problem:
         for name in ("epsilon", "tolerance", "reach"):
             value = getattr(self, name)
             if value is not None or name != "reach":
-                object.__setattr__(self, name, _positive(name, value))
+                object.__setattr__(self, name, positive(name, value))
         for name in ("overlap", "top_share"):
             object.__setattr__(self, name, _share(name, getattr(self, name)))
-        object.__setattr__(self, "score_error", _positive("score_error", self.score_error, infinite=True))
+        object.__setattr__(self, "score_error", positive("score_error", self.score_error, infinite=True))
         for name, least in (("max_passes", 1), ("memory_bytes", 0)):
             object.__setattr__(self, name, _whole(name, getattr(self, name), least=least))
         if self.reach is not None and self.solver == "geomloss":
@@ -96,6 +96,13 @@ class Problem:
             )
         if self.device != "auto":
             resolve_device(self.device)
+
+    @property
+    def rho(self) -> float | None:
+        """The weight of the relaxed marginal's divergence, in units of the cost, as geomloss derives it from `reach`."""
+        if self.reach is None:
+            return None
+        return self.reach**2 if self.cost == "sqeuclidean" else self.reach
 
     @property
     def torch_device(self) -> torch.device:
@@ -126,8 +133,12 @@ def _share(name: str, value: object) -> float:
     return float(value)
 
 
-def _positive(name: str, value: object, *, infinite: bool = False) -> float:
-    """`value` as a plain number: one of NumPy's could not be saved."""
+def positive(name: str, value: object, *, infinite: bool = False) -> float:
+    """`value` as a plain number: one of NumPy's could not be saved.
+
+    Raises:
+        TransportError: it is none, or not positive, or (unless it may be `infinite`) not finite.
+    """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TransportError(f"{name} is {value!r}; it must be a number")
     number = float(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -11,9 +12,10 @@ import torch
 from torch import Tensor
 
 from gotd_assets.transport.annealing import anneal
-from gotd_assets.transport.ascent import Goal, Preconditioner, Stopped, ascend
+from gotd_assets.transport.ascent import Goal, Stopped, ascend
 from gotd_assets.transport.instance import Instance
 from gotd_assets.transport.kernel import Kernel
+from gotd_assets.transport.preconditioner import Preconditioner
 from gotd_assets.transport.prediction import Prediction
 from gotd_assets.transport.problem import Problem
 from gotd_assets.transport.products import Products, product_precision
@@ -29,6 +31,7 @@ _SUBSAMPLE_TOLERANCE = 1e-2
 _COMPARED_ROWS = 2000
 _WIDER_PER_TARGET = 12
 _LARGEST_WIDER_SHARE = 1 / 4  # of the source
+_FAR = 50.0  # in units of ε, between the optima of the subsample and of the source
 _PLAIN, _PLAIN_SMALL = 2, 8  # passes by a quadratic model before one of entries: over all rows, over a subsample
 
 Report: TypeAlias = Callable[[str, Evaluation, int], None]
@@ -94,6 +97,7 @@ def optimum(
     seed: int,
     report: Report,
     workers: Workers,
+    passes: Workers | None = None,
 ) -> Solution:
     """Solve `problem` between `source`, prepared for it, and `sketch`.
 
@@ -104,7 +108,8 @@ def optimum(
         earlier: what was found for a similar target.
         seed: of the subsample.
         report: is told every pass.
-        workers: who makes the passes.
+        workers: threads of this solve.
+        passes: who makes the passes over the whole source, if others.
 
     Raises:
         TransportError: `earlier` is of another cost or dimension.
@@ -112,9 +117,9 @@ def optimum(
     points = sketch.points.to(source.device, torch.float64)
     kernel = Kernel(problem.cost, (points - source.centre.to(source.device)).to(source.dtype))
     sample, rows = _subsample(source, len(sketch.weights), seed)
-    mean_cost, median_cost = _typical_costs(sample, kernel, sketch.weights)
+    mean_cost, median_cost = _typical_costs(sample, kernel, sketch.weights, median=problem.epsilon_scale == "median")
     epsilon = problem.epsilon * {"absolute": 1.0, "mean": mean_cost, "median": median_cost}[problem.epsilon_scale]
-    instance = Instance(source, sample, rows, kernel, sketch.weights, epsilon, _rho(problem), mean_cost, workers)
+    instance = Instance(source, sample, rows, kernel, sketch.weights, epsilon, problem.rho, mean_cost, workers, passes)
     if problem.solver == "geomloss":
         return _by_geomloss(instance, problem)
     start = Start.cold(instance) if earlier is None else carried_over(earlier, sketch, instance)
@@ -155,10 +160,10 @@ def _climb(instance: Instance, start: Start, problem: Problem, *, seed: int, rep
     if start.epsilon is not None:
         g, annealing_passes = anneal(small, g, start.epsilon, functools.partial(report, "annealing"))
         small_passes += annealing_passes
-    plain = _PLAIN
+    plain, far = _PLAIN, True
     if not whole:
         # The subsample's own noise is larger still where few rows make up a target's mass; a warm start's has less.
-        cold = start.epsilon is not None
+        cold, sample_share = start.epsilon is not None, start.sample.n_rows / instance.source.n_rows
         enough = Goal(max(tolerance, _SUBSAMPLE_TOLERANCE) if cold else max(tolerance / 2, 1e-3))
         told = functools.partial(report, "subsample")
         ascent = ascend(
@@ -170,16 +175,20 @@ def _climb(instance: Instance, start: Start, problem: Problem, *, seed: int, rep
             plain=_PLAIN_SMALL if cold else _PLAIN,
             report=told,
         )
-        g, small_passes, plain = ascent.g, small_passes + ascent.passes, 0 if ascent.is_hard else _PLAIN
+        g, small_passes = ascent.g, small_passes + ascent.passes
+        if cold or ascent.is_hard:
+            plain, far = 0, ascent.is_hard or preconditioner.sampling_error(1 - sample_share) > _FAR
         wider = _wider_subsample(instance, seed) if cold else None
         if wider is not None:
             more = instance.oracle(wider, 0)
             told = functools.partial(report, "wider subsample")
-            ascent = ascend(more, g, Preconditioner(more), goal=enough, max_passes=max_passes, plain=plain, report=told)
+            ascent = ascend(
+                more, g, Preconditioner(more), goal=enough, max_passes=max_passes, plain=plain, far=far, report=told
+            )
             g, small_passes = ascent.g, small_passes + ascent.passes * round(wider.n_rows / start.sample.n_rows)
     goal = Goal(tolerance, problem.overlap, problem.score_error * instance.epsilon, problem.top_share)
     told = functools.partial(report, "full pass")
-    ascent = ascend(full, g, preconditioner, goal=goal, max_passes=max_passes, plain=plain, report=told)
+    ascent = ascend(full, g, preconditioner, goal=goal, max_passes=max_passes, plain=plain, far=far, report=told)
     return Solution(
         ascent.g,
         ascent.evaluation,
@@ -196,20 +205,13 @@ def _climb(instance: Instance, start: Start, problem: Problem, *, seed: int, rep
     )
 
 
-def _rho(problem: Problem) -> float | None:
-    """The weight of the relaxed marginal's divergence, in units of the cost, as geomloss derives it from `reach`."""
-    if problem.reach is None:
-        return None
-    return problem.reach**2 if problem.cost == "sqeuclidean" else problem.reach
-
-
 def _subsample(source: PreparedSource, targets: int, seed: int) -> tuple[PreparedSource, Tensor]:
     """Random rows of the source, in memory, and which; the source itself if it is small enough."""
     size = max(2_000, min(_SUBSAMPLE_PER_TARGET * targets, _SUBSAMPLE_BYTES // (4 * targets)))
     if source.n_rows <= 2 * size:
         return source, torch.arange(source.n_rows)
-    indices = source.draw(size, seed)
-    return source.part(indices), indices
+    indices, sample = source.sampled(size, seed)
+    return sample, indices
 
 
 def _wider_subsample(instance: Instance, seed: int) -> PreparedSource | None:
@@ -221,7 +223,7 @@ def _wider_subsample(instance: Instance, seed: int) -> PreparedSource | None:
     size = min(_WIDER_PER_TARGET * targets, _SUBSAMPLE_BYTES // (4 * instance.kernel.targets.shape[1]))
     if not 2 * instance.sample.n_rows <= size <= _LARGEST_WIDER_SHARE * source.n_rows:
         return None
-    return source.part(source.draw(size, seed + 1))
+    return source.sampled(size, seed + 1)[1]
 
 
 def _product_error(instance: Instance, products: Products) -> float:
@@ -242,15 +244,22 @@ def _rounding(instance: Instance) -> float:
     return largest * torch.finfo(instance.source.dtype).eps / 2 / instance.epsilon
 
 
-def _typical_costs(sample: PreparedSource, kernel: Kernel, target_weights: Tensor) -> tuple[float, float]:
-    """Mean and median cost between (at most 2000, drawn by weight) rows of the sample and the targets, by their weights."""
+def _typical_costs(
+    sample: PreparedSource, kernel: Kernel, target_weights: Tensor, *, median: bool
+) -> tuple[float, float]:
+    """Mean and `median` cost between (at most 2000, drawn by weight) rows of the sample and the targets, by their weights.
+
+    The median takes sorting, which only who asks for it pays.
+    """
     few = sample if sample.n_rows <= _COMPARED_ROWS else sample.part(sample.draw(_COMPARED_ROWS, 0))
     rows = few.take(torch.arange(few.n_rows))
     costs = kernel.source_part(rows)[:, None] - kernel.coupling(rows) + kernel.target_part().to(rows)
     costs = costs.double().cpu().clamp_min_(0.0)
+    mean = float((few.weights @ costs @ target_weights).clamp_min(1e-300))
+    if not median:
+        return mean, math.nan
     mass = torch.outer(few.weights, target_weights).flatten()
     ordered, order = costs.flatten().sort()
     cumulative = mass[order].cumsum(0)
-    median = ordered[min(int(torch.searchsorted(cumulative, cumulative[-1] / 2)), len(ordered) - 1)]
-    mean = few.weights @ costs @ target_weights
-    return float(mean.clamp_min(1e-300)), float(median.clamp_min(1e-300))
+    middle = ordered[min(int(torch.searchsorted(cumulative, cumulative[-1] / 2)), len(ordered) - 1)]
+    return mean, float(middle.clamp_min(1e-300))

@@ -24,7 +24,7 @@ _PARTS = 32
 _MOST_PART_BLOCKS = 8
 _MOST_PARTS = 2048  # of a source that is one shard: what a pass brings together is a sum of each
 _BLOCK_BYTES = 8 * 2**20
-_LEAST_BLOCK_ROWS, _LEAST_BLOCKS = 256, 16  # so that a small source is work for several threads, too
+_LEAST_BLOCK_ROWS, _LEAST_BLOCKS = 512, 8  # so that a small source is work for several threads, too
 _CUDA_BLOCK_BYTES = 256 * 2**20
 _OPEN_SHARDS = 4
 _ROUNDING = 1e-6
@@ -234,6 +234,11 @@ class PreparedSource:
                 own = draw_rows(self.weights[begin:end], count, generator)
             rows.append(begin + own)
         return torch.cat(rows)
+
+    def sampled(self, size: int, seed: int) -> tuple[Tensor, PreparedSource]:
+        """What `draw` draws, and those rows as a source in memory."""
+        indices = self.draw(size, seed)
+        return indices, self.part(indices)
 
     def part(self, indices: Tensor, weights: Tensor | None = None) -> PreparedSource:
         """Rows at ascending `indices` (n,) as a source in memory, with `weights` (n,) float64, uniform by default."""

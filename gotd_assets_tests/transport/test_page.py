@@ -8,7 +8,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "transport.md"
 
 def test_the_page_runs_from_top_to_bottom() -> None:
     code = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(code) == 3
+    assert len(code) == 5
     names: dict[str, object] = {}
     exec("\n".join(code), names)  # noqa: S102
     assert len(names["best"]) == 100

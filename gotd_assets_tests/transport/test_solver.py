@@ -167,8 +167,8 @@ def test_a_subsample_prepares_large_problems_and_the_certificate_is_still_exact(
 def test_a_wider_subsample_begins_the_full_passes_nearer(monkeypatch: pytest.MonkeyPatch, weighted: bool) -> None:
     # As with thousands of targets: a subsample bounded by memory has few rows for each.
     monkeypatch.setattr("gotd_assets.transport.solver._SUBSAMPLE_BYTES", 2**20)
-    x, y = torch.nn.functional.normalize(cloud(40_000, 24)), torch.nn.functional.normalize(cloud(500, 24, seed=1))
-    weights = torch.rand(40_000, generator=torch.Generator().manual_seed(2)) if weighted else None
+    x, y = torch.nn.functional.normalize(cloud(24_000, 24)), torch.nn.functional.normalize(cloud(500, 24, seed=1))
+    weights = torch.rand(24_000, generator=torch.Generator().manual_seed(2)) if weighted else None
     reached, solved = {}, {}
     for rows in (0, 12):
         monkeypatch.setattr("gotd_assets.transport.solver._WIDER_PER_TARGET", rows)
@@ -181,7 +181,7 @@ def test_a_wider_subsample_begins_the_full_passes_nearer(monkeypatch: pytest.Mon
             progress=lambda now, errors=errors: errors.append(now.marginal_error) if now.stage == "full pass" else None,
         )
         reached[rows] = errors
-    assert all(wider < 0.75 * narrow for wider, narrow in zip(reached[12][:3], reached[0][:3], strict=True))
+    assert reached[12][0] < 0.75 * reached[0][0], reached
     certificates = [solution.certificate for solution in solved.values()]
     assert certificates[1].passes <= certificates[0].passes
     assert certificates[1].subsample_passes > certificates[0].subsample_passes
