@@ -30,6 +30,7 @@ DIMENSION, VECTOR_BYTES, ID_BYTES = 384, 2, 16
 # for each document of a clustering, a selection's frame (doc_id as text, source, score, and what sorting copies).
 STEP_BYTES = {"exact duplicates": 16, "clustering of near-duplicates": 8, "potential of the pool": 4, "selection": 120}
 BLOCK_BYTES, MOST_PARTS = 8 * 2**20, 2048
+FEW_ENTRIES, MOST_ENTRIES = 16, 24_000_000
 GIB = 2**30
 
 
@@ -86,6 +87,12 @@ def pass_bytes(documents: int, targets: int, holders: int) -> int:
     return holders * targets * 4 + parts * (2 * targets + 1) * 8
 
 
+def model_bytes(documents: int) -> int:
+    """What a pass for a model of entries brings besides, at most: of every k-th row, 16 entries on average and three numbers."""
+    every = max(1, -(-documents * FEW_ENTRIES // MOST_ENTRIES))
+    return -(-documents // every) * (FEW_ENTRIES * 8 + 24)
+
+
 def table(nodes: int, processors: int, targets: int) -> str:
     """All of it as Markdown."""
     corpus = _results("corpus")
@@ -97,7 +104,11 @@ def table(nodes: int, processors: int, targets: int) -> str:
         [f"vectors, {DIMENSION} × float16", *(_size(n * vector) for n in SIZES)],
         ["vectors on each node, in its page cache", *(_size(n * vector / nodes) for n in SIZES)],
         *([f"memory of the step: {name}", *(_size(n * size) for n in SIZES)] for name, size in STEP_BYTES.items()),
-        ["network, each pass of a solve", *(_size(pass_bytes(n, targets, nodes)) for n in SIZES)],
+        ["network, a pass of a solve", *(_size(pass_bytes(n, targets, nodes)) for n in SIZES)],
+        [
+            "network, a pass that brings the plan's entries",
+            *(_size(pass_bytes(n, targets, nodes) + model_bytes(n)) for n in SIZES),
+        ],
         ["network, scoring", *(_size(n * 56) for n in SIZES)],
     ]
     for rate in rates(targets):
