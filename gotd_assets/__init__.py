@@ -7,12 +7,23 @@ if TYPE_CHECKING:
     from gotd_assets.api.selector import Selector
     from gotd_assets.components.selection_pipeline import SelectionPipeline
     from gotd_assets.pipeline.downstream import latest_model, latest_selection
+    from gotd_assets.pipeline.resources import EngineResource, TrackingResource
 
-__all__ = ["SelectionPipeline", "Selector", "latest_model", "latest_selection", "select"]
+__all__ = [
+    "EngineResource",
+    "SelectionPipeline",
+    "Selector",
+    "TrackingResource",
+    "latest_model",
+    "latest_selection",
+    "select",
+]
 __version__ = "0.2.0"
 
 # Loaded when they are asked for: rooms that need no Dagster do not pay for it, nor `select` for the component.
 _PLACES = {
+    "EngineResource": "gotd_assets.pipeline.resources",
+    "TrackingResource": "gotd_assets.pipeline.resources",
     "SelectionPipeline": "gotd_assets.components.selection_pipeline",
     "Selector": "gotd_assets.api.selector",
     "latest_model": "gotd_assets.pipeline.downstream",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from gotd_assets.api.making import EncoderLike, Making
-    from gotd_assets.embedding.embed import Encoder
+    from gotd_assets.embedding.encoder import Encoder
     from gotd_assets.transport import Certificate, Potentials
 
 
@@ -118,7 +118,8 @@ class Selector:
         """Vectors of `texts` as they would be stored."""
         import numpy as np
 
-        from gotd_assets.embedding.embed import as_stored, load_encoder
+        from gotd_assets.embedding.embed import load_encoder
+        from gotd_assets.embedding.encoder import as_stored
 
         if self._making is None:
             raise RuntimeError("nothing was solved")

@@ -10,10 +10,14 @@ from gotd_assets.artifacts.artifact import Artifact
 from gotd_assets.checks.check import Check, CheckContext, Finding
 
 _WINDOW = 0.1
+_LEAST = 3
 
 
 def loss_did_not_diverge(curve: Sequence[tuple[int, float]], limit: float) -> Finding:
     """Whether the loss is finite throughout and its end (mean of the last tenth) at most `limit` times its beginning.
+
+    The mean is over three updates at least, or over half of them where there are fewer than six: the loss
+    of a single batch says more of its documents than of the training.
 
     Args:
         curve: (step, loss in nats per token), in order.
@@ -24,7 +28,7 @@ def loss_did_not_diverge(curve: Sequence[tuple[int, float]], limit: float) -> Fi
     if not losses or bad:
         where = f"is not finite at step {bad[0]}" if bad else "was never recorded"
         return Finding(False, f"the training loss {where}: lower training.learning_rate or set precision to float32")
-    window = max(1, math.ceil(_WINDOW * len(losses)))
+    window = max(1, math.ceil(_WINDOW * len(losses)), min(_LEAST, len(losses) // 2))
     first, last = sum(losses[:window]) / window, sum(losses[-window:]) / window
     growth = last / first if first > 0 else 1.0
     figures: dict[str, float | int | str] = {"first_loss": first, "last_loss": last, "growth": growth}

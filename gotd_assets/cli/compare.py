@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,10 +33,12 @@ def compare(
     """
     from gotd_assets.comparison.cells import Comparison
     from gotd_assets.comparison.forecast import forecast
-    from gotd_assets.comparison.page import write_page
+    from gotd_assets.comparison.page import answers, write_page
     from gotd_assets.comparison.results import read_results
     from gotd_assets.comparison.run import make_cells
 
+    # It tells of every run that its monitoring began and ended; read when it is loaded, so before anything is trained.
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     comparison = Comparison.of(project, targets or ())
     crossed = (comparison.targets, "targets"), (comparison.arms, "methods"), (comparison.budgets, "budgets")
     for things, name in (*crossed, (comparison.seeds, "seeds")):
@@ -52,7 +55,10 @@ def compare(
             train=train,
         )
         failures = [f"{cell}: {why}" for cell, why in progress.failures.items()]
-        files = write_page(comparison, read_results(comparison), failures, out)
+        results = read_results(comparison)
+        files = write_page(comparison, results, failures, out)
+    for line in answers(comparison, results):
+        console.print(line, highlight=False, markup=False)
     console.print(f"{files[0]} and {files[1].name}", highlight=False)
     if not progress.complete:
         console.print("not complete; the same command goes on from here")

@@ -19,6 +19,7 @@ from gotd_assets.selection.methods.given import given
 if TYPE_CHECKING:
     from gotd_assets.comparison.cells import Comparison
 
+_FEW = 10
 _STYLE = (
     "body{font:16px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em}table{border-collapse:collapse}"
     "td,th{padding:.2em .8em;border-bottom:1px solid #ccc;text-align:left}"
@@ -57,6 +58,17 @@ def page(comparison: Comparison, results: Results, failures: Sequence[str]) -> l
     return lines
 
 
+def answers(comparison: Comparison, results: Results) -> list[str]:
+    """What is sure of every target, a sentence each."""
+    lines = []
+    for target in comparison.targets:
+        verdicts = results.verdicts(target, comparison.budgets, [str(arm) for arm in comparison.arms])
+        away = comparison.project.settings.target(target).direction == "away"
+        told = _sentences(verdicts, comparison, away=away) or ["nothing was trained yet, or nothing is held out"]
+        lines += [f"{target}: {line.replace('*', '').replace('`', '')}" for line in told]
+    return lines
+
+
 def _counted(things: Sequence[object], name: str) -> str:
     return f"{len(things)} {name}" if len(things) == 1 else f"{len(things)} {name}s"
 
@@ -69,6 +81,10 @@ def _target(comparison: Comparison, results: Results, target: str) -> list[str]:
         lines += [AWAY, ""]
     arms = [str(arm) for arm in comparison.arms]
     verdicts = results.verdicts(target, comparison.budgets, arms)
+    if target in results.texts:
+        guiding, held = results.texts[target]
+        few = " So few say little of the task, and draws of them hardly differ." if guiding < _FEW else ""
+        lines += [f"{guiding} documents of the target guide each selection, {held} are held out.{few}", ""]
     lines += _verdicts(verdicts, comparison, away=away)
     lines += _plots(comparison, results, target, verdicts)
     for budget in comparison.budgets:
@@ -112,20 +128,25 @@ def _verdicts(
     """What is sure, in sentences."""
     if not verdicts:
         return ["Nothing was trained yet, or nothing is held out: selections only.", ""]
-    lines = [f"{HOW_COMPARED} {len(verdicts)} comparisons.", ""]
+    sentences = _sentences(verdicts, comparison, away=away)
+    return [f"{HOW_COMPARED} {len(verdicts)} comparisons.", "", *(f"- {sentence}" for sentence in sentences), ""]
+
+
+def _sentences(
+    verdicts: dict[tuple[int | str, str, str], Difference], comparison: Comparison, *, away: bool
+) -> list[str]:
+    lines = []
     for (budget, method, other), found in verdicts.items():
         if found.sure:
             word = "better" if (found.change > 0) == away else "worse"
             than = "the base model" if other == BASE else f"`{other}`"
-            lines.append(f"- Budget {budget}: `{method}` is **{word}** than {than}: {found}.")
-    if lines[-1] == "":
+            lines.append(f"Budget {budget}: `{method}` is **{word}** than {than}: {found}.")
+    if verdicts and not lines:
         several = len(comparison.seeds) > 1
-        lines.append(
-            "- No difference is beyond chance."
-            if several
-            else "- Nothing is sure: one seed says nothing about another."
-        )
-    return [*lines, ""]
+        lines = [
+            "No difference is beyond chance." if several else "Nothing is sure: one seed says nothing about another."
+        ]
+    return lines
 
 
 def _budget(
@@ -195,11 +216,13 @@ def _tasks(comparison: Comparison, results: Results, target: str, budget: int | 
     names = list(dict.fromkeys(name for of_arm in made.values() for one in of_arm for name in one.measured))
     if not names:
         return []
-    first = next(one for of_arm in made.values() for one in of_arm if one.measured)
+    base = {
+        name: values.mean() for of_arm in made.values() for one in of_arm for name, values in one.measured_base.items()
+    }
     gains = {(arm, name): results.gain(target, budget, arm, name) for arm in arms for name in names}
     known = [pair for pair, gain in gains.items() if gain is not None]
     levels = dict(zip(known, holm([gain.p for gain in gains.values() if gain is not None]), strict=True))
-    rows = [["base model", *(f"{first.measured_base[name].mean():.3f}" for name in names)]]
+    rows = [["base model", *(f"{base[name]:.3f}" for name in names)]]
     for arm in arms:
         cells = []
         for name in names:

@@ -51,10 +51,17 @@ class Made:
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """Everything measured: `made` by (target, arm, budget, seed), and the `bases`' perplexity by target."""
+    """Everything measured.
+
+    Attributes:
+        made: by (target, arm, budget, seed).
+        bases: the base model's perplexity by target.
+        texts: documents of each target that guide a selection, the fewest of any seed, and that are held out.
+    """
 
     made: Mapping[tuple[str, str, int | str, int], Made]
     bases: Mapping[str, PerplexityReport]
+    texts: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
     def seeds(self, target: str, arm: str, budget: int | str) -> dict[int, Made]:
         """What there is of an arm, by seed."""
@@ -91,19 +98,11 @@ class Results:
         }
         return dict(zip(found, corrected(list(found.values())), strict=True))
 
-    def gain(self, target: str, budget: int | str, arm: str, name: str, other: str = BASE) -> Estimate | None:
-        """How much more of `name` the arm's models have than the base model, or than `other`'s, by seed and item."""
-        ours = {seed: made for seed, made in self.seeds(target, arm, budget).items() if name in made.measured}
-        if other == BASE:
-            rows = [made.measured[name] - made.measured_base[name] for made in ours.values()]
-        else:
-            theirs = self.seeds(target, other, budget)
-            rows = [
-                made.measured[name] - theirs[seed].measured[name]
-                for seed, made in ours.items()
-                if seed in theirs and name in theirs[seed].measured
-            ]
-        # Labelled texts and prompts are the same for all seeds.
+    def gain(self, target: str, budget: int | str, arm: str, name: str) -> Estimate | None:
+        """How much more of `name` the arm's models have than the base model, by seed and item; None of fewer than two items."""
+        made = [one for one in self.seeds(target, arm, budget).values() if name in one.measured]
+        rows = [one.measured[name] - one.measured_base[name] for one in made]
+        # Labelled texts and prompts are the same for all seeds, unless they changed meanwhile.
         if not rows or len(rows[0]) < 2 or any(len(row) != len(rows[0]) for row in rows):
             return None
         return two_way_mean(np.stack(rows))
@@ -114,10 +113,15 @@ def read_results(comparison: Comparison) -> Results:
     store, ledger = ArtifactStore.of(comparison.project), Ledger(comparison.project.home)
     made: dict[tuple[str, str, int | str, int], Made] = {}
     bases: dict[str, PerplexityReport] = {}
+    texts: dict[str, tuple[int, int]] = {}
     for cell in comparison.cells:
         perplexities = _perplexities(comparison, cell, store)
         if BASE in perplexities:
             bases.setdefault(cell.target, perplexities[BASE])
+        documents = found(store, cell, "target_documents")
+        if documents is not None:
+            guiding, held = (int(str(documents.manifest.summary[f"{side}_documents"])) for side in ("train", "heldout"))
+            texts[cell.target] = min(guiding, texts.get(cell.target, (guiding, held))[0]), held
         for arm in comparison.arms_of(cell):
             selection = found(store, cell, "selected_subset", arm.method)
             if selection is not None:
@@ -130,7 +134,7 @@ def read_results(comparison: Comparison) -> Results:
                     perplexity=perplexities.get(arm.method),
                     ledger=ledger,
                 )
-    return Results(made, bases)
+    return Results(made, bases, texts)
 
 
 def _perplexities(comparison: Comparison, cell: Cell, store: ArtifactStore) -> dict[str, PerplexityReport]:

@@ -12,6 +12,7 @@ from gotd_assets.comparison.ledger import Ledger
 from gotd_assets.comparison.worth import measure_worth
 from gotd_assets.errors import GotdError
 from gotd_assets.stations.all import GRAPH
+from gotd_assets.stations.work import Silence
 from gotd_assets.stations.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Progress:
 
     Attributes:
         complete: whether every cell was made.
-        failures: a sentence for each cell that could not be; it is left out of the page.
+        failures: a sentence for each cell of which something could not be.
     """
 
     complete: bool
@@ -47,7 +48,7 @@ def make_cells(
     """Make what is missing: for every cell the selections of all methods, then for every cell the models.
 
     What exists is found by version, so that a comparison that was killed goes on where it was, and what the project made
-    already is not made again. A cell that cannot be made (a budget beyond the candidates) is left out, and the rest made.
+    already is not made again. What cannot be made of a cell (a budget beyond the candidates) is left out, and the rest made.
 
     Args:
         comparison: what to compare.
@@ -59,7 +60,7 @@ def make_cells(
     started, failures = time.monotonic(), dict[str, str]()
     ledger = Ledger(comparison.project.home)
     for phase in ("select", "train") if train else ("select",):
-        todo = [cell for cell in comparison.cells if str(cell) not in failures]
+        todo = comparison.cells
         spent: list[float] = []
         for number, cell in enumerate(todo, 1):
             elapsed = (time.monotonic() - started) / 60
@@ -69,15 +70,16 @@ def make_cells(
             rest = len(todo) - number + 1
             told = f", about {in_words(sum(spent) / len(spent) * rest)} to {phase} the rest" if spent else ""
             announce(f"{phase} {number}/{len(todo)}: {cell}{told}")
-            began = time.monotonic()
+            began, made = time.monotonic(), 0
             try:
-                made = _make(comparison, cell, journal, ledger, late=phase == "train")
-                if phase == "select":
-                    measure_worth(comparison, cell, ledger)
+                made = _make(comparison, cell, journal, ledger, late=phase == "train", is_first=number == 1)
             except GotdError as error:
-                failures[str(cell)] = str(error)
-                journal.warn(f"{cell}: {error}")
-                continue
+                # What was not selected cannot be trained on, which is no news.
+                if str(cell) not in failures:
+                    failures[str(cell)] = str(error)
+                    journal.warn(f"{cell}: {error}")
+            if phase == "select":
+                measure_worth(comparison, cell, ledger)
             if made:
                 spent.append(time.monotonic() - began)
     return Progress(complete=not failures, failures=failures)
@@ -93,13 +95,29 @@ def stages_of(comparison: Comparison, cell: Cell, *, late: bool) -> list[Stage]:
     return GRAPH.stages(settings, [cell.target], wanted)
 
 
-def _make(comparison: Comparison, cell: Cell, journal: Journal, ledger: Ledger, *, late: bool) -> int:
+def _make(comparison: Comparison, cell: Cell, journal: Journal, ledger: Ledger, *, late: bool, is_first: bool) -> int:
     """Make a cell's stages; how many artifacts were not there before."""
-    workshop = Workshop(comparison.project_of(cell), journal=journal, aside=cell.run_id)
+    project = comparison.project_of(cell)
+    workshop = Workshop(project, journal=journal, aside=cell.run_id)
+    # What all cells share is there from the first on, and found again without a word.
+    shared = workshop if is_first else Workshop(project, journal=Silence(), aside=cell.run_id)
     made = 0
+    failed: list[str] = []
     for stage in stages_of(comparison, cell, late=late):
-        for outcome in workshop.run(stage):
+        if late:
+            journal.log(stage.title)
+        try:
+            outcomes = (workshop if stage.partition.target else shared).run(stage)
+        except GotdError as error:
+            # No other method needs what one selects or trains.
+            if stage.partition.method is None:
+                raise
+            failed.append(str(error))
+            continue
+        for outcome in outcomes:
             if not outcome.made.reused:
                 made += 1
                 ledger.put(outcome.artifact.version, "seconds", outcome.made.seconds)
+    if failed:
+        raise GotdError("; ".join(failed))
     return made

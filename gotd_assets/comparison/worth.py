@@ -28,9 +28,10 @@ def measure_worth(comparison: Comparison, cell: Cell, ledger: Ledger) -> None:
     settings, store = project.settings, ArtifactStore.of(project)
     selections = [found(store, cell, "selected_subset", arm.method) for arm in comparison.arms_of(cell)]
     missing = [one for one in selections if one is not None and ledger.get(one.version, "transport_saved") is None]
-    potentials, pool = found(store, cell, "ot_potentials"), _read(store, cell, "candidate_pool", None)
+    potentials = found(store, cell, "ot_potentials")
     if not missing or potentials is None:
         return
+    pool = _read(store, cell, "candidate_pool", None)
     embeddings = {source.name: _read(store, cell, "candidate_embeddings", source.name) for source in settings.sources}
     candidates = Pool.of(embeddings, pool)
     solved = Potentials.load(potentials.file("potentials.safetensors"), problem_of(settings.transport))

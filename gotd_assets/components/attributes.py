@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, InitErrorDetails
 
+from gotd_assets.pipeline.placement import ResourceKind
 from gotd_assets.settings.project import Settings
 
 _TEMPLATE = re.compile(r"\{\{.*\}\}", re.DOTALL)
@@ -36,6 +37,11 @@ class PipelineAttributes(Settings):
         "to take turns.",
     )
 
+    resources: dict[ResourceKind, str] = Field(
+        default_factory=dict,
+        description="Keys of resources of your own location, a gotd_assets.TrackingResource and EngineResource, that are to "
+        "stand for the sections `tracking` and `compute`: {tracking: mlflow}.",
+    )
     ray_resource: str | None = Field(
         None,
         min_length=1,

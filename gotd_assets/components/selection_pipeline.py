@@ -51,7 +51,7 @@ class SelectionPipeline(dg.Component):
         except ValidationError as error:
             raise SettingsError(_wrong_values(error, resolution)) from None
         folder = context.path if context.path.is_dir() else context.path.parent
-        placement = Placement.of(given.settings, folder.resolve(), given.prefix, given.pool)
+        placement = Placement.of(given.settings, folder.resolve(), given.prefix, given.pool, given.resources)
         return cls(dataclasses.replace(placement, ray_resource=given.ray_resource))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:

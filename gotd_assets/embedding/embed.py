@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.catalogue.durations import in_words
+from gotd_assets.embedding.encoder import Encoder, as_stored, without_words
 from gotd_assets.embedding.store import SEGMENT_ROWS, VectorStore, id_bytes
-from gotd_assets.embedding.vectors import unit_rows
 from gotd_assets.errors import InputError
 from gotd_assets.execution.engine import Engine, mapped
 from gotd_assets.execution.processes import LocalEngine
@@ -32,16 +33,6 @@ if TYPE_CHECKING:
 
 # What a worker elsewhere is given at a time.
 _SEGMENTS_AT_A_TIME = 2
-
-
-class Encoder(Protocol):
-    """Text to vectors."""
-
-    dimension: int
-
-    def encode(self, texts: Sequence[str], tick: Callable[[int, int], None]) -> Iterator[npt.NDArray[np.float32]]:
-        """Vectors (n, D) of `texts`, `SEGMENT_ROWS` of them at a time; `tick(documents, tokens)` reports progress."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,9 +101,11 @@ def embed_documents(
     started = time.monotonic()
     engine = LocalEngine(1) if engine is None or engine.is_local else engine
     vectors = VectorStore(store / encoder_version(settings, root))
+    # Beside words, the model's own vectors are kept as those of the model alone.
+    alone = None if settings.lexical is None else VectorStore(store / encoder_version(without_words(settings), root))
     shards = sorted(documents.glob("documents-*.parquet"))
     counts = {"embedded": 0, "tokens": 0}
-    with vectors.writing():
+    with vectors.writing(), alone.writing() if alone is not None else contextlib.nullcontext():
         missing = sum(int(vectors.missing(_doc_ids(shard)).sum()) for shard in shards)
 
         def tick(n_documents: int, n_tokens: int) -> None:
@@ -181,6 +174,11 @@ class SegmentEmbedder:
         self._store = VectorStore(folder)
         self._tick = tick
         self._encoder: Encoder | None = None
+        self._alone = (
+            None
+            if settings.lexical is None
+            else VectorStore(folder.parent / encoder_version(without_words(settings), root))
+        )
 
     def __reduce__(self) -> tuple[type[SegmentEmbedder], tuple[EncoderSettings, Path, Path]]:
         """By its arguments: an encoder stays where it was loaded."""
@@ -203,10 +201,29 @@ class SegmentEmbedder:
         frame = read_parquet(shard, columns=["doc_id", "text"])[chosen]
         doc_ids, texts = frame.get_column("doc_id"), frame.get_column("text").to_list()
         start = 0
-        for raw in self._encoder.encode(texts, tick):
+        for raw in self._encoder.encode(texts, tick) if self._alone is None else self._beside(doc_ids, texts, tick):
             self._store.add(doc_ids.slice(start, len(raw)), as_stored(raw, settings))
             start += len(raw)
         return passed[0], passed[1]
+
+    def _beside(
+        self, doc_ids: pl.Series, texts: list[str], tick: Callable[[int, int], None]
+    ) -> Iterator[npt.NDArray[np.float32]]:
+        """The same vectors as the encoder's, for which the model's own are looked up, and added where they are missing."""
+        from gotd_assets.embedding.beside_words import BesideWords
+
+        if not isinstance(self._encoder, BesideWords) or self._alone is None:
+            raise TypeError(f"{self._encoder} has no words beside it")
+        self._alone.refresh()
+        for start in range(0, len(texts), SEGMENT_ROWS):
+            ids, part = doc_ids.slice(start, SEGMENT_ROWS), texts[start : start + SEGMENT_ROWS]
+            new = self._alone.missing(ids)
+            if new.any():
+                chosen = [text for text, is_new in zip(part, new, strict=True) if is_new]
+                made = np.concatenate([*self._encoder.own(chosen, tick)])
+                self._alone.add(ids.filter(new), made)
+            tick(int((~new).sum()), 0)
+            yield self._encoder.join(self._alone.get(ids), part)
 
 
 def load_encoder(settings: EncoderSettings, root: Path) -> Encoder:
@@ -219,6 +236,14 @@ def load_encoder(settings: EncoderSettings, root: Path) -> Encoder:
         from gotd_assets.embedding.encoders.precomputed import PrecomputedVectors
 
         return PrecomputedVectors(settings, root)
+    if settings.kind == "lexical":
+        from gotd_assets.embedding.encoders.lexical import LexicalEncoder
+
+        return LexicalEncoder(settings, root)
+    if settings.lexical is not None:
+        from gotd_assets.embedding.beside_words import BesideWords
+
+        return BesideWords(load_encoder(without_words(settings), root), settings, root)
     path = find_model(settings.model, root, SETTING)
     if is_static(settings, path):
         from gotd_assets.embedding.encoders.static import StaticEncoder
@@ -231,19 +256,6 @@ def load_encoder(settings: EncoderSettings, root: Path) -> Encoder:
 
 def _doc_ids(shard: Path) -> pl.Series:
     return read_parquet(shard, columns=["doc_id"]).get_column("doc_id")
-
-
-def as_stored(vectors: npt.NDArray[np.float32], settings: EncoderSettings) -> npt.NDArray[Any]:
-    """`vectors` (n, D) as they are kept: of length 1 and in the number format that `settings` ask for.
-
-    Raises:
-        InputError: they are too large for that format.
-    """
-    if settings.normalize:
-        vectors = unit_rows(vectors)
-    if settings.storage_dtype == "float16" and len(vectors) and np.nanmax(np.abs(vectors)) > np.finfo(np.float16).max:
-        raise InputError("vectors are too large for half precision: set encoder.storage_dtype to float32, or normalize")
-    return vectors.astype(np.dtype(settings.storage_dtype))
 
 
 def _write_artifact(shards: Sequence[Path], store: VectorStore, out: Path) -> tuple[int, int, int]:

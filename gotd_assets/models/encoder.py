@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # Changes whenever the same model and text would give other vectors.
 CODE_VERSION = "1"
 _STATIC_CODE_VERSION = "2"
+_LEXICAL_CODE_VERSION = "lexical-1"
 # Names of the table of static embeddings: as model2vec writes it, and as sentence-transformers does.
 OF_SENTENCE_TRANSFORMERS = "embedding.weight"
 STATIC_EMBEDDINGS = frozenset({"embeddings", OF_SENTENCE_TRANSFORMERS})
@@ -40,6 +41,14 @@ def encoder_version(settings: EncoderSettings, root: Path) -> str:
         InputError: the folder is missing, damaged or has no weights, or a hub id comes without `revision`.
     """
     shaping = shaping_settings(settings)
+    if settings.kind == "lexical":
+        tokenizer = file_sha256(lexical_tokenizer(settings, root))
+        return fingerprint({"code": _LEXICAL_CODE_VERSION, "tokenizer": tokenizer, **shaping})
+    if settings.lexical is not None:
+        plain = settings.model_copy(update={"lexical": None})
+        words = settings.model_copy(update={"kind": "lexical", "lexical": None, "prompt": None, "target_prompt": None})
+        parts = [encoder_version(part, root) for part in (plain, words)]
+        return fingerprint({"beside": parts, "share": settings.lexical})
     path = find_model(settings.model, root, SETTING)
     if path is None:
         if settings.kind == "precomputed":
@@ -64,6 +73,22 @@ def encoder_version(settings: EncoderSettings, root: Path) -> str:
     if path.is_dir() and settings.kind != "precomputed":
         reading = _reading(settings, path, earlier_modes(settings, path))
     return fingerprint({"code": code, "files": content, **shaping, **reading})
+
+
+def lexical_tokenizer(settings: EncoderSettings, root: Path) -> Path:
+    """The tokenizer.json whose tokens lexical vectors count.
+
+    Raises:
+        InputError: the model is not a folder on this machine, or has none.
+    """
+    path = find_model(settings.model, root, SETTING)
+    folder = None if path is None or path.is_file() else path / read_encoder_folder(path, settings).transformer
+    if folder is None or not (folder / "tokenizer.json").is_file():
+        raise InputError(
+            f"encoder.model {settings.model!r}: lexical vectors count the tokens of a tokenizer.json, and there is no folder "
+            "with one: name the folder of any model that has it"
+        )
+    return folder / "tokenizer.json"
 
 
 def is_static(settings: EncoderSettings, path: Path | None) -> bool:
@@ -97,7 +122,7 @@ def shaping_settings(settings: EncoderSettings) -> dict[str, Json]:
     """The settings that change vectors, but for the model itself; `backend` only where it is not PyTorch."""
     shaping: dict[str, Json] = settings.model_dump(
         mode="json",
-        exclude={"model", "device", "batch_tokens", "trust_remote_code", "tune", "prompt", "target_prompt"},
+        exclude={"model", "device", "batch_tokens", "trust_remote_code", "tune", "prompt", "target_prompt", "lexical"},
     )
     if settings.backend == "torch":
         del shaping["backend"]

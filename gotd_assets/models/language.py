@@ -79,6 +79,18 @@ def load_language_model(
     return _from_pretrained(settings.model, source.path, settings)
 
 
+def readable_model(settings: TrainingSettings, root: Path, cache: Path) -> BaseModel:
+    """Where the base model is in a form that everything of transformers reads: a GGUF file's folder is its dequantised one.
+
+    Raises:
+        InputError: as `load_language_model`.
+    """
+    source = located(settings, root)
+    if source.path is not None and source.path.suffix == ".gguf":
+        return BaseModel(_dequantised(source.path, settings, cache))
+    return source
+
+
 def load_trained_model(folder: Path, settings: TrainingSettings) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model and tokenizer that pre-fine-tuning wrote into `folder` (its `model` subfolder, or that folder itself).
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gotd_assets.errors import InputError
-from gotd_assets.models.encoder import is_static
+from gotd_assets.models.encoder import is_static, lexical_tokenizer
 from gotd_assets.models.encoder_folder import SETTING, read_encoder_folder
 from gotd_assets.models.language import located
 from gotd_assets.models.location import find_model, pinned
@@ -32,6 +32,10 @@ def look_at_encoder(settings: EncoderSettings, root: Path) -> None:
     Raises:
         InputError: something is missing, damaged, or asks for what is not supported.
     """
+    if settings.kind == "lexical" or settings.lexical is not None:
+        look_at_tokenizer(lexical_tokenizer(settings, root).parent, SETTING)
+    if settings.kind == "lexical":
+        return
     path = find_model(settings.model, root, SETTING)
     if path is None:
         if settings.kind != "precomputed":

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from gotd_assets.artifacts.atomic import replaced
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import file_sha256, fingerprint
 from gotd_assets.models.batches import TokenIds, by_length, encode, padded
 from gotd_assets.models.device import choose_device
+from gotd_assets.models.kept import kept_by_shard
 from gotd_assets.models.location import find_model
 from gotd_assets.models.pretrained import load_tokenizer, load_weights, positions_of
 
@@ -121,14 +121,12 @@ class KeptToxicity:
 
     def __call__(self, documents: pl.DataFrame) -> npt.NDArray[np.float64]:
         """Toxicity (n,) of `documents` (doc_id, text)."""
-        file = self._folder / f"{fingerprint(documents.get_column('doc_id').to_list())}.npy"
-        if not file.is_file():
+
+        def measure(texts: list[str]) -> npt.NDArray[np.float64]:
             self._classifier = self._classifier or ToxicityClassifier(self._settings, self._root)
-            scores = self._classifier(documents.get_column("text").to_list())
-            with replaced(file) as partial, partial.open("wb") as out:
-                np.save(out, scores)
-        kept: npt.NDArray[np.float64] = np.load(file, allow_pickle=False)
-        return kept
+            return self._classifier(texts)
+
+        return kept_by_shard(self._folder, documents, measure)
 
 
 def classifier_folder(settings: ToxicitySettings, root: Path) -> Path:

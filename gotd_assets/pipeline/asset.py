@@ -18,7 +18,7 @@ from gotd_assets.catalogue.columns import columns_of
 from gotd_assets.catalogue.foreign import markdown, visible
 from gotd_assets.catalogue.shown import Details, Link, Markdown, Shown
 from gotd_assets.checks.check import Evaluated, HeldBackError
-from gotd_assets.pipeline import tags
+from gotd_assets.pipeline import resources, tags
 from gotd_assets.pipeline.automation.conditions import condition_of
 from gotd_assets.pipeline.checks import check_specs, severity_of
 from gotd_assets.pipeline.launchpad import launchpad_of, overrides_of
@@ -57,7 +57,7 @@ def build_asset(station: Station, placement: Placement) -> dg.AssetsDefinition:
         pool=placement.pool if station.is_heavy else None,
         automation_condition=condition_of(station, placement),
         op_tags=orchestration.op_tags.get(station.name),
-        required_resource_keys=placement.resources if station.is_heavy else None,
+        required_resource_keys=resources.required(placement) | (placement.cluster if station.is_heavy else set()),
         freshness_policy=_freshness(orchestration.freshness_hours.get(station.name)),
     )(_compute(station, placement))
 
@@ -136,7 +136,9 @@ class _Step:
         partition = partition_of(context, station.division)
         self._partition = partition
         run_id = context.run.run_id
-        project = placement.load().overridden(overrides)
+        project = resources.applied(
+            placement.load(), resources.given(context, resources.required(placement))
+        ).overridden(overrides)
         if partition.source is not None:
             project = with_rows(project, partition.source, context)
         self._work = Work(

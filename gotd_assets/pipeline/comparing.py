@@ -7,6 +7,7 @@ import dagster as dg
 from gotd_assets.artifacts.run_lock import alone
 from gotd_assets.catalogue.foreign import visible
 from gotd_assets.pipeline.placement import Placement
+from gotd_assets.pipeline.resources import applied, given, required
 from gotd_assets.pipeline.runs.console import soon_stale
 from gotd_assets.pipeline.sentences import step_errors_as_sentences
 from gotd_assets.settings.comparison import ComparisonSettings
@@ -30,7 +31,7 @@ def comparison_asset(placement: Placement) -> dg.AssetsDefinition:
         from gotd_assets.comparison.results import read_results
         from gotd_assets.comparison.run import make_cells
 
-        project = placement.load()
+        project = applied(placement.load(), given(context, required(placement)))
         journal = _Journal(context)
         with step_errors_as_sentences(context, project.settings.orchestration, journal.warn), alone(project.home):
             asked = Comparison.of(project)
@@ -63,6 +64,7 @@ def comparison_asset(placement: Placement) -> dg.AssetsDefinition:
         owners=["team:data-selection"],
         code_version="1",
         pool=placement.pool,
+        required_resource_keys=required(placement),
     )(comparison)
 
 

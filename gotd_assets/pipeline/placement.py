@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self, TypeAlias
 
 import dagster as dg
 
@@ -21,6 +21,8 @@ from gotd_assets.stations.all import GRAPH
 from gotd_assets.stations.graph import Graph
 from gotd_assets.stations.station import GROUPS, Group
 
+ResourceKind: TypeAlias = Literal["tracking", "engine"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
@@ -32,6 +34,7 @@ class Placement:
         key_prefix: of asset keys; with underscores between its parts also of jobs, sensors, groups and the pool.
         shared_pool: concurrency pool of the steps that use all cores or a GPU; one of its own if None.
         graph: its stations.
+        resources: keys of the code location's own resources that stand for some of the pipeline's ('tracking', 'engine').
         ray_resource: key of the resource that connects heavy steps to a Ray cluster, or None.
     """
 
@@ -40,11 +43,17 @@ class Placement:
     key_prefix: tuple[str, ...] = ()
     shared_pool: str | None = None
     graph: Graph = GRAPH
+    resources: Mapping[ResourceKind, str] = dataclasses.field(default_factory=dict)
     ray_resource: str | None = None
 
     @classmethod
     def of(
-        cls, read: Callable[[], Settings], root: Path, key_prefix: tuple[str, ...] = (), shared_pool: str | None = None
+        cls,
+        read: Callable[[], Settings],
+        root: Path,
+        key_prefix: tuple[str, ...] = (),
+        shared_pool: str | None = None,
+        resources: Mapping[ResourceKind, str] | None = None,
     ) -> Self:
         """The pipeline whose settings `read` gives, relative to `root`; a run keeps those it was launched with.
 
@@ -53,7 +62,7 @@ class Placement:
         """
         settings = frozen(f"{root}/{'_'.join(key_prefix)}", read)
         load = functools.partial(Project.of, settings, root)
-        return cls(load(), load, key_prefix, shared_pool)
+        return cls(load(), load, key_prefix, shared_pool, resources=resources or {})
 
     @classmethod
     def of_file(cls, path: Path) -> Self:
@@ -80,8 +89,8 @@ class Placement:
         return self.shared_pool or self.name("compute")
 
     @property
-    def resources(self) -> set[str]:
-        """Keys of the resources that heavy steps require."""
+    def cluster(self) -> set[str]:
+        """Keys of the resources that heavy steps require beside: what connects them to a Ray cluster."""
         if self.ray_resource is None or self.declared.settings.compute.engine != "ray":
             return set()
         return {self.ray_resource}
@@ -97,6 +106,10 @@ class Placement:
     def name(self, name: str) -> str:
         """What a job, sensor, pool or set of partitions is called, unlike those of other pipelines."""
         return "_".join([*self.key_prefix, name])
+
+    def resource(self, kind: ResourceKind) -> str:
+        """The key of a resource: 'tracking' or 'engine'."""
+        return self.resources.get(kind) or self.name(kind)
 
     def group(self, group: Group) -> str:
         """The group of assets, numbered, as the UI sorts groups by name."""

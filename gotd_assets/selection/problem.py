@@ -45,6 +45,10 @@ class SelectionProblem:
         shared: doc_id and score, low for what helps, by the targets that share the budget, in the order of their turns.
         engine: whose workers look at the shards of documents and vectors; None for this process.
         toxicity: toxicity (n,) in [0, 1] of a frame of doc_id and text, for methods that need it.
+        states: vectors (n, D) of length one of a frame of doc_id and text, by the states of the base model.
+        loss_drops: share (n,) by which the base model's loss on the texts of such a frame falls during a warm-up on the
+            target; NaN where there is nothing to predict.
+        gradients: (n, D) of the base model's last layer on the texts of such a frame.
     """
 
     scores: pl.DataFrame
@@ -61,6 +65,9 @@ class SelectionProblem:
     away_scores: pl.DataFrame | None = None
     shared: Mapping[str, pl.DataFrame] = dataclasses.field(default_factory=dict)
     toxicity: Callable[[pl.DataFrame], npt.NDArray[Any]] | None = None
+    states: Callable[[pl.DataFrame], npt.NDArray[Any]] | None = None
+    loss_drops: Callable[[pl.DataFrame], npt.NDArray[Any]] | None = None
+    gradients: Callable[[pl.DataFrame], npt.NDArray[Any]] | None = None
     engine: Engine | None = None
 
     @property

@@ -43,8 +43,17 @@ class EncoderSettings(Section):
     revision: Commit | None = Field(
         None, description="Commit (40 hex digits) of the hub model; required for a hub id, so that runs repeat."
     )
-    kind: Literal["auto", "transformers", "static", "precomputed"] = Field(
-        "auto", description="Transformer encoder, static embeddings (model2vec), or vectors that already exist."
+    kind: Literal["auto", "transformers", "static", "precomputed", "lexical"] = Field(
+        "auto",
+        description="Transformer encoder, static embeddings (model2vec), vectors that already exist, or the words used: "
+        "'lexical' reads the tokenizer.json of `model` alone.",
+    )
+    lexical: Annotated[float | None, UNVERSIONED] = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Put vectors of the words used beside the model's, with this share of the squared distance; unset: the "
+        "model's alone.",
     )
     pooling: Literal["auto", "mean", "cls", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"] = Field(
         "auto",
@@ -91,13 +100,25 @@ class EncoderSettings(Section):
 
     @model_validator(mode="after")
     def _vectors_have_no_prompts(self) -> Self:
-        if self.kind == "precomputed" and (self.prompt or self.target_prompt):
-            raise ValueError("prompt: vectors that already exist are of their texts; drop prompt and target_prompt")
+        if self.kind in ("precomputed", "lexical") and (self.prompt or self.target_prompt):
+            raise ValueError(f"prompt: {self.kind} vectors are of their texts; drop prompt and target_prompt")
+        return self
+
+    @model_validator(mode="after")
+    def _words_stand_beside_vectors_of_length_one(self) -> Self:
+        if self.lexical is None:
+            return self
+        if self.kind in ("precomputed", "lexical"):
+            raise ValueError(
+                "lexical: words stand beside the vectors of a model; drop lexical, or name a model and drop kind"
+            )
+        if not self.normalize:
+            raise ValueError("lexical: a share of the distance is of vectors of length one; drop normalize: false")
         return self
 
     @model_validator(mode="after")
     def _only_transformers_are_tuned(self) -> Self:
-        if self.tune.target is not None and self.kind in {"static", "precomputed"}:
+        if self.tune.target is not None and self.kind in {"static", "precomputed", "lexical"}:
             raise ValueError(
                 f"tune: {self.kind} vectors cannot be fine-tuned; drop tune, or take a transformers encoder"
             )

@@ -78,6 +78,11 @@ METHOD_NAMES = (
     "round-robin",
     "dsir",
     "tsds",
+    "rds-plus",
+    "tacs",
+    "less-lite",
+    "betr",
+    "gotd-distilled",
     "rtp",
 )
 
@@ -106,6 +111,26 @@ class TsdsSettings(Section):
     )
     neighbours: int = Field(5000, ge=2, description="Nearest candidates of a target document that it may draw on.")
     density_neighbours: int = Field(1000, ge=1, description="Neighbours that enter a candidate's kernel density.")
+
+
+class TacsSettings(Section):
+    """Loss drop during a warm-up on the target ("Let the Target Select for Itself", 2026)."""
+
+    epochs: int = Field(
+        4, ge=2, description="T: passes over the target's texts; the drop is from the first to the last."
+    )
+    learning_rate: float | None = Field(
+        None, gt=0, description="Peak learning rate of the warm-up; by default that of `training`."
+    )
+
+
+class LearnedSettings(Section):
+    """Classifiers of words that are taught on a sample of the pool."""
+
+    sample: int = Field(20_000, ge=20, description="Documents drawn from the candidates to learn from.")
+    positive: float = Field(
+        0.1, gt=0, lt=1, description="Share of the sample, the nearest to the target, that 'betr' tells from the rest."
+    )
 
 
 class SelectionSettings(Section):
@@ -172,6 +197,9 @@ class SelectionSettings(Section):
     )
     dsir: DsirSettings = Field(default=DsirSettings(), description="Method 'dsir'.")
     tsds: TsdsSettings = Field(default=TsdsSettings(), description="Method 'tsds'.")
+
+    tacs: TacsSettings = Field(default=TacsSettings(), description="Method 'tacs'.")
+    learned: LearnedSettings = Field(default=LearnedSettings(), description="Methods 'betr' and 'gotd-distilled'.")
 
     @field_validator("methods")
     @classmethod

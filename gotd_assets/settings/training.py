@@ -11,7 +11,7 @@ from gotd_assets.settings.section import UNVERSIONED, Commit, Section
 
 
 def _several(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
+    return [value] if isinstance(value, str) else value
 
 
 _PAPER = "paper:"
@@ -60,8 +60,8 @@ class ChatSettings(Section):
     messages: str | None = Field(
         None, description="Field with a record's messages; `fields.keep` of its source carries it along."
     )
-    prompt: Annotated[tuple[str, ...], BeforeValidator(_several)] = Field(
-        (),
+    prompt: Annotated[list[str], BeforeValidator(_several)] = Field(
+        default_factory=list,
         description="In the place of messages: the field that holds what is asked, or several ([instruction, input]).",
     )
     completion: str | None = Field(None, description="With prompt: the field that holds the answer.")
@@ -75,9 +75,9 @@ class ChatSettings(Section):
 
     @model_validator(mode="after")
     def _reads_one_kind(self) -> Self:
-        if (self.messages is None) == (not self.prompt or self.completion is None) or (
-            self.messages is not None and (self.prompt or self.completion)
-        ):
+        reads_pairs = bool(self.prompt) and self.completion is not None
+        names_pairs = bool(self.prompt) or self.completion is not None
+        if names_pairs != reads_pairs or reads_pairs == (self.messages is not None):
             raise ValueError("give messages, or prompt and completion, one of both")
         return self
 

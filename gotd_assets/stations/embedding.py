@@ -64,6 +64,8 @@ def _encoder(work: Work) -> EncoderSettings:
     # In a dry run its files may not be there yet; its version stands for them. The prompt is that of the model before.
     prompt = resolved_prompt(encoder, work.root)
     prompted: dict[str, Json] = {"prompt": prompt} if prompt else {}
+    if encoder.lexical is not None:
+        prompted["lexical"] = encoder.lexical
     work.depend_on({"encoder": fingerprint({"code": CODE_VERSION, "tuned": tuned.version, **prompted})})
     return encoder.model_copy(
         update={"model": str(tuned.path / "model"), "revision": None, "kind": "transformers", "prompt": prompt}

@@ -30,6 +30,16 @@ def base_model(project: Project, _: Partition) -> None:
     look_at_base_model(project.settings.pre_fine_tuning, project.root)
 
 
+def method_s_model(project: Project, partition: Partition) -> None:
+    """The files of the base model, where a selection method asks it."""
+    from gotd_assets.selection.methods import method_named
+
+    if {"states", "loss_drops", "gradients"} & method_named(
+        str(partition.method)
+    ).needs and project.settings.training is not None:
+        base_model(project, partition)
+
+
 def classifier(project: Project, _: Partition) -> None:
     """The files of the classifier of toxicity."""
     from gotd_assets.models.sound import look_at_classifier

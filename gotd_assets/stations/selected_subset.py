@@ -22,6 +22,7 @@ from gotd_assets.settings.selection import SelectionSettings
 from gotd_assets.settings.texts import TargetSettings
 from gotd_assets.stations import first_look
 from gotd_assets.stations.engine import engine_of
+from gotd_assets.stations.language_model import base_model_of, shaping, with_base_model
 from gotd_assets.stations.partition import Partition
 from gotd_assets.stations.reads import Each, One
 from gotd_assets.stations.station import SELECTION_VERSION, Condition, Follows, Recipe, Station
@@ -84,6 +85,7 @@ def selected_subset(work: Work) -> Recipe:
     away_scores = next(iter(work.open(_SCORES_TO_AVOID).values()), None)
     shared = work.open(_SCORES_IN_TURN)
     toxicity = _toxicity(work) if "toxicity" in method.needs else None
+    asked = base_model_of(work) if {"states", "loss_drops", "gradients"} & method.needs else None
 
     def write(writer: ArtifactWriter) -> None:
         from gotd_assets.selection.analysis.stability import bootstrap_overlaps, sketch_overlap
@@ -118,6 +120,7 @@ def selected_subset(work: Work) -> Recipe:
             shared={other: _signed(artifact, work.settings.target(other)) for other, artifact in shared.items()},
             toxicity=toxicity,
         )
+        problem = with_base_model(problem, asked, method.needs, work)
         with engine_of(work.settings.compute) as engine:
             ranking = select(name, dataclasses.replace(problem, engine=engine))
         ranking = ranking.join(problem.scores.select("doc_id", "source"), on="doc_id")
@@ -149,6 +152,7 @@ def selected_subset(work: Work) -> Recipe:
             "seed": settings.seed,
             **_parameters(settings, method.settings),
             **({"method_code": method.code} if method.code > 1 else {}),
+            **({} if asked is None else {"training": shaping(asked, method.needs)}),
         },
         write,
         lambda artifact: _described(artifact, scores),
@@ -273,7 +277,7 @@ STATION = Station(
     group="selection",
     kinds=frozenset({"polars", "parquet"}),
     code_version="1",
-    looks=(_classifier,),
+    looks=(_classifier, first_look.method_s_model),
     reads=(
         _DOCUMENTS,
         _EMBEDDINGS,

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from gotd_assets.transport.source import Block, Part, PreparedSource, centred
-from gotd_assets.transport.workers import Partial, Workers
+from gotd_assets.transport.workers import Workers
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -145,16 +145,3 @@ class _Turn(Workers):
         found: list[_Result] = []
         self._together.ask(self._number, work, len(items), found.append)  # type: ignore[arg-type]
         yield from found
-
-    def sum(self, work: Callable[[int], Partial], parts: int) -> Partial:
-        """What `work(part)` returns of all parts, added in their order."""
-        total: list[Partial] = []
-
-        def take(partial: Partial) -> None:
-            if not total:
-                total.append(partial)
-            else:
-                total[0] = tuple(a.add_(b) for a, b in zip(total[0], partial, strict=True))
-
-        self._together.ask(self._number, work, parts, take)
-        return total[0] if total else ()

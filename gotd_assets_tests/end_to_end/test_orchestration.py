@@ -11,6 +11,7 @@ import pytest
 from gotd_assets.errors import GotdError, InputError, SettingsError
 from gotd_assets.pipeline.graph import build_pipeline
 from gotd_assets.pipeline.placement import Placement
+from gotd_assets.pipeline.resources import TrackingResource
 from gotd_assets.settings.file import load_project
 from gotd_assets.stations.all import GRAPH
 from gotd_assets.stations.graph import Graph
@@ -115,3 +116,49 @@ def test_what_is_wrong_is_said_when_the_location_loads(
 
 def test_an_error_needs_a_person_unless_it_says_otherwise() -> None:
     assert not GotdError("no").may_pass
+
+
+def test_resources_say_what_the_settings_say_unless_the_location_brings_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str | None, str]] = []
+
+    def look(work: Work) -> Recipe:
+        """Notes where trainings are recorded."""
+        seen.append((work.settings.tracking.uri, work.settings.compute.engine))
+        return Recipe({}, lambda _: None)
+
+    station = dataclasses.replace(GRAPH.named("target_documents"), prepare=look, checks=(), table=None)
+    project = load_project(make_project(tmp_path, tracking={"uri": "http://127.0.0.1:1"}))
+
+    def materialized(definitions: dg.Definitions, job: str | None) -> None:
+        with dg.instance_for_test() as instance:
+            found = (
+                definitions.resolve_implicit_global_asset_job_def() if job is None else definitions.resolve_job_def(job)
+            )
+            partition = {"partition_key": "film", "asset_selection": [dg.AssetKey("look")]} if job is None else {}
+            assert found.execute_in_process(instance=instance, **partition).success
+
+    graph = Graph((*GRAPH.stations, station))
+    own = build_pipeline(Placement(project, lambda: project, graph=graph))
+    materialized(own, None)
+    assert seen.pop() == ("http://127.0.0.1:1", "local")
+
+    monkeypatch.setenv("TEAM_MLFLOW", "http://127.0.0.1:2")
+    placement = Placement(project, lambda: project, graph=graph, resources={"tracking": "mlflow"})
+    team = dg.Definitions(resources={"mlflow": TrackingResource(uri=dg.EnvVar("TEAM_MLFLOW"))})
+    swapped = dg.Definitions.merge(build_pipeline(placement), team)
+    dg.Definitions.validate_loadable(swapped)
+    materialized(swapped, None)
+    assert seen.pop() == ("http://127.0.0.1:2", "local")
+    # Its children have what the job has.
+    alone = dataclasses.replace(placement, graph=Graph((station,)))
+    materialized(dg.Definitions.merge(build_pipeline(alone), team), "reselect_target")
+    assert seen.pop() == ("http://127.0.0.1:2", "local")
+
+    wrong = dg.Definitions.merge(
+        build_pipeline(placement),
+        dg.Definitions(resources={"mlflow": dg.ResourceDefinition.hardcoded_resource("sqlite")}),
+    )
+    with pytest.raises(dg.Failure, match=r"it must be a gotd_assets\.TrackingResource"):
+        materialized(wrong, None)

@@ -54,7 +54,16 @@ def problem_of(pool: Pool, target: np.ndarray, budget: int | str, tmp_path: Path
         away_scores=scores.with_columns(score=pl.col("score") * 0.5),
         shared={"pets": scores.select("doc_id", "score"), "strays": scores.select("doc_id", -pl.col("score"))},
         toxicity=lambda documents: documents["text"].str.len_chars().to_numpy() / 100,
+        states=by_hash,
+        loss_drops=lambda documents: by_hash(documents)[:, 0],
+        gradients=by_hash,
     )
+
+
+def by_hash(documents: pl.DataFrame) -> np.ndarray:
+    """Vectors (n, 8) of length one that stand for what a model says."""
+    numbers = np.array([[int(doc_id[at : at + 4], 16) for at in range(0, 32, 4)] for doc_id in documents["doc_id"]])
+    return numbers / np.linalg.norm(numbers, axis=1, keepdims=True)
 
 
 def test_figure_3_of_the_paper(cats_and_dogs, tmp_path: Path) -> None:

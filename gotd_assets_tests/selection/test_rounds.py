@@ -1,5 +1,6 @@
 """Frank–Wolfe rounds: diverse at extreme ratios, at no worse transport cost, and near the best set there is."""
 
+import dataclasses
 import itertools
 from pathlib import Path
 
@@ -174,3 +175,24 @@ def test_rounds_keep_to_a_budget_in_tokens(tmp_path: Path) -> None:
     length = {document_id(text): -(-len(text) // 4) for text in texts}
     total = sum(length[doc_id] for doc_id in select("gotd-rounds", problem)["doc_id"])
     assert 500 - max(length.values()) < total <= 500
+
+
+@pytest.mark.parametrize(("mixing", "budget"), [(0.2, 40), (0.5, 20), (0.5, 40), (0.9, 40)])
+def test_of_topics_that_lie_apart_rounds_fill_up_what_the_pool_lacks(
+    tmp_path: Path, mixing: float, budget: int
+) -> None:
+    """A target half common and half rare: λ·s + (1 − λ)·p is the target's share, or all is rare where λ is too small."""
+    rng = np.random.default_rng(0)
+    centres = unit(rng.standard_normal((2, 16)))
+    topics = np.repeat([0, 1], [340, 60])
+    vectors = unit(centres[topics] + 0.1 * rng.standard_normal((400, 16)))
+    target = unit(centres[np.repeat([0, 1], 30)] + 0.1 * rng.standard_normal((60, 16))).astype(np.float32)
+    pool = make_pool(tmp_path, {"s": ([f"d{i}" for i in range(400)], vectors)})
+    problem, _ = problem_of(pool, target, budget, tmp_path, 0.05, rounds_similarity=1.0)
+    problem = dataclasses.replace(problem, settings=problem.settings.model_copy(update={"mixing": mixing}))
+    rare = {document_id(f"d{row}") for row in np.flatnonzero(topics)}
+    found = np.mean([doc_id in rare for doc_id in select("gotd-rounds", problem)["doc_id"]])
+    expected = min(1.0, (0.5 - (1 - mixing) * 60 / 400) / mixing)
+    assert found == pytest.approx(expected, abs=2.5 / budget)
+    # One step along the gradient takes the rare half alone, whatever λ is (Figure 3 of the paper).
+    assert np.mean([doc_id in rare for doc_id in select("gotd", problem)["doc_id"]]) == 1.0

@@ -1,6 +1,7 @@
 """Jobs over several partitions: they start a run for each, one after the other, as `gotd run` does."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -9,6 +10,7 @@ from gotd_assets.artifacts.run_lock import alone
 from gotd_assets.errors import GotdError
 from gotd_assets.pipeline import tags
 from gotd_assets.pipeline.placement import Placement
+from gotd_assets.pipeline.resources import given, handed_on, required
 from gotd_assets.pipeline.runs.child_runs import Starter
 from gotd_assets.pipeline.runs.killed_runs import end_killed_runs
 from gotd_assets.pipeline.runs.stage_runs import run_stages
@@ -18,10 +20,16 @@ from gotd_assets.stations.graph import Stage
 from gotd_assets.stations.station import Station
 
 
-def build_stage_jobs(placement: Placement, all_assets: Callable[[], dg.JobDefinition]) -> list[dg.JobDefinition]:
-    """The jobs; with what the launchpad shows as it opens, each can be launched. `all_assets` builds the job of them all."""
+def build_stage_jobs(
+    placement: Placement, all_assets: Callable[[Mapping[str, Any]], dg.JobDefinition]
+) -> list[dg.JobDefinition]:
+    """The jobs; with what the launchpad shows as it opens, each can be launched.
+
+    `all_assets` builds the job of them all, with the resources that a step was given.
+    """
     declared = [target.name for target in placement.declared.settings.targets]
     first = declared[0] if declared else ""
+    needed = required(placement) | placement.cluster
 
     class Targets(dg.Config):
         targets: list[str] = Field(default=[], description="Only these targets; all if empty.")
@@ -36,17 +44,22 @@ def build_stage_jobs(placement: Placement, all_assets: Callable[[], dg.JobDefini
         settings = placement.load().settings
         with errors_as_sentences():
             names = [settings.target(name).name for name in targets or [target.name for target in settings.targets]]
-            _run(context, placement, all_assets(), placement.graph.stages(settings, names, include))
+            _run(
+                context,
+                placement,
+                all_assets(handed_on(given(context, needed))),
+                placement.graph.stages(settings, names, include),
+            )
 
-    @dg.op(name=placement.name("everything"))
+    @dg.op(name=placement.name("everything"), required_resource_keys=needed)
     def everything(context: dg.OpExecutionContext, config: Targets) -> None:
         run(context, config.targets)
 
-    @dg.op(name=placement.name("one_target"))
+    @dg.op(name=placement.name("one_target"), required_resource_keys=needed)
     def one_target(context: dg.OpExecutionContext, config: OneTarget) -> None:
         run(context, [config.target], lambda station: station.division in ("target", "selection"))
 
-    @dg.op(name=placement.name("every_method"))
+    @dg.op(name=placement.name("every_method"), required_resource_keys=needed)
     def every_method(context: dg.OpExecutionContext, config: OneTarget) -> None:
         run(context, [config.target], lambda station: station.is_late or station.group == "selection")
 

@@ -18,18 +18,24 @@ from gotd_assets.selection.budget import Allowance
 from gotd_assets.selection.methods.draws import all_domains, dapt, random
 from gotd_assets.selection.methods.examples_in_turn import nearest_in_turn
 from gotd_assets.selection.methods.gradient import gotd, gotd_away, gotd_debiased, gotd_toward_and_away
+from gotd_assets.selection.methods.gradients import less_lite
+from gotd_assets.selection.methods.learned_from_words import betr, gotd_distilled
 from gotd_assets.selection.methods.neighbours import nearest_neighbours
 from gotd_assets.selection.methods.resampling import dsir
 from gotd_assets.selection.methods.round_robin import gotd_round_robin
 from gotd_assets.selection.methods.rounds import gotd_rounds
+from gotd_assets.selection.methods.states import rds_plus
 from gotd_assets.selection.methods.toxicity import rtp
 from gotd_assets.selection.methods.tsds import tsds
+from gotd_assets.selection.methods.warm_up import tacs
 from gotd_assets.selection.problem import SelectionProblem
 from gotd_assets.settings.selection import Budget
 
 __all__ = ["METHODS", "Method", "Rank", "SelectionProblem", "method_named", "select"]
 
-Need: TypeAlias = Literal["potentials", "relevance", "texts", "away_scores", "shared", "toxicity"]
+Need: TypeAlias = Literal[
+    "potentials", "relevance", "texts", "away_scores", "shared", "toxicity", "states", "loss_drops", "gradients"
+]
 
 
 class Rank(Protocol):
@@ -105,6 +111,13 @@ METHODS: Mapping[str, Method] = {
     "round-robin": Method(nearest_in_turn, (_VECTOR, _TARGET_VECTOR), resampled=True),
     "dsir": Method(dsir, (_TEXT, ("target_documents", "text")), frozenset({"texts"}), ("dsir",)),
     "tsds": Method(tsds, (_VECTOR, _TARGET_VECTOR), settings=("tsds",)),
+    "rds-plus": Method(rds_plus, (_TEXT, ("target_documents", "text")), frozenset({"texts", "states"})),
+    "tacs": Method(tacs, (_TEXT, ("target_documents", "text")), frozenset({"texts", "loss_drops"}), ("tacs",)),
+    "less-lite": Method(
+        less_lite, (_SCORE, _TEXT, ("target_documents", "text")), frozenset({"texts", "gradients"}), nested=False
+    ),
+    "betr": Method(betr, (_TEXT, _VECTOR, _TARGET_VECTOR), frozenset({"texts"}), ("learned",)),
+    "gotd-distilled": Method(gotd_distilled, (_TEXT, _SCORE), frozenset({"texts"}), ("learned",)),
     "rtp": Method(rtp, (_TEXT,), frozenset({"toxicity"})),
 }
 

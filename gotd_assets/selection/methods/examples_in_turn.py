@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _LEAST_KEPT = 64
+
+Shard: TypeAlias = "tuple[pl.Series, npt.NDArray[Any]]"
+"""doc_ids (n,) and, row by row, vectors (n, D)."""
 
 
 def nearest_in_turn(problem: SelectionProblem) -> pl.DataFrame:
@@ -30,12 +34,33 @@ def nearest_in_turn(problem: SelectionProblem) -> pl.DataFrame:
     """
     if problem.direction == "away":
         raise InputError("method 'round-robin' takes what is nearest in turns and cannot select away from a target")
-    wanted = _documents(Allowance.of(problem))
+    return in_turns(problem, problem.target, _Shards(problem))
+
+
+class _Shards:
+    """doc_ids and vectors of the pool, shard by shard, as often as they are asked for."""
+
+    def __init__(self, problem: SelectionProblem) -> None:
+        self._problem = problem
+
+    def __iter__(self) -> Iterator[Shard]:
+        return ((shard.doc_ids, np.asarray(shard.vectors)) for shard in self._problem.pool)
+
+
+def in_turns(problem: SelectionProblem, target: npt.NDArray[Any], shards: Iterable[Shard]) -> pl.DataFrame:
+    """What examples with vectors `target` (M, D) take in turns of the candidates with vectors in `shards`.
+
+    The shards are gone through again if a list of nearest ones runs out.
+
+    Raises:
+        InputError: the budget exceeds the candidates.
+    """
+    wanted = documents_within(Allowance.of(problem))
     selectable = problem.scores.get_column("doc_id")
-    kept = max(_LEAST_KEPT, 8 * -(-wanted // len(problem.target)))
+    kept = max(_LEAST_KEPT, 8 * -(-wanted // len(target)))
     while True:
         kept = min(kept, selectable.len())
-        distances, doc_ids = _nearest(problem, selectable, kept)
+        distances, doc_ids = _nearest(target, shards, selectable, kept)
         picked = _in_turn(distances, doc_ids, wanted)
         if picked is not None:
             return pl.DataFrame(
@@ -48,7 +73,7 @@ def nearest_in_turn(problem: SelectionProblem) -> pl.DataFrame:
         kept *= 2
 
 
-def _documents(allowance: Allowance) -> int:
+def documents_within(allowance: Allowance) -> int:
     """Documents that a budget reaches at most: of one in tokens, the shortest."""
     if allowance.lengths is None:
         return allowance.amount
@@ -57,20 +82,20 @@ def _documents(allowance: Allowance) -> int:
 
 
 def _nearest(
-    problem: SelectionProblem, selectable: pl.Series, kept: int
+    target: npt.NDArray[Any], shards: Iterable[Shard], selectable: pl.Series, kept: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
     """Squared distances and doc_ids (examples, kept) of the candidates nearest to each example, nearest first."""
     import faiss
 
-    target = np.ascontiguousarray(problem.target, dtype=np.float32)
+    target = np.ascontiguousarray(target, dtype=np.float32)
     distances = np.empty((len(target), 0), dtype=np.float32)
     doc_ids = np.empty((len(target), 0), dtype=object)
-    for shard in problem.pool:
-        may = shard.doc_ids.is_in(selectable.implode()).to_numpy()
+    for all_ids, all_vectors in shards:
+        may = all_ids.is_in(selectable.implode()).to_numpy()
         if not may.any():
             continue
-        here = shard.doc_ids.to_numpy()[may]
-        vectors = np.ascontiguousarray(np.asarray(shard.vectors)[may], dtype=np.float32)
+        here = all_ids.to_numpy()[may]
+        vectors = np.ascontiguousarray(all_vectors[may], dtype=np.float32)
         found, rows = faiss.knn(target, vectors, min(kept, len(here)))
         distances = np.concatenate([distances, found], axis=1)
         doc_ids = np.concatenate([doc_ids, here[rows]], axis=1)

@@ -21,7 +21,11 @@ def given(name: str) -> str:
     if method is None:
         return ""
     told = ["which source each document is of"] if "relevance" in method.needs or name == "all-domains" else []
-    told += ["words of the target's texts"] if "texts" in method.needs else []
+    told += ["words of the target's texts"] if name == "dsir" else []
+    told += ["words of the candidates"] if "learned" in method.settings else []
     told += ["vectors of the target's texts"] if _VECTORS & {*method.made_of} or "relevance" in method.needs else []
+    told += ["states of the base model"] if "states" in method.needs else []
+    told += ["the base model, trained on the target's texts"] if "loss_drops" in method.needs else []
+    told += ["gradients of the base model on the target's texts"] if "gradients" in method.needs else []
     told += ["a classifier of toxicity, no target"] if "toxicity" in method.needs else []
     return ", ".join(told) or "nothing"
