@@ -19,6 +19,7 @@ Row = dict[str, Any]
 Array = np.ndarray[Any, Any]
 Found = tuple[Array | None, Row]
 _BATCHES, _BATCH_ROWS = 4000, 1024  # of OTT's semidiscrete solver
+_STEPS = 100  # of geomloss' newer loop, which has no number of its own
 _RANK = 100  # of POT's low-rank solvers: its default
 
 
@@ -62,7 +63,9 @@ def geomloss_sample(x: Array, y: Array, b: Array, _: Row) -> Found:
     from geomloss import ot
 
     a, weights = torch.full((len(x),), 1 / len(x)), torch.from_numpy(b).float()
-    found = ot.solve_sample(torch.from_numpy(np.array(x)), torch.from_numpy(y), a, weights, reg=2 * EPSILON)
+    found = ot.solve_sample(
+        torch.from_numpy(np.array(x)), torch.from_numpy(y), a, weights, reg=2 * EPSILON, max_iter=_STEPS
+    )
     return found.potential_b.detach().flatten().double().numpy() / 2, {}
 
 
@@ -101,7 +104,7 @@ def ott_semidiscrete(x: Array, y: Array, b: Array, _: Row) -> Found:
     optimizer = optax.adam(optax.cosine_decay_schedule(0.01, _BATCHES))
     solver = semidiscrete.SemidiscreteSolver(num_iterations=_BATCHES, batch_size=_BATCH_ROWS, optimizer=optimizer)
     out = jax.jit(solver)(jax.random.key(0), problem)
-    return np.asarray(out.g, dtype=np.float64), {"passes": _BATCHES * _BATCH_ROWS / len(x)}
+    return np.asarray(out.g, dtype=np.float64), {"passes": round(_BATCHES * _BATCH_ROWS / len(x))}
 
 
 def pot(x: Array, y: Array, b: Array, _: Row) -> Found:
@@ -129,7 +132,7 @@ def pot_nystroem(x: Array, y: Array, b: Array, _: Row) -> Found:
         np.array(x, dtype=np.float64), y.astype(np.float64), anchors=_RANK, sigma=math.sqrt(EPSILON), random_state=0
     )
     a = np.full(len(x), 1 / len(x))
-    _, v = ot.bregman.sinkhorn_low_rank_kernel(*factors, a=a, b=b, numItermax=2000, stopThr=1e-4, warn=False)
+    _, v = ot.lowrank.sinkhorn_low_rank_kernel(*factors, a=a, b=b, numItermax=2000, stopThr=1e-4, warn=False)
     return EPSILON * (np.log(v) - np.log(b)), {}
 
 

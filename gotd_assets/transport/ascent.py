@@ -102,8 +102,8 @@ class _Climb:
     def evaluate(self, g: Tensor, *, exact: bool = False) -> Evaluation:
         return self._told(self.oracle.evaluate(g, exact=exact))
 
-    def model(self, g: Tensor, depth: float, *, exact: bool = False) -> tuple[Evaluation, Model]:
-        evaluation, model = self.oracle.model(g, depth, exact=exact)
+    def model(self, g: Tensor, depth: float, entries: int, *, exact: bool = False) -> tuple[Evaluation, Model]:
+        evaluation, model = self.oracle.model(g, depth, entries, exact=exact)
         return self._told(evaluation), model
 
     def _told(self, evaluation: Evaluation) -> Evaluation:
@@ -139,7 +139,11 @@ def ascend(
     climb = _Climb(oracle, goal, report, max_passes, preconditioner.oracle)
     # An accelerator has the exact curvature of a subsample sooner than it could look for large entries.
     entries = MANY_ENTRIES if far and oracle.source.n_rows <= _FEW_ROWS else FEW_ENTRIES
-    depth, share = (0.0, 0.0) if oracle.source.device.type != "cpu" else climb.sample.depth(g, entries)
+    is_cpu = oracle.source.device.type == "cpu"
+    depth, share = climb.sample.depth(g, entries) if is_cpu else (0.0, 0.0)
+    if is_cpu and far and share < _SHARP and entries < MANY_ENTRIES:
+        entries = MANY_ENTRIES
+        depth, share = climb.sample.depth(g, entries)
     if share >= _SHARP and plain > 0:
         easy = _by_memory(climb, g, preconditioner, most=plain)
         if isinstance(easy, Ascent):
@@ -158,7 +162,7 @@ def _by_model(climb: _Climb, g: Tensor, depth: float, entries: int) -> Ascent | 
     """Climb from optimum to optimum of models; only g if couplings are no longer sharp."""
     oracle, goal = climb.oracle, climb.goal
     epsilon, radius, exact = oracle.epsilon, _RADIUS, False
-    current, model = climb.model(g, depth)
+    current, model = climb.model(g, depth, entries)
     while True:
         # Farther, entries rise that the model has not.
         known = min(radius, depth)
@@ -169,7 +173,7 @@ def _by_model(climb: _Climb, g: Tensor, depth: float, entries: int) -> Ascent | 
         if (met or ended) and not current.exact:
             # From here on exact throughout: rounded couplings can meet a tolerance that exact ones do not.
             exact = True
-            current, model = climb.model(g, depth, exact=True)
+            current, model = climb.model(g, depth, entries, exact=True)
             continue
         if met or ended:
             if goal.overlap is not None:
@@ -182,7 +186,7 @@ def _by_model(climb: _Climb, g: Tensor, depth: float, entries: int) -> Ascent | 
         if share < _SHARP:
             return moved
         last = exact or (move.left <= goal.tolerance / 4 and 0.2 * prediction.score_error <= goal.score_error)
-        after, model_there = climb.model(moved, depth, exact=last)
+        after, model_there = climb.model(moved, depth, entries, exact=last)
         gain = (after.value - current.value) / epsilon
         if _is_ascent(current, after, move.gain * epsilon):
             if move.length > 0.9 * known and gain > 0.5 * move.gain:

@@ -158,15 +158,17 @@ class SemiDual:
         share = torch.where(below <= depth, (-below).exp(), 0.0).sum(1) / (-below).exp().sum(1)
         return depth, float(share.mean())
 
-    def model(self, g: Tensor, depth: float, *, exact: bool = False) -> tuple[Evaluation, Model]:
+    def model(
+        self, g: Tensor, depth: float, per_row: int = FEW_ENTRIES, *, exact: bool = False
+    ) -> tuple[Evaluation, Model]:
         """`evaluate`, and a model of H around `g` from the entries of P that are at least e^−`depth` of their row's largest.
 
-        Of every row if memory allows, else of every k-th. For processors: the number of entries is known only after they
-        were looked for, for which an accelerator would have to wait.
+        Of every row if memory allows, at `per_row` entries of each, else of every k-th. For processors: the number of
+        entries is known only after they were looked for, for which an accelerator would have to wait.
         """
         exact = exact or self.exact
         asked = self._asked(g, self.epsilon, exact=exact)
-        every = max(1, -(-self.source.n_rows * FEW_ENTRIES // _MOST_ENTRIES))
+        every = max(1, -(-self.source.n_rows * per_row // _MOST_ENTRIES))
         entries: list[Entries] = []
 
         def sums_alone() -> Iterable[Partial]:

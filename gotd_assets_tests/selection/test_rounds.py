@@ -106,7 +106,7 @@ def test_rounds_without_the_similarity_limit_still_take_fewer_near_copies(tmp_pa
     shares = []
     for seed in range(3):
         folder = tmp_path / str(seed)
-        pool, target = planted(folder, seed, at_the_centre=False)
+        pool, target = planted(folder, seed, at_the_centre=False, documents=10_000)
         problem, _ = problem_of(pool, target, 20, folder, 0.05, rounds=20, rounds_similarity=1)
         shares.append([near_duplicate_share(pool, select(name, problem)["doc_id"]) for name in ("gotd", "gotd-rounds")])
     one_step, rounds = np.mean(shares, axis=0)

@@ -127,7 +127,8 @@ def overlap(first: Tensor, second: Tensor, share: float) -> float:
     return len(top[0] & top[1]) / size
 
 
-def checked(case: Case) -> None:
+def checked(case: Case, near: float) -> None:
+    """Foretold to a factor of `near` where less than ε is missing."""
     value, best, a = optimum(case)
     sketch = make_sketch(case.y, method="all", weights=case.b)
 
@@ -151,24 +152,26 @@ def checked(case: Case) -> None:
         if certificate.score_error is None:
             continue
         # Beyond the range of a quadratic model a prediction is one of magnitude.
-        within = 1.5 if error < case.epsilon else 4.0
+        within = near if error < case.epsilon else 4.0
         if error > 1e-3 * case.epsilon:
             assert error / within <= certificate.score_error <= error * within
         gap = value - certificate.dual_value
         if gap > 1e-4 * case.epsilon:
             assert gap / within <= certificate.newton_gap <= gap * within
-        assert certificate.top_share_overlap == pytest.approx(overlap(scores, best, 0.05), abs=0.1)
+        margin = 0.1 if error < case.epsilon else 0.2
+        assert certificate.top_share_overlap == pytest.approx(overlap(scores, best, 0.05), abs=margin)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_foretold_comes(kind: str) -> None:
-    checked(KINDS[kind](1500, 60))
+    checked(KINDS[kind](1500, 60), near=1.5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_a_subsample_foretells_comes(kind: str) -> None:
-    checked(KINDS[kind](12_000, 150))
+    # Of 3,600 rows of 12,000: the largest error of all is a little larger.
+    checked(KINDS[kind](12_000, 150), near=2.0)
 
 
 def test_the_optimum_here_is_that_of_pot() -> None:
