@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -72,8 +71,7 @@ COMMANDS = (
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
-    with tarfile.open(HOME) as archive:
-        archive.extractall(folder, filter="data")
+    shutil.unpack_archive(HOME, folder)
     shutil.copyfile(Path(__file__).parents[2] / "dagster.yaml", folder / "dagster.yaml")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GOTD_SETTINGS", str(folder / "gotd.yaml"))

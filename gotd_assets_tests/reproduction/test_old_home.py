@@ -5,7 +5,7 @@
 database is left out.
 """
 
-import tarfile
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,8 +35,7 @@ REMADE = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("earlier")
-    with tarfile.open(HOME) as archive:
-        archive.extractall(folder, filter="data")
+    shutil.unpack_archive(HOME, folder)
     return folder
 
 
