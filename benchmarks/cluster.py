@@ -119,13 +119,14 @@ def run_vectors(home: Path, name: str, targets: int) -> dict[str, Any]:
             exchanged = {"sent": told.sent // passes, "received": told.received // passes}
         seconds = time.perf_counter() - started
     certificate = potentials.certificate
+    assert potentials.f is not None
     return {
         "seconds": round(seconds, 2),
         "passes": certificate.passes,
         "subsample_passes": certificate.subsample_passes,
         "driver_peak_mib": round(_peak() / MIB),
         "driver_grew_mib": round((_peak() - before) / MIB),
-        "sha256": hashlib.sha256(potentials.g.numpy().tobytes() + potentials.f.numpy().tobytes()).hexdigest(),  # type: ignore[union-attr]
+        "sha256": hashlib.sha256(potentials.g.numpy().tobytes() + potentials.f.numpy().tobytes()).hexdigest(),
         **{f"{what}_bytes_per_pass": size for what, size in exchanged.items()},
     }
 

@@ -62,6 +62,10 @@ class ArtifactError(GotdError):
     """An artifact is missing, incomplete or altered."""
 
 
+class MissingArtifactError(ArtifactError):
+    """An artifact was not made yet, or its version is gone as a whole; one that is damaged is no such."""
+
+
 class CheckError(GotdError):
     """An artifact fails a blocking check; the message says which, and what to do."""
 

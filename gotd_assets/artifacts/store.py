@@ -32,7 +32,7 @@ from gotd_assets.artifacts.artifact import (
 from gotd_assets.artifacts.atomic import folder_made, remove_folder, sweep, write_atomically
 from gotd_assets.artifacts.leases import identity, in_use
 from gotd_assets.artifacts.storage import Storage, storage_at
-from gotd_assets.errors import ArtifactError
+from gotd_assets.errors import ArtifactError, MissingArtifactError
 from gotd_assets.fingerprint import Json
 
 if TYPE_CHECKING:
@@ -174,7 +174,8 @@ class ArtifactStore:
         """The artifact that readers should use now: what run `run_id` published, else the newest published.
 
         Raises:
-            ArtifactError: nothing was published yet, or the published version is gone from disk.
+            MissingArtifactError: nothing was published yet, or the published version is gone from disk.
+            ArtifactError: it is damaged.
         """
         base = self.root / key.relative_path
         pointers = [base / "runs" / run_id] if run_id else []
@@ -183,11 +184,11 @@ class ArtifactStore:
                 version = _pointed_at(pointer)
                 artifact = self.find(key, version)
                 if artifact is None:
-                    raise ArtifactError(
+                    raise MissingArtifactError(
                         f"{key} version {version} is named by {pointer} but not on disk: materialise {key.asset} again"
                     )
                 return artifact
-        raise ArtifactError(f"{key} has not been made yet: materialise {key.asset} first")
+        raise MissingArtifactError(f"{key} has not been made yet: materialise {key.asset} first")
 
     def input_of(self, artifact: Artifact, key: ArtifactKey) -> Artifact:
         """The version of `key` that `artifact` was made from.

@@ -11,7 +11,7 @@ from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.catalogue.durations import in_words
 from gotd_assets.comparison.ledger import Ledger
 from gotd_assets.comparison.results import found
-from gotd_assets.errors import ArtifactError
+from gotd_assets.errors import MissingArtifactError
 from gotd_assets.settings.selection import Budget
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _pool(comparison: Comparison) -> tuple[int | None, float]:
     for source in settings.sources:
         try:
             summary = store.current(ArtifactKey("raw_candidates", source.name)).manifest.summary
-        except ArtifactError:
+        except MissingArtifactError:
             return None, float(settings.preparation.chunk_size)
         documents += int(str(summary["kept"]))
         characters += float(str(summary["characters"]))

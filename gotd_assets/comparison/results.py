@@ -13,7 +13,7 @@ from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.comparison.ledger import Ledger
 from gotd_assets.comparison.tasks import accuracies, toxicities
-from gotd_assets.errors import ArtifactError
+from gotd_assets.errors import MissingArtifactError
 from gotd_assets.models.comparison import Difference, compare, corrected
 from gotd_assets.models.statistics import Estimate, two_way_mean
 
@@ -161,7 +161,7 @@ def found(store: ArtifactStore, cell: Cell, asset: str, method: str | None = Non
     key = ArtifactKey(asset, cell.target if method is None else f"{cell.target}/{method}")
     try:
         artifact = store.current(key, cell.run_id)
-    except ArtifactError:
+    except MissingArtifactError:
         return None
     pointer = store.root / key.relative_path / "runs" / cell.run_id
     return artifact if pointer.is_file() else None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from gotd_assets.catalogue.durations import in_words
@@ -71,18 +72,25 @@ def make_cells(
             told = f", about {in_words(sum(spent) / len(spent) * rest)} to {phase} the rest" if spent else ""
             announce(f"{phase} {number}/{len(todo)}: {cell}{told}")
             began, made = time.monotonic(), 0
-            try:
+            with _failure_noted(cell, failures, journal):
                 made = _make(comparison, cell, journal, ledger, late=phase == "train", is_first=number == 1)
-            except GotdError as error:
-                # What was not selected cannot be trained on, which is no news.
-                if str(cell) not in failures:
-                    failures[str(cell)] = str(error)
-                    journal.warn(f"{cell}: {error}")
             if phase == "select":
-                measure_worth(comparison, cell, ledger)
+                with _failure_noted(cell, failures, journal):
+                    measure_worth(comparison, cell, ledger)
             if made:
                 spent.append(time.monotonic() - began)
     return Progress(complete=not failures, failures=failures)
+
+
+@contextlib.contextmanager
+def _failure_noted(cell: Cell, failures: dict[str, str], journal: Journal) -> Iterator[None]:
+    """Of a cell the first: what was not selected cannot be trained on, which is no news."""
+    try:
+        yield
+    except GotdError as error:
+        if str(cell) not in failures:
+            failures[str(cell)] = str(error)
+            journal.warn(f"{cell}: {error}")
 
 
 def stages_of(comparison: Comparison, cell: Cell, *, late: bool) -> list[Stage]:

@@ -120,6 +120,7 @@ class _Actor:
 
 
 def _loaded(packed: bytes) -> Callable[[Any], Any]:
+    """What the driver packed: as Ray sends every function, but here a node that cannot load it is told of in a sentence."""
     from ray import cloudpickle
 
     try:

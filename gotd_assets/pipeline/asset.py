@@ -25,7 +25,7 @@ from gotd_assets.pipeline.launchpad import launchpad_of, overrides_of
 from gotd_assets.pipeline.own_assets import dependencies, with_rows
 from gotd_assets.pipeline.partitions import partition_of
 from gotd_assets.pipeline.placement import Placement
-from gotd_assets.pipeline.runs.console import soon_stale
+from gotd_assets.pipeline.runs.run_log import RunLog
 from gotd_assets.pipeline.sentences import step_errors_as_sentences
 from gotd_assets.stations.carry_out import Outcome, carry_out
 from gotd_assets.stations.partition import Partition
@@ -119,7 +119,7 @@ def _mapping(station: Station, read: One | Each, placement: Placement) -> dg.Par
     return dg.AllPartitionMapping() if by_source and station.division != "source" else None
 
 
-class _Step:
+class _Step(RunLog):
     """The work of one asset in one partition of one Dagster run."""
 
     def __init__(
@@ -129,7 +129,7 @@ class _Step:
         station: Station,
         overrides: Mapping[str, object],
     ) -> None:
-        self._context = context
+        super().__init__(context)
         self._placement = placement
         self._station = station
         self._started = time.monotonic()
@@ -185,19 +185,6 @@ class _Step:
             ],
             metadata=self._metadata(outcome),
         )
-
-    def log(self, line: str) -> None:
-        """A line in the run's log."""
-        self._context.log.info(visible(line))
-
-    def progress(self, line: str) -> None:
-        """A line in the run's log; on a terminal it is replaced by the next."""
-        with soon_stale():
-            self.log(line)
-
-    def warn(self, line: str) -> None:
-        """A warning in the run's log."""
-        self._context.log.warning(visible(line))
 
     def observe(self, progress: object) -> None:
         """Put `progress` on the asset's page now; what a step logs as an event of its own appears when it has ended."""

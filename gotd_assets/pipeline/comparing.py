@@ -5,10 +5,9 @@ from __future__ import annotations
 import dagster as dg
 
 from gotd_assets.artifacts.run_lock import alone
-from gotd_assets.catalogue.foreign import visible
 from gotd_assets.pipeline.placement import Placement
 from gotd_assets.pipeline.resources import applied, given, required
-from gotd_assets.pipeline.runs.console import soon_stale
+from gotd_assets.pipeline.runs.run_log import RunLog
 from gotd_assets.pipeline.sentences import step_errors_as_sentences
 from gotd_assets.settings.comparison import ComparisonSettings
 
@@ -32,7 +31,7 @@ def comparison_asset(placement: Placement) -> dg.AssetsDefinition:
         from gotd_assets.comparison.run import make_cells
 
         project = applied(placement.load(), given(context, required(placement)))
-        journal = _Journal(context)
+        journal = RunLog(context)
         with step_errors_as_sentences(context, project.settings.orchestration, journal.warn), alone(project.home):
             asked = Comparison.of(project)
             journal.log(f"forecast: {forecast(asked)}")
@@ -75,23 +74,3 @@ def comparison_job(placement: Placement) -> dg.UnresolvedAssetJobDefinition:
         dg.AssetSelection.assets(placement.key(_ASSET)),
         description="Compare the methods of section `comparison` over budgets and seeds; goes on where it was stopped.",
     )
-
-
-class _Journal:
-    """Stations' lines in the run's log."""
-
-    def __init__(self, context: dg.AssetExecutionContext) -> None:
-        self._context = context
-
-    def log(self, line: str) -> None:
-        self._context.log.info(visible(line))
-
-    def progress(self, line: str) -> None:
-        with soon_stale():
-            self.log(line)
-
-    def warn(self, line: str) -> None:
-        self._context.log.warning(visible(line, keep="\n"))
-
-    def observe(self, progress: object) -> None:
-        """Its lines say it already."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, overload
 from gotd_assets.artifacts.artifact import Artifact, ArtifactKey
 from gotd_assets.artifacts.leases import Lease
 from gotd_assets.artifacts.store import ArtifactStore, ArtifactWriter
-from gotd_assets.errors import ArtifactError
+from gotd_assets.errors import ArtifactError, MissingArtifactError
 from gotd_assets.lineage import LineageStore, SourceFile
 from gotd_assets.stations.partition import Partition
 from gotd_assets.stations.reads import Each, One
@@ -121,7 +121,8 @@ class Work:
         Of several, by the name that tells them apart (source, target or method), in the order of the settings.
 
         Raises:
-            ArtifactError: one was not made yet, and is not optional.
+            MissingArtifactError: one was not made yet, and is not optional.
+            ArtifactError: one is damaged.
         """
         if read not in self._reads:
             raise ValueError(f"{self.key.asset} does not declare that it reads {read}")
@@ -129,7 +130,7 @@ class Work:
         for partition in self._reads[read]:
             try:
                 artifact = self._opened(self._read, ArtifactKey(read.asset, partition.name))
-            except ArtifactError:
+            except MissingArtifactError:
                 if read.optional:
                     continue
                 raise

@@ -11,7 +11,7 @@ import pytest
 
 from gotd_assets.artifacts.artifact import ArtifactKey, artifact_version
 from gotd_assets.artifacts.store import ArtifactStore
-from gotd_assets.errors import ArtifactError
+from gotd_assets.errors import ArtifactError, MissingArtifactError
 
 KEY = ArtifactKey("scores", "imdb")
 
@@ -32,6 +32,20 @@ def test_a_written_artifact_is_found_with_its_manifest(tmp_path: Path) -> None:
     assert artifact.manifest.inputs == {"a": "1"}
     assert artifact.manifest.summary == {"rows": 1}
     assert artifact.verify() == []
+
+
+def test_a_damaged_artifact_is_not_taken_for_one_that_is_missing(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path / "artifacts")
+    with pytest.raises(MissingArtifactError, match="has not been made yet"):
+        store.current(KEY)
+    write(store, "v1")
+    artifact = store.find(KEY, "v1")
+    assert artifact is not None
+    store.publish(artifact)
+    artifact.file("part/data.txt").unlink()
+    with pytest.raises(ArtifactError, match=r"part/data\.txt") as caught:
+        store.current(KEY)
+    assert not isinstance(caught.value, MissingArtifactError)
 
 
 def test_an_exception_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -117,7 +131,7 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path: Path) -> None
     script = textwrap.dedent(f"""
         import errno
         from pathlib import Path
-        from gotd_assets.errors import ArtifactError
+        from gotd_assets.errors import ArtifactError, MissingArtifactError
         from gotd_assets.artifacts.artifact import ArtifactKey
         from gotd_assets.artifacts.store import ArtifactStore
         store = ArtifactStore(Path({str(tmp_path / "artifacts")!r}))
