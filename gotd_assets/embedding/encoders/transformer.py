@@ -91,7 +91,7 @@ class TransformerEncoder:
         ):
             # While the model is at one segment, the next is cut into tokens; the tokenizer's own threads hold no lock.
             coming = [ahead.submit(self._batches, segment) for segment in segments[:1]]
-            for number, segment in enumerate(segments):
+            for number in range(len(segments)):
                 batches = coming.pop().result()
                 coming = [ahead.submit(self._batches, after) for after in segments[number + 1 : number + 2]]
                 # No thread waits at the end of a block: those that are through begin the next.
