@@ -130,12 +130,14 @@ def correct(differences: Sequence[Row]) -> None:
 
 
 def without_labels(path: Path) -> Row:
-    """Accuracy of classification without labels: of the base model, and of each arm's models by seed."""
+    """Accuracy of classification without labels on so many texts: of the base model, and of each arm's models by seed."""
     comparison = Comparison.of(load_project(path))
     scores: dict[str, dict[int, float]] = {}
     base: dict[int, float] = {}
+    texts = 0
     for cell, arm, artifact in _cells(comparison, "task_evaluation"):
         content = artifact.json("task.json")
+        texts = content["test_documents"]
         if content["trained"]["without_labels"] is not None:
             scores.setdefault(arm, {})[cell] = content["trained"]["without_labels"]["accuracy"]
             base[cell] = content["base"]["without_labels"]["accuracy"]
@@ -147,6 +149,7 @@ def without_labels(path: Path) -> Row:
                 gap = mean_of([by_seed[seed] - theirs[seed] for seed in seeds])
                 rows[f"{arm} against {other}"] = {"value": gap.value, "half_width": gap.half_width, "seeds": gap.count}
     return {
+        "texts": texts,
         "base": _mean(base.values()),
         "means": {arm: _mean(by_seed.values()) for arm, by_seed in scores.items()},
         "differences": rows,

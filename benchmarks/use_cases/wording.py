@@ -99,13 +99,12 @@ def sure(differences: Sequence[Told], unit: float, name: str) -> list[str]:
         for d in differences
         if d["corrected"] < _LEVEL and d["seeds"] > 1
     ]
+    room = max(max(abs(d["low"]), abs(d["high"])) for d in differences) * unit
     widths = sorted(unit * (d["high"] - d["low"]) / 2 for d in differences)
-    middle = widths[len(widths) // 2]
     told = (
         f"Sure, of {len(differences)} differences: {'; '.join(found)}."
         if found
-        else f"None of the {len(differences)} differences is sure."
+        else f"None of the {len(differences)} differences is sure; their intervals leave room for {room:.{digits}f}{name and ' ' + name}."
     )
-    return [
-        f"{told} Half an interval is {middle:.{digits}f}{' ' + name if name else ''} in the middle: a smaller effect cannot be told from none here."
-    ]
+    middle = f"{widths[len(widths) // 2]:.{digits}f}{name and ' ' + name}"
+    return [f"{told} Half an interval is {middle} in the middle: a smaller effect cannot be told from none here."]
