@@ -68,9 +68,10 @@ def write_page(record: Mapping[str, Told], out: Path) -> None:
 
 def _when(part: Told) -> str:
     machine = part["machine"]
+    minutes = "" if part["minutes"] is None else f", {part['minutes']:g} minutes in the last run"
     return (
         f"<sub>`--part {part['name']}`, {machine['date']}, {machine['processor']}, {machine['cores']} cores with other work "
-        f"beside it, {part['minutes']:g} minutes in the last run.</sub>"
+        f"beside it{minutes}.</sub>"
     )
 
 

@@ -22,6 +22,7 @@ from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.comparison.cells import Comparison
 from gotd_assets.comparison.results import found
 from gotd_assets.demo import packages
+from gotd_assets.errors import GotdError
 from gotd_assets.fingerprint import fingerprint
 from gotd_assets.settings.file import load_project
 
@@ -31,10 +32,21 @@ _VERSIONS = ("torch", "transformers")
 
 
 class Place:
-    """Where the use cases of some sizes are run: texts, models and projects, below the `home` of the checkout's project."""
+    """Where the use cases of some sizes are run: texts, models and projects, below the `home` of the checkout's project.
 
-    def __init__(self, sizes: Sizes, home: Path, say: Callable[[str], None]) -> None:
+    Args:
+        sizes: of everything.
+        home: folder.
+        say: is told what is fetched.
+        minutes: of each comparison no training is begun after so many.
+        runs: whether projects are run at all, or only what they came to so far is read.
+    """
+
+    def __init__(
+        self, sizes: Sizes, home: Path, say: Callable[[str], None], *, minutes: float | None = None, runs: bool = True
+    ) -> None:
         self.sizes, self._home, self._say = sizes, home, say
+        self.minutes, self.runs = minutes, runs
         shaped = {**dataclasses.asdict(sizes), "labels": list(sizes.labels), "measured": list(sizes.measured)}
         self.folder = home / "use-cases" / f"{sizes.name}-{fingerprint({'sizes': shaped, 'code': _CODE})[:12]}"
 
@@ -77,46 +89,45 @@ class Place:
         """A GPT-2 of a shape."""
         return models.of_shape(name, self.language_model, self.folder / "dequantised", self._home / "use-cases" / name)
 
+    def compare(self, path: Path) -> None:
+        """Make what is missing of a project's comparison."""
+        if self.runs:
+            bound = [] if self.minutes is None else ["--minutes", f"{self.minutes:g}"]
+            gotd(path, "compare", *bound, "--out", str(path.parent))
 
-Minutes = float | None
 
-
-def _compare(path: Path, minutes: Minutes) -> None:
-    gotd(path, "compare", *([] if minutes is None else ["--minutes", f"{minutes:g}"]), "--out", str(path.parent))
-
-
-def labelled(place: Place, minutes: Minutes) -> dict[str, Any]:
+def labelled(place: Place) -> dict[str, Any]:
     """Both labelled tasks, with accuracy by number of labels, and classification without any."""
     told = {}
     for task in ("sentiment", "topics"):
         path = place.projects.labelled(task)
-        _compare(path, minutes)
+        place.compare(path)
         told[task] = {**results.told(path), "without_labels": results.without_labels(path)}
     return told
 
 
-def tuned(place: Place, minutes: Minutes) -> dict[str, Any]:
+def tuned(place: Place) -> dict[str, Any]:
     """Topics, with the encoder as it is and tuned."""
     path = place.projects.tuned()
-    _compare(path, minutes)
+    place.compare(path)
     return {"topics": results.told(path)}
 
 
-def detox(place: Place, minutes: Minutes) -> dict[str, Any]:
+def detox(place: Place) -> dict[str, Any]:
     """Toward clean text, and away from toxic text."""
     told: dict[str, Any] = {"toxic_texts": _lines(place.toxic_texts / "toxic.jsonl")}
     for target, methods in (("clean", ("random", "rtp", "gotd")), ("toxic", ("gotd",))):
         path = place.projects.detoxified(target, methods, place.classifier)
-        _compare(path, minutes)
+        place.compare(path)
         told[target] = results.toxicity(path)
     return told
 
 
-def masked(place: Place, minutes: Minutes) -> dict[str, Any]:
+def masked(place: Place) -> dict[str, Any]:
     """A head is pre-trained on the pool, then models are selected for and trained."""
     bare = models.with_masked_head(place.encoder, place.folder / "masked-head")
     path = place.projects.pretraining(bare)
-    _compare(path, minutes)
+    place.compare(path)
     comparison = Comparison.of(load_project(path))
     (cell,) = comparison.cells
     store = ArtifactStore.of(comparison.project)
@@ -125,7 +136,7 @@ def masked(place: Place, minutes: Minutes) -> dict[str, Any]:
         return {}
     pretraining = results.told(path)
     path = place.projects.masked(base.path / "model")
-    _compare(path, minutes)
+    place.compare(path)
     curve = base.json("training.json")["loss_curve"]
     losses = [loss for _, loss in curve]
     tenth = max(1, len(losses) // 10)
@@ -133,9 +144,14 @@ def masked(place: Place, minutes: Minutes) -> dict[str, Any]:
     return {"pretraining": {**pretraining, "loss": told}, "sentiment": results.told(path)}
 
 
-def larger(place: Place, minutes: Minutes) -> dict[str, Any]:
-    """Models of the paper's sizes: some updates of those that fit, and a whole run with the largest."""
-    del minutes
+def larger(place: Place) -> dict[str, Any]:
+    """Models of the paper's sizes: some updates of those that fit, and a whole run with the largest.
+
+    Raises:
+        GotdError: it is only to be read, or failed.
+    """
+    if not place.runs:
+        raise GotdError("what large models take is measured when it is run, and read from nowhere")
     measured = {name: large.measure(name, place.model(name), place.folder) for name in place.sizes.measured}
     path = place.projects.large(place.model(place.sizes.largest))
     seconds = gotd(path, "run")
@@ -149,23 +165,22 @@ def larger(place: Place, minutes: Minutes) -> dict[str, Any]:
     }
 
 
-PARTS: Mapping[str, Callable[[Place, Minutes], dict[str, Any]]] = MappingProxyType(
+PARTS: Mapping[str, Callable[[Place], dict[str, Any]]] = MappingProxyType(
     {"labelled": labelled, "tune": tuned, "masked": masked, "detox": detox, "large": larger}
 )
 """The parts in the order they are run by default."""
 
 
-def run_part(name: str, place: Place, record: Path, minutes: Minutes) -> None:
+def run_part(name: str, place: Place, record: Path) -> None:
     """Run what is missing of a part, and keep what it came to in the file `record`, beside the other parts."""
     began = time.monotonic()
-    told = PARTS[name](place, minutes)
+    told = PARTS[name](place)
     known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-    sizes = dataclasses.asdict(place.sizes)
     known[name] = {
         "name": name,
         "machine": machine(_VERSIONS),
-        "sizes": sizes,
-        "minutes": round((time.monotonic() - began) / 60, 1),
+        "sizes": dataclasses.asdict(place.sizes),
+        "minutes": round((time.monotonic() - began) / 60, 1) if place.runs else None,
         "told": told,
     }
     write_atomically(record, json.dumps(known, indent=1, allow_nan=False) + "\n")
