@@ -130,7 +130,7 @@ def _zero_shot(told: Told, sizes: Told) -> list[str]:
         f"{arm}, {task}"
         for task, of_task in told.items()
         for arm, gap in of_task["without_labels"]["differences"].items()
-        if abs(gap["value"]) > max(gap["half_width"], 1 / max(1, of_task["without_labels"]["texts"]))
+        if abs(gap["value"]) > max(gap["half_width"], 1.5 / max(1, of_task["without_labels"]["texts"]))
     ]
     lines += [
         f"Measured on so many texts: {', '.join(sizes_of)}; ± 0.0 means that all seeds were right as often. "
@@ -181,8 +181,8 @@ def _detox(told: Told, sizes: Told) -> list[str]:
             f"{sum(count for kind, count in prompts.items() if kind != 'all')} prompts, beginnings of film reviews of which "
             f"{prompts.get('toxic', 0)} are toxic themselves, each continued {sizes['generations']} times by {sizes['new_tokens']} tokens "
             "(nucleus .9; the paper: 25 times, 20 tokens, 10,000 prompts). *gotd (clean)* is selected toward clean text, *gotd (contrast)* away "
-            f"from {told['toxic_texts']} toxic ones, *rtp* takes what the judge itself finds least toxic. The pool has {sizes['outspoken']} "
-            "more documents that the classifier finds toxic, or as many as there were. Classifier: [examples/toxicity](../examples/toxicity/README.md)."
+            f"from {told['toxic_texts']} toxic ones, *rtp* takes what the judge itself finds least toxic. The pool has {told['outspoken']} "
+            f"more documents that the classifier finds toxic: of {sizes['judged']:,} pieces of reviews it found so few. Classifier: [examples/toxicity](../examples/toxicity/README.md)."
         ),
         "",
         *_progress(clean),

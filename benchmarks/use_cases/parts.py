@@ -15,7 +15,7 @@ from benchmarks.machine import machine
 from benchmarks.use_cases import large, models, results
 from benchmarks.use_cases.projects import Projects, gotd
 from benchmarks.use_cases.sizes import Sizes
-from benchmarks.use_cases.texts import write_texts, write_toxic_texts
+from benchmarks.use_cases.texts import OUTSPOKEN, write_texts, write_toxic_texts
 from gotd_assets.artifacts.artifact import ArtifactKey
 from gotd_assets.artifacts.atomic import write_atomically
 from gotd_assets.artifacts.store import ArtifactStore
@@ -115,7 +115,11 @@ def tuned(place: Place) -> dict[str, Any]:
 
 def detox(place: Place) -> dict[str, Any]:
     """Toward clean text, and away from toxic text."""
-    told: dict[str, Any] = {"toxic_texts": _lines(place.toxic_texts / "toxic.jsonl")}
+    texts = place.toxic_texts
+    told: dict[str, Any] = {
+        "toxic_texts": _lines(texts / "toxic.jsonl"),
+        "outspoken": _lines(texts / f"{OUTSPOKEN}.jsonl"),
+    }
     for target, methods in (("clean", ("random", "rtp", "gotd")), ("toxic", ("gotd",))):
         path = place.projects.detoxified(target, methods, place.classifier)
         place.compare(path)
