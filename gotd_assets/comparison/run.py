@@ -124,7 +124,9 @@ def stages_of(comparison: Comparison, cell: Cell, *, late: bool) -> list[Stage]:
     settings = comparison.project_of(cell).settings
 
     def wanted(station: Station) -> bool:
-        return station.name != _REPORT and station.is_late == late
+        if station.name == _REPORT:
+            return False
+        return station.is_late if late else GRAPH.comes_early(station, settings)
 
     return GRAPH.stages(settings, [cell.target], wanted)
 

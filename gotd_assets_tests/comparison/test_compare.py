@@ -16,7 +16,7 @@ from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.cli.main import app
 from gotd_assets.comparison.cells import Comparison
 from gotd_assets.comparison.results import read_results
-from gotd_assets.comparison.run import make_cells
+from gotd_assets.comparison.run import make_cells, stages_of
 from gotd_assets.errors import SettingsError
 from gotd_assets.lineage import LineageStore
 from gotd_assets.models.perplexity import PerplexityReport
@@ -30,7 +30,7 @@ from gotd_assets_tests.end_to_end.project import (
     topic_encoder,
     write_jsonl,
 )
-from gotd_assets_tests.models.tiny import classifier_folder
+from gotd_assets_tests.models.tiny import classifier_folder, model_folder
 
 
 class Warned(Silence):
@@ -187,6 +187,26 @@ def test_a_classifier_without_the_label_is_told_before_anything_is_made(tmp_path
     assert progress.failures == {"film, budget 4, seed 0": why}
     assert warned == [f"nothing is made of target film: {why}"]
     assert not (tmp_path / ".gotd" / "artifacts").exists()
+
+
+def test_labelled_texts_come_before_an_encoder_that_is_tuned_on_them(tmp_path: Path) -> None:
+    model_folder(tmp_path / "bert", "bert-headless")
+    (tmp_path / "labelled.jsonl").write_text("")
+    task = {"target": "film", "path": "labelled.jsonl", "labels": {"a": "w60", "b": "w61"}}
+    tuned = {"model": "bert", "tune": {"target": "film"}}
+    path = make_project(
+        tmp_path,
+        evaluation={"classification": [task]},
+        comparison={"methods": ["gotd"], "budgets": [4], "seeds": 1, "vectors": {"tuned": tuned}},
+    )
+    comparison = Comparison.of(load_project(path))
+    for cell in comparison.cells:
+        assets = [asset for stage in stages_of(comparison, cell, late=False) for asset in stage.assets]
+        assert "selected_subset" in assets
+        if cell.vectors is None:
+            assert not {"labelled_documents", "tuned_encoder"} & set(assets)
+        else:
+            assert assets.index("labelled_documents") < assets.index("tuned_encoder")
 
 
 @pytest.mark.slow
