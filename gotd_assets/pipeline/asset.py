@@ -247,12 +247,13 @@ class _Step(RunLog):
         if failed:
             lines = (f"- **{markdown(one.check.name)}**: {markdown(one.finding.sentence)}" for one in failed)
             described["failed_checks"] = dg.MetadataValue.md("\n".join(lines))
-        root = self._work.store.root
-        described |= {name: metadata_value(value, root) for name, value in outcome.description.items()}
+        folder = outcome.artifact.path
+        described |= {name: metadata_value(value, folder) for name, value in outcome.description.items()}
         facts = {
+            # The version is the folder's name in there: both in one row are wider than the page.
+            "folder": dg.MetadataValue.path(os.path.relpath(folder.parent, self._work.store.root.parent)),
             "version": outcome.artifact.version,
             "already_there": outcome.made.reused,
-            "folder": metadata_value(outcome.artifact.path, root),
             "seconds": round(time.monotonic() - self._started, 2),
             **self._columns(outcome.artifact),
         }
@@ -273,8 +274,8 @@ class _Step(RunLog):
         return shown | ({"dagster/column_lineage": dg.TableColumnLineage(origins)} if origins else {})
 
 
-def metadata_value(value: Shown, root: Path | None = None) -> dg.MetadataValue[Any]:
-    """What an artifact shows, as Dagster shows it; a path below `root` from there: a whole one is wider than the page."""
+def metadata_value(value: Shown, folder: Path | None = None) -> dg.MetadataValue[Any]:
+    """What an artifact shows, as Dagster shows it; a path below `folder` from there."""
     shown: dg.MetadataValue[Any]
     match value:
         case Markdown(text):
@@ -285,7 +286,7 @@ def metadata_value(value: Shown, root: Path | None = None) -> dg.MetadataValue[A
             shown = dg.MetadataValue.json(dict(figures))
         case Path():
             shown = dg.MetadataValue.path(
-                os.path.relpath(value, root) if root and value.is_relative_to(root) else value
+                value.relative_to(folder) if folder and value.is_relative_to(folder) else value
             )
         case bool():
             shown = dg.MetadataValue.bool(value)

@@ -88,8 +88,7 @@ class Couplings:
     def blocks(self, part: int, *, keeps: bool, filled: bool) -> Iterator[CoupledBlock]:
         """The blocks of part number `part`, kept if it `keeps` them, and as kept if all were by an earlier pass (`filled`).
 
-        Blocks overwrite each other: one is done with when
-        the next is asked for.
+        Blocks overwrite each other: one is done with when the next is asked for.
         """
         cache = self._cache if keeps else None
         with self._buffer() as buffers:
@@ -106,20 +105,18 @@ class Couplings:
     def _computed(self, part: int, cache: Tensor | None, buffers: list[Tensor]) -> Iterator[CoupledBlock]:
         self._kept[part] = [] if cache is not None else self._kept[part]
         for block in self._source.blocks(self._block_rows, self.parts[part]):
+            rows = self._kernel.source_part(block.points).double()
+            weights = block.weights.to(self._source.device)
+            if cache is None:
+                coupling = self._kernel.coupling(block.points)
+                yield CoupledBlock(block.start, rows, weights, coupling, out=coupling)
+                continue
             length = len(block.points)
             place = slice(block.start, block.start + length)
-            out = buffers[0][:length]
-            coupled = CoupledBlock(
-                start=block.start,
-                rows=self._kernel.source_part(block.points).double(),
-                weights=block.weights.to(self._source.device),
-                coupling=self._kernel.coupling(block.points, out if cache is None else cache[place]),
-                out=out,
-            )
-            if cache is not None:
-                coupled = dataclasses.replace(coupled, rows=self._rows[place].copy_(coupled.rows))
-                self._kept[part].append(dataclasses.replace(coupled, out=out[:0]))
-            yield coupled
+            coupling = self._kernel.coupling(block.points, cache[place])
+            kept = CoupledBlock(block.start, self._rows[place].copy_(rows), weights, coupling, out=coupling[:0])
+            self._kept[part].append(kept)
+            yield dataclasses.replace(kept, out=buffers[0][:length])
 
     @contextlib.contextmanager
     def _buffer(self) -> Iterator[list[Tensor]]:

@@ -1,14 +1,18 @@
 """What a person does in the UI: look at the graph, launch by clicks, read an asset's metadata, go on to MLflow."""
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from gotd_assets_tests.end_to_end.browser import (
+    RUN_SECONDS,
     Servers,
+    begin,
     browser,
     click,
     latest_event,
@@ -67,12 +71,10 @@ def test_everything_is_made_by_clicks_and_leads_to_mlflow(page: "Page", at: Serv
         assert height > 40
     latest_event(page, at, "pre_fine_tuned_model", _FILM)
     assert picture_size(page, "loss")[0] > 300
-    with page.context.expect_page() as opened:
-        metadata(page, "mlflow_run").get_by_role("link").first.click()
-    mlflow = opened.value
-    mlflow.get_by_text(re.compile(f"^film · gotd · {version[:8]}")).first.wait_for()
-    assert mlflow.url.startswith(at.mlflow)
-    assert mlflow.get_by_text("Finished", exact=True).count() == 1
+    metadata(page, "mlflow_run").get_by_role("link").first.click()
+    page.get_by_text(re.compile(f"^film · gotd · {version[:8]}")).first.wait_for()
+    assert page.url.startswith(at.mlflow)
+    assert page.get_by_text("Finished", exact=True).count() == 1
 
 
 def test_checks_are_seen_with_what_they_found(page: "Page", at: Servers) -> None:
@@ -89,3 +91,68 @@ def test_a_target_that_changed_is_selected_for_by_clicks(page: "Page", at: Serve
     launch(page, at, "reselect_target")
     latest_event(page, at, "selected_subset", _FILM)
     assert metadata(page, "version").inner_text() != before
+
+
+def test_tables_and_paths_fit_the_page(page: "Page", at: Servers) -> None:
+    for asset, partition in (("selected_subset", _FILM), ("pre_fine_tuned_model", _FILM), ("raw_candidates", "news")):
+        latest_event(page, at, asset, partition)
+        wide = page.evaluate(
+            "[...document.querySelectorAll('td, table')].map(e => e.getBoundingClientRect().right - innerWidth)"
+        )
+        assert wide
+        assert max(wide) <= 1, asset
+
+
+def test_the_graph_begins_with_the_users_files(page: "Page", at: Servers, project: Path) -> None:
+    page.goto(f"{at.dagster}/assets/source/news")
+    page.get_by_text((project / "data" / "news.jsonl").as_uri()).first.wait_for()
+
+
+def test_a_failed_check_stands_first(page: "Page", at: Servers) -> None:
+    latest_event(page, at, "selected_subset", _FILM)
+    first = page.locator("table tr").first.inner_text()
+    assert first.startswith("failed_checks")
+    assert "source_share" in first
+
+
+def test_a_typo_is_one_sentence(page: "Page", at: Servers, project: Path) -> None:
+    settings = project / "gotd.yaml"
+    right = settings.read_text(encoding="utf-8")
+    settings.write_text(right.replace("budget:", "bugdet:"), encoding="utf-8")
+    try:
+        page.goto(f"{at.dagster}/deployment/locations")
+        click(page, "button", "Reload all")
+        told = page.get_by_role("dialog")
+        told.get_by_text("bugdet").first.wait_for()
+        assert "Traceback" not in told.inner_text()
+        assert "ComponentTreeException" not in told.inner_text()
+    finally:
+        settings.write_text(right, encoding="utf-8")
+        page.goto(f"{at.dagster}/deployment/locations")
+        click(page, "button", "Reload all")
+        page.get_by_text("Loaded", exact=True).first.wait_for()
+
+
+def test_a_job_is_stopped_by_a_click_with_all_that_it_started(page: "Page", at: Servers, project: Path) -> None:
+    settings = project / "gotd.yaml"
+    right = settings.read_text(encoding="utf-8")
+    long = {"model": "model", "max_tokens": 32, "epochs": 5000.0, "checkpoint_steps": 1}
+    settings.write_text(yaml.safe_dump({**yaml.safe_load(right), "training": long}), encoding="utf-8")
+    try:
+        page.goto(f"{at.dagster}/deployment/locations")
+        click(page, "button", "Reload all")
+        page.get_by_text("Loaded", exact=True).first.wait_for()
+        begin(page, at, "materialize_everything")
+        deadline = time.monotonic() + RUN_SECONDS
+        while not any((project / ".gotd" / "scratch").rglob("checkpoint.safetensors")):
+            assert time.monotonic() < deadline, page.locator("body").inner_text()
+            time.sleep(0.2)
+        click(page, "button", "Terminate")
+        page.get_by_role("dialog").get_by_role("button", name=re.compile("Terminate")).first.click()
+        page.get_by_text("Canceled", exact=True).first.wait_for(timeout=60_000)
+        page.goto(f"{at.dagster}/runs")
+        page.get_by_text("Canceled", exact=True).nth(1).wait_for()
+        assert page.get_by_text("Started", exact=True).count() == 0
+        assert page.get_by_text("In progress (0)", exact=True).count() == 1
+    finally:
+        settings.write_text(right, encoding="utf-8")
