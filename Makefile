@@ -12,7 +12,7 @@ export DO_NOT_TRACK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo study study-quick test test-all fuzz test-ui torture screenshots check format docs ui constraints first-hour bench-transport bench-hard bench-embedding bench-corpus bench-cluster bench-lineage clean
+.PHONY: help setup demo study study-quick use-cases test test-all fuzz test-ui torture screenshots check format docs ui constraints first-hour bench-transport bench-hard bench-embedding bench-corpus bench-cluster bench-lineage clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ study-quick: $(INSTALLED) ## compare the methods: 20,000 documents, two targets;
 study: $(INSTALLED) ## compare the methods: 103,000 documents, four targets; hours, goes on where it was
 	@$(BIN)/python -m benchmarks.study run
 	@$(BIN)/python -m benchmarks.study page docs/study.md
+
+use-cases: $(INSTALLED) ## the paper's use cases on real text and models; an hour, goes on where it was
+	@$(BIN)/python -m benchmarks.use_cases docs/use-cases.md
 
 test: $(READY) ## the fast tests, a process for every core
 	@$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal

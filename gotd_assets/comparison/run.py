@@ -13,6 +13,7 @@ from gotd_assets.comparison.ledger import Ledger
 from gotd_assets.comparison.worth import measure_worth
 from gotd_assets.errors import GotdError
 from gotd_assets.stations.all import GRAPH
+from gotd_assets.stations.first_look import problems_ahead
 from gotd_assets.stations.work import Silence
 from gotd_assets.stations.workshop import Workshop
 
@@ -49,7 +50,8 @@ def make_cells(
     """Make what is missing: for every cell the selections of all methods, then for every cell the models.
 
     What exists is found by version, so that a comparison that was killed goes on where it was, and what the project made
-    already is not made again. What cannot be made of a cell (a budget beyond the candidates) is left out, and the rest made.
+    already is not made again. What cannot be made of a cell (a budget beyond the candidates) is left out, and the rest made;
+    nothing is begun of a target whose files, or models that it alone needs, are not what the settings say.
 
     Args:
         comparison: what to compare.
@@ -57,11 +59,18 @@ def make_cells(
         announce: is told each part before it begins, and after each cell how long the rest will take.
         minutes: begin no training after this many.
         train: whether to train at all.
+
+    Raises:
+        GotdError: encoder or base model are not what the settings say.
     """
     started, failures = time.monotonic(), dict[str, str]()
     ledger = Ledger(comparison.project.home)
+    broken = _problems_ahead(comparison, train=train)
+    for target, why in broken.items():
+        journal.warn(f"nothing is made of target {target}: {why}")
+        failures |= {str(cell): why for cell in comparison.cells if cell.target == target}
+    todo = [cell for cell in comparison.cells if cell.target not in broken]
     for phase in ("select", "train") if train else ("select",):
-        todo = comparison.cells
         spent: list[float] = []
         for number, cell in enumerate(todo, 1):
             elapsed = (time.monotonic() - started) / 60
@@ -82,6 +91,23 @@ def make_cells(
     return Progress(complete=not failures, failures=failures)
 
 
+def _problems_ahead(comparison: Comparison, *, train: bool) -> dict[str, str]:
+    """What is wrong with the files of a target or with models that it alone needs, by target: told before any work.
+
+    Raises:
+        GotdError: something is wrong that all targets need.
+    """
+    found: dict[str, str] = {}
+    # Of a target, cells of one kind of vectors have the same files and models.
+    for cell in {(cell.target, cell.vectors): cell for cell in comparison.cells}.values():
+        stages = [stage for late in (False, True)[: 1 + train] for stage in stages_of(comparison, cell, late=late)]
+        for target, error in problems_ahead(GRAPH, comparison.project_of(cell), stages).items():
+            if target is None:
+                raise error
+            found.setdefault(target, str(error))
+    return found
+
+
 @contextlib.contextmanager
 def _failure_noted(cell: Cell, failures: dict[str, str], journal: Journal) -> Iterator[None]:
     """Of a cell the first: what was not selected cannot be trained on, which is no news."""
@@ -98,7 +124,9 @@ def stages_of(comparison: Comparison, cell: Cell, *, late: bool) -> list[Stage]:
     settings = comparison.project_of(cell).settings
 
     def wanted(station: Station) -> bool:
-        return station.name != _REPORT and station.is_late == late
+        if station.name == _REPORT:
+            return False
+        return station.is_late if late else GRAPH.comes_early(station, settings)
 
     return GRAPH.stages(settings, [cell.target], wanted)
 

@@ -220,8 +220,10 @@ class SegmentEmbedder:
             new = self._alone.missing(ids)
             if new.any():
                 chosen = [text for text, is_new in zip(part, new, strict=True) if is_new]
-                made = np.concatenate([*self._encoder.own(chosen, tick)])
-                self._alone.add(ids.filter(new), made)
+                unknown, begin = ids.filter(new), 0
+                for made in self._encoder.own(chosen, tick):
+                    self._alone.add(unknown.slice(begin, len(made)), made)
+                    begin += len(made)
             tick(int((~new).sum()), 0)
             yield self._encoder.join(self._alone.get(ids), part)
 

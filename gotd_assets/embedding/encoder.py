@@ -22,7 +22,10 @@ class Encoder(Protocol):
     dimension: int
 
     def encode(self, texts: Sequence[str], tick: Callable[[int, int], None]) -> Iterator[npt.NDArray[np.float32]]:
-        """Vectors (n, D) of `texts`, `SEGMENT_ROWS` of them at a time; `tick(documents, tokens)` reports progress."""
+        """Vectors (n, D) of `texts` in their order, `SEGMENT_ROWS` of them at a time or fewer; each part is kept as it comes.
+
+        `tick(documents, tokens)` reports progress.
+        """
         ...
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ID_BYTES = 16
 SEGMENT_ROWS = 4096
-"""Documents embedded between two writes: what a killed run loses at most."""
+"""Documents embedded between two writes at most: what a killed run loses; slow encoders hand on fewer at a time."""
 
 
 class VectorStore:

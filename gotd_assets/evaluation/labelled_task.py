@@ -17,8 +17,11 @@ from gotd_assets.evaluation.learning_curve import Curve, Point, Way, learning_cu
 from gotd_assets.evaluation.scores import Scores
 from gotd_assets.evaluation.zero_shot import zero_shot
 from gotd_assets.fingerprint import fingerprint
-from gotd_assets.models.device import choose_device
+from gotd_assets.models.device import choose_device, choose_precision
 from gotd_assets.models.language import load_language_model, load_trained_model, model_version
+from gotd_assets.models.layers import choose_trainable
+from gotd_assets.models.placement import place
+from gotd_assets.models.prefix import FrozenPrefix
 from gotd_assets.models.statistics import holm, two_way_mean
 from gotd_assets.tracking.context import TrackingContext
 from gotd_assets.tracking.nested import NestedRun, log_nested
@@ -31,7 +34,9 @@ if TYPE_CHECKING:
     from gotd_assets.settings.evaluation import ClassificationSettings
     from gotd_assets.settings.training import TrainingSettings
 
-_CODE = 3
+_CODE = 4
+# States of labelled texts behind the blocks that training leaves as they are.
+_STATES = "task-states"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +135,8 @@ def evaluate_task(
         task: the task.
         settings: the base model, and how models are trained and measured.
         root: folder that a relative model path is relative to.
-        cache: folder for figures of base models and for dequantised weights.
+        cache: folder for figures of base models, for dequantised weights, and for states of the labelled texts behind the
+            blocks that are not trained, which are the same for every model of the task.
         scratch: folder that survives a crash; finished points are kept in it.
         out: an existing folder.
         tracking: where the runs are recorded.
@@ -145,7 +151,16 @@ def evaluate_task(
     train, test = (LabelledTexts.of(labelled / side, task) for side in ("train", "test"))
     base = _base_scores(train, test, task, settings, root=root, cache=cache, progress=_named("base", tell))
     loaded = load_trained_model(model, settings)
-    ours = _measure(loaded, train, test, task, settings, scratch=scratch / "points", progress=_named("trained", tell))
+    ours = _measure(
+        loaded,
+        train,
+        test,
+        task,
+        settings,
+        scratch=scratch / "points",
+        states=cache / _STATES,
+        progress=_named("trained", tell),
+    )
     comparison = compared(base, ours, test.labels)
     content = {
         "target": task.target,
@@ -169,13 +184,19 @@ def _measure(
     settings: TrainingSettings,
     *,
     scratch: Path,
+    states: Path,
     progress: Callable[[object], None],
 ) -> TaskScores:
     model, tokenizer = loaded
-    model.to(choose_device(settings.device))
-    without = zero_shot(model, tokenizer, test, task, settings) if settings.objective == "causal" else None
+    device = choose_device(settings.device)
+    precision = choose_precision(settings.precision, device)
+    is_causal = settings.objective == "causal"
+    place(model, device, precision, exact=choose_trainable(model, settings))
+    # All models of a task have the same frozen blocks, and the same texts.
+    prefix = FrozenPrefix.of(model, states, precision, causal=is_causal)
+    without = zero_shot(model, tokenizer, test, task, settings, prefix=prefix) if is_causal else None
     curves = learning_curves(
-        model, tokenizer, train, test, task=task, settings=settings, scratch=scratch, progress=progress
+        model, tokenizer, train, test, task=task, settings=settings, scratch=scratch, prefix=prefix, progress=progress
     )
     return TaskScores(curves, without)
 
@@ -204,7 +225,9 @@ def _base_scores(
     if not file.is_file():
         loaded = load_language_model(settings, root, cache)
         points = cache / f"task-{key}"
-        scores = _measure(loaded, train, test, task, settings, scratch=points, progress=progress)
+        scores = _measure(
+            loaded, train, test, task, settings, scratch=points, states=cache / _STATES, progress=progress
+        )
         write_atomically(file, json.dumps(scores.as_json(), allow_nan=False))
     return TaskScores.of_json(json.loads(file.read_text(encoding="utf-8")))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,16 @@ from gotd_assets.artifacts.atomic import write_atomically
 from gotd_assets.corpus.labelled import LabelledTexts
 from gotd_assets.evaluation.probe import Probe
 from gotd_assets.evaluation.scores import Scores
-from gotd_assets.models.batches import MEASURING_BATCH_TOKENS, Batch, LabelledIds, Seed, by_length, encode, padded
+from gotd_assets.models.batches import (
+    MEASURING_BATCH_TOKENS,
+    Batch,
+    LabelledIds,
+    Seed,
+    by_length,
+    encode,
+    model_options,
+    padded,
+)
 from gotd_assets.models.device import choose_device, choose_precision
 from gotd_assets.models.layers import choose_trainable
 from gotd_assets.models.placement import autocast, place
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from gotd_assets.fingerprint import Json
+    from gotd_assets.models.prefix import FrozenPrefix
     from gotd_assets.settings.evaluation import ClassificationSettings
     from gotd_assets.settings.training import TrainingSettings
 
@@ -67,6 +78,7 @@ def learning_curves(
     task: ClassificationSettings,
     settings: TrainingSettings,
     scratch: Path,
+    prefix: FrozenPrefix | None = None,
     progress: Callable[[object], None] | None = None,
 ) -> dict[Way, Curve]:
     """Probe and fine-tune `model` on so many labels, measure it, and begin again, for sizes and seeds.
@@ -85,6 +97,7 @@ def learning_curves(
         task: sizes, seeds, optimisation, and whether to fine-tune at all.
         settings: objective, length, trainable layers, precision and device.
         scratch: folder that belongs to this model and task.
+        prefix: stands in for the model's frozen first blocks.
         progress: is told of every point.
 
     Returns:
@@ -103,7 +116,9 @@ def learning_curves(
             for way in ways:
                 file = scratch / f"{way}-{size}-{seed}.json"
                 if not file.is_file():
-                    tuner = tuner or _Classifier(model, tokenizer, train, test.texts, task=task, settings=settings)
+                    tuner = tuner or _Classifier(
+                        model, tokenizer, train, test.texts, task=task, settings=settings, prefix=prefix
+                    )
                     predicted = tuner.probe(order) if way == "probe" else tuner.tune(order, seed)
                     point = Point.of(predicted, test.labels, len(task.labels))
                     write_atomically(file, json.dumps(point.as_json()))
@@ -126,6 +141,7 @@ class _Classifier:
         *,
         task: ClassificationSettings,
         settings: TrainingSettings,
+        prefix: FrozenPrefix | None,
     ) -> None:
         self._model, self._labels, self._known = model, len(task.labels), train.labels
         self._settings = settings.model_copy(
@@ -142,7 +158,7 @@ class _Classifier:
         self._trained = choose_trainable(model, settings)
         place(model, self._device, self._precision, exact=self._trained)
         self._before = {name: weight.detach().clone() for name, weight in self._trained.items()}
-        self._reading = LabelOfText(tokenizer.pad_token_id or 0)
+        self._reading = LabelOfText(tokenizer.pad_token_id or 0, prefix)
         self._train, self._test = (encode(tokenizer, texts, settings.max_tokens) for texts in (train.texts, test))
         # Of the most labels that any point is given, and of the test texts: once for all points.
         drawn = {int(row) for seed in range(task.seeds) for row in self._order(seed)[: max(task.sizes)]}
@@ -232,10 +248,15 @@ def head_of(probe: Probe) -> torch.nn.Module:
 
 
 class LabelOfText:
-    """Which label a text has, by a head on the mean of its last states; a ModuleDict holds 'model' and 'head'."""
+    """Which label a text has, by a head on the mean of its last states; a ModuleDict holds 'model' and 'head'.
 
-    def __init__(self, pad: int) -> None:
-        self._pad = pad
+    Args:
+        pad: token that fills up batches.
+        prefix: stands in for the model's frozen first blocks.
+    """
+
+    def __init__(self, pad: int, prefix: FrozenPrefix | None = None) -> None:
+        self._pad, self._prefix = pad, prefix
 
     def batch(
         self, documents: Sequence[LabelledIds], seeds: Sequence[Seed], *, corrupt: bool, device: torch.device
@@ -258,7 +279,9 @@ class LabelOfText:
 
     def states(self, model: PreTrainedModel, batch: Batch) -> torch.Tensor:
         """The mean of the last states of each text (texts, D), float32."""
-        last = model.base_model(input_ids=batch.inputs, attention_mask=batch.attention).last_hidden_state.float()
+        with contextlib.nullcontext() if self._prefix is None else self._prefix.standing_in(batch):
+            inputs = {"input_ids": batch.inputs, "attention_mask": batch.attention, **model_options(model)}
+            last = model.base_model(**inputs).last_hidden_state.float()
         counted = batch.attention[..., None].float()
         mean: torch.Tensor = (last * counted).sum(dim=1) / counted.sum(dim=1).clamp_min(1.0)
         return mean

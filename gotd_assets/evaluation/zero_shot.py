@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from gotd_assets.models.prefix import FrozenPrefix
     from gotd_assets.settings.evaluation import ClassificationSettings
     from gotd_assets.settings.training import TrainingSettings
 
@@ -31,6 +32,8 @@ def zero_shot(
     test: LabelledTexts,
     task: ClassificationSettings,
     settings: TrainingSettings,
+    *,
+    prefix: FrozenPrefix | None = None,
 ) -> Scores:
     """Classify without training: the label whose words are the most likely continuation of the task's template.
 
@@ -42,6 +45,7 @@ def zero_shot(
         test: texts to classify.
         task: template and words.
         settings: length and precision.
+        prefix: stands in for the model's frozen first blocks.
 
     Raises:
         InputError: the template and the words leave no room for a text.
@@ -53,10 +57,11 @@ def zero_shot(
         for label in range(len(task.labels))
     ]
     likelihood = np.zeros((len(test.texts), len(task.labels)))
-    loss = TokenLoss(model)
+    precision = choose_precision(settings.precision, model.device)
+    with autocast(model.device, precision):
+        loss = TokenLoss(model, prefix)
     training = model.training
     model.eval()
-    precision = choose_precision(settings.precision, model.device)
     try:
         for batch_of in by_length([len(ids) for _, _, ids, _ in rows], MEASURING_BATCH_TOKENS):
             part = [rows[index] for index in batch_of]

@@ -68,8 +68,10 @@ def _first_used_from(model: PreTrainedModel, block: torch.nn.Module) -> set[int]
         (late if reached else early).update(id(parameter) for parameter in module.parameters(recurse=False))
 
     hooks = [module.register_forward_pre_hook(note) for module in model.modules()]
+    # A model that was placed before has weights of two formats.
+    is_mixed = any(weight.dtype is torch.bfloat16 for weight in model.parameters())
     try:
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=is_mixed):
             model(input_ids=torch.zeros((1, 2), dtype=torch.int64, device=model.device))
     finally:
         for hook in hooks:

@@ -100,7 +100,7 @@ class FrozenPrefix:
         import torch
 
         lengths = batch.attention.sum(dim=1).tolist()
-        known = [self._known(ids[:length]) for ids, length in zip(batch.inputs, lengths, strict=True)]
+        known = [self._known(ids[: max(1, length)]) for ids, length in zip(batch.inputs, lengths, strict=True)]
         states = torch.nn.utils.rnn.pad_sequence(known, batch_first=True).to(batch.inputs.device)
         with _answered(self._frozen, lambda: self._as_output(states)):
             yield

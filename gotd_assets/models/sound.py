@@ -18,7 +18,7 @@ from gotd_assets.models.model_files import (
     refuse_pointer,
     tensors_of,
 )
-from gotd_assets.models.toxicity import classifier_folder
+from gotd_assets.models.toxicity import classifier_folder, toxic_outputs
 
 if TYPE_CHECKING:
     from gotd_assets.settings.encoder import EncoderSettings
@@ -81,12 +81,16 @@ def look_at_base_model(settings: TrainingSettings, root: Path) -> None:
 
 
 def look_at_classifier(settings: ToxicitySettings, root: Path) -> None:
-    """Look at the files of the classifier of toxicity.
+    """Look at the files of the classifier of toxicity, and whether it has the labels that mean toxic.
 
     Raises:
         InputError: something is missing or damaged.
     """
-    look_at_model(classifier_folder(settings, root), "toxicity.model")
+    folder = classifier_folder(settings, root)
+    look_at_model(folder, "toxicity.model")
+    labels = json_object(folder / "config.json", "toxicity.model").get("id2label")
+    if isinstance(labels, dict):
+        toxic_outputs(settings, labels)
 
 
 def look_at_model(folder: Path, setting: str) -> None:

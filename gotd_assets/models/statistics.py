@@ -41,8 +41,9 @@ def two_way_mean(values: npt.NDArray[Any], weights: npt.NDArray[Any] | None = No
 
         √( t²(S−1)·v_seed + t²(D−1)·max(v_item − v_rest, 0) )
 
-    since so few seeds need a wider quantile than so many items. One seed says nothing of v_seed: the interval is then of
-    items alone. p is the level whose half-width is the distance from zero.
+    since so few seeds need a wider quantile than so many items; and not less than what single values alone leave unsure,
+    t((S−1)(D−1))·√v_rest: of counts, which are often equal in all seeds, both terms can be zero by chance. One seed says nothing
+    of v_seed: the interval is then of items alone. p is the level whose half-width is the distance from zero.
 
     Args:
         values: per unit of weight, such as nats per token.
@@ -74,8 +75,11 @@ def two_way_mean(values: npt.NDArray[Any], weights: npt.NDArray[Any] | None = No
     def half_width(level: float) -> float:
         """Of the interval that leaves out `level`."""
         by_item = float(stdtrit(items - 1, level / 2)) ** 2 * of_items_alone
-        by_seed = float(stdtrit(seeds - 1, level / 2)) ** 2 * of_seeds if seeds > 1 else 0.0
-        return float(np.sqrt(by_item + by_seed))
+        if seeds == 1:
+            return float(np.sqrt(by_item))
+        by_seed = float(stdtrit(seeds - 1, level / 2)) ** 2 * of_seeds
+        of_values = float(stdtrit((seeds - 1) * (items - 1), level / 2)) ** 2 * of_rest
+        return float(np.sqrt(max(by_item + by_seed, of_values)))
 
     width, distance, smallest = half_width(1 - CONFIDENCE), abs(mean), 1e-12
     if distance <= 1e-12 * float(np.abs(table).max(initial=0.0)) or half_width(1.0) >= distance:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +81,7 @@ class ToxicityClassifier:
         self._max_tokens = min(settings.max_tokens, positions, self._tokenizer.model_max_length)
         self._batch_tokens = settings.batch_tokens
         self._together = model.config.num_labels == 1 or model.config.problem_type == "multi_label_classification"
-        self._toxic = _numbers(settings, model.config)
+        self._toxic = toxic_outputs(settings, model.config.id2label)
 
     def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """Toxicity (n,) in [0, 1] of `texts`."""
@@ -146,11 +146,15 @@ def classifier_folder(settings: ToxicitySettings, root: Path) -> Path:
     return folder
 
 
-def _numbers(settings: ToxicitySettings, config: Any) -> list[int]:
-    """Which outputs mean toxic."""
-    if config.num_labels == 1:
+def toxic_outputs(settings: ToxicitySettings, labels: Mapping[Any, str]) -> list[int]:
+    """Which outputs of a classifier mean toxic; `labels` are its configuration's, by number.
+
+    Raises:
+        InputError: it has no such label.
+    """
+    if len(labels) == 1:
         return [0]
-    known = {str(label): int(number) for number, label in config.id2label.items()}
+    known = {str(label): int(number) for number, label in labels.items()}
     unknown = [label for label in settings.labels if label not in known]
     if unknown:
         raise InputError(

@@ -95,6 +95,14 @@ class Graph:
         """What `station` opens for `partition`, and in which partitions."""
         return {read: self.opened(read, partition, settings) for read in station.reads if read.when(settings)}
 
+    def comes_early(self, station: Station, settings: Settings) -> bool:
+        """Whether it is made before the first model: all that is not late, and what of the rest such a station reads.
+
+        The encoder may be tuned on labelled texts, which otherwise only measure models.
+        """
+        readers = (read for other in self.stations if not other.is_late for read in other.reads)
+        return not station.is_late or any(read.asset == station.name and read.when(settings) for read in readers)
+
     def stages(
         self, settings: Settings, targets: Sequence[str], include: Callable[[Station], bool] = lambda _: True
     ) -> list[Stage]:

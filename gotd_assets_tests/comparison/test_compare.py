@@ -1,5 +1,6 @@
 """`gotd compare` on a small project: by the project's own stations, beside what is current, and continued."""
 
+import json
 import os
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from gotd_assets.artifacts.store import ArtifactStore
 from gotd_assets.cli.main import app
 from gotd_assets.comparison.cells import Comparison
 from gotd_assets.comparison.results import read_results
+from gotd_assets.comparison.run import make_cells, stages_of
 from gotd_assets.errors import SettingsError
 from gotd_assets.lineage import LineageStore
 from gotd_assets.models.perplexity import PerplexityReport
 from gotd_assets.settings.file import load_project
+from gotd_assets.stations.work import Silence
 from gotd_assets_tests.end_to_end.project import (
     environment,
     inside,
@@ -27,6 +30,17 @@ from gotd_assets_tests.end_to_end.project import (
     topic_encoder,
     write_jsonl,
 )
+from gotd_assets_tests.models.tiny import classifier_folder, model_folder
+
+
+class Warned(Silence):
+    """Notes warnings, and says nothing."""
+
+    def __init__(self, warned: list[str]) -> None:
+        self._warned = warned
+
+    def warn(self, message: str) -> None:
+        self._warned.append(message)
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +167,68 @@ def test_a_budget_beyond_the_candidates_is_left_out_and_said(folder: Path) -> No
     assert "One method: `gotd` is compared with the base model only" in page
     assert "Left out: film, budget 100000, seed 0" in page
     assert "So few say little of the task" in page.split("## three")[1]
+
+
+def test_a_classifier_without_the_label_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    classifier_folder(tmp_path / "classifier", ["fine", "rude"])
+    write_jsonl(tmp_path / "prompts.jsonl", sentences("sport", 5, 3))
+    write_jsonl(tmp_path / "data" / "other.jsonl", sentences("sport", 20, 7))
+    make_project(
+        tmp_path,
+        targets=[{"name": "film", "path": "data/target.jsonl"}, {"name": "other", "path": "data/other.jsonl"}],
+        toxicity={"model": "classifier"},
+        evaluation={"detoxification": [{"target": "film", "path": "prompts.jsonl"}]},
+        comparison={"methods": ["random"], "budgets": [4], "seeds": 1},
+    )
+    comparison = Comparison.of(load_project(tmp_path / "gotd.yaml"), ["film"])
+    warned: list[str] = []
+    progress = make_cells(comparison, Warned(warned), warned.append)
+    why = "toxicity.labels: the model 'classifier' has no label 'toxic'; it has: fine, rude"
+    assert progress.failures == {"film, budget 4, seed 0": why}
+    assert warned == [f"nothing is made of target film: {why}"]
+    assert not (tmp_path / ".gotd" / "artifacts").exists()
+
+
+def test_labelled_texts_come_before_an_encoder_that_is_tuned_on_them(tmp_path: Path) -> None:
+    model_folder(tmp_path / "bert", "bert-headless")
+    (tmp_path / "labelled.jsonl").write_text("")
+    task = {"target": "film", "path": "labelled.jsonl", "labels": {"a": "w60", "b": "w61"}}
+    tuned = {"model": "bert", "tune": {"target": "film"}}
+    path = make_project(
+        tmp_path,
+        evaluation={"classification": [task]},
+        comparison={"methods": ["gotd"], "budgets": [4], "seeds": 1, "vectors": {"tuned": tuned}},
+    )
+    comparison = Comparison.of(load_project(path))
+    for cell in comparison.cells:
+        assets = [asset for stage in stages_of(comparison, cell, late=False) for asset in stage.assets]
+        assert "selected_subset" in assets
+        if cell.vectors is None:
+            assert not {"labelled_documents", "tuned_encoder"} & set(assets)
+        else:
+            assert assets.index("labelled_documents") < assets.index("tuned_encoder")
+
+
+@pytest.mark.slow
+def test_labels_that_occur_once_are_a_sentence_and_leave_other_targets_alone(tmp_path: Path) -> None:
+    texts = sentences("film", 3, 9)
+    rows = ({"text": text, "label": name} for text, name in zip(texts, ("a", "b", "c"), strict=True))
+    (tmp_path / "labelled.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(tmp_path / "data" / "other.jsonl", sentences("sport", 20, 7))
+    task = {"target": "film", "path": "labelled.jsonl", "labels": {"a": "w60", "b": "w61", "c": "w62"}, "sizes": [2]}
+    make_project(
+        tmp_path,
+        targets=[{"name": "film", "path": "data/target.jsonl"}, {"name": "other", "path": "data/other.jsonl"}],
+        evaluation={"classification": [task]},
+        comparison={"methods": ["random"], "budgets": [4], "seeds": 1},
+    )
+    done = gotd(tmp_path, "compare", "--out", "page")
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "page" / "comparison.md").read_text(encoding="utf-8").replace("\\", "")
+    assert "Left out: film, budget 4, seed 0: evaluation.classification of target 'film'" in page
+    assert "add labelled texts, or lower sizes" in page
+    assert "| random | 4 |" in page.split("## other")[1]
+    assert versions(tmp_path, "pre_fine_tuned_model")
 
 
 def test_budgets_that_cannot_be_divided_are_asked_for(tmp_path: Path) -> None:

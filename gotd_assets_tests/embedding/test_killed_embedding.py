@@ -21,6 +21,8 @@ from gotd_assets_tests.models import tiny
 pytestmark = pytest.mark.slow
 
 SHARD = 4096
+# Texts whose vectors are kept together on a processor.
+BLOCK = 512
 RUN = """
 import sys
 from pathlib import Path
@@ -30,7 +32,9 @@ root, out = Path(sys.argv[1]), Path(sys.argv[2])
 out.mkdir()
 settings = EncoderSettings(model="encoder", dtype="float32")
 print("ready", flush=True)
-report = embed_documents(root / "documents", settings, root, root / "store", out)
+report = embed_documents(
+    root / "documents", settings, root, root / "store", out, progress=lambda state: print(state.done, flush=True)
+)
 print(report.embedded, flush=True)
 """
 
@@ -78,6 +82,17 @@ def test_a_killed_run_loses_at_most_one_shard_and_the_next_goes_on(root: Path) -
     resumed, fresh = open_vectors(root / "out"), open_vectors(root / "fresh")
     assert resumed.all_doc_ids().to_list() == fresh.all_doc_ids().to_list()
     np.testing.assert_allclose(np.concatenate(resumed.vectors), np.concatenate(fresh.vectors), atol=1e-3)
+
+
+def test_a_killed_run_loses_a_few_hundred_documents(root: Path) -> None:
+    process = start(root, "killed")
+    assert process.stdout is not None
+    process.stdout.readline()
+    # What it says last before it is killed is done; what it keeps is a little less.
+    done = next(done for line in process.stdout if (done := int(line)) >= 2 * BLOCK + BLOCK // 2)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert done - BLOCK <= stored(root) < documents(root)
 
 
 def test_two_runs_at_once_embed_every_document_once(root: Path) -> None:

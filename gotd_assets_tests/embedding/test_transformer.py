@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from gotd_assets.embedding.embed import embed_documents, load_encoder
+from gotd_assets.embedding.embed import EmbeddingProgress, embed_documents, load_encoder
 from gotd_assets.embedding.vectors import open_vectors
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import document_id
@@ -28,11 +28,11 @@ def encoder(tmp_path: Path) -> Path:
     return tiny.model_folder(tmp_path / "encoder", "bert-headless")
 
 
-def write_documents(folder: Path, texts: list[str]) -> Path:
+def write_documents(folder: Path, texts: list[str], rows: int = 30) -> Path:
     folder.mkdir()
     frame = pl.DataFrame({"doc_id": [document_id(text) for text in texts], "text": texts})
-    for number, start in enumerate(range(0, len(texts), 30)):
-        frame.slice(start, 30).write_parquet(folder / f"documents-{number:05}.parquet")
+    for number, start in enumerate(range(0, len(texts), rows)):
+        frame.slice(start, rows).write_parquet(folder / f"documents-{number:05}.parquet")
     return folder
 
 
@@ -111,6 +111,41 @@ def test_only_what_is_new_passes_through_the_encoder(encoder: Path, tmp_path: Pa
     assert counts == [(30, 0), (len(texts) - 30, 30), (0, 10)]
     first, last = (open_vectors(tmp_path / f"out-{n}") for n in (0, 2))
     np.testing.assert_array_equal(last.vectors[0], first.vectors[0][10:20])
+
+
+@pytest.mark.parametrize("lexical", [None, 0.5])
+def test_what_is_embedded_when_a_run_ends_is_kept_but_for_a_few_hundred(
+    encoder: Path, tmp_path: Path, lexical: float | None
+) -> None:
+    texts = list(dict.fromkeys(tiny.texts(1600)))
+    documents = write_documents(tmp_path / "documents", texts, rows=4096)
+    settings = EncoderSettings(model=str(encoder), device="cpu", lexical=lexical)
+    folders = {name: tmp_path / name for name in ("out", "again")}
+    for folder in folders.values():
+        folder.mkdir()
+
+    def end(state: EmbeddingProgress) -> None:
+        if state.done >= 1200:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        embed_documents(documents, settings, tmp_path, tmp_path / "store", folders["out"], progress=end)
+    kept = {len(np.load(path)) for path in tmp_path.glob("store/*/ids-*.npy")}
+    assert kept == {512}
+    assert len(list(tmp_path.glob("store/*/ids-*.npy"))) == 2
+    passed: list[int] = []
+    embed_documents(
+        documents,
+        settings,
+        tmp_path,
+        tmp_path / "store",
+        folders["again"],
+        progress=lambda state: passed.append(state.tokens),
+    )
+    alone = load_encoder(settings.model_copy(update={"lexical": None}), tmp_path)
+    tokens: list[int] = []
+    list(alone.encode(texts[1024:], lambda _, n_tokens: tokens.append(n_tokens)))
+    assert passed[-1] == sum(tokens), "something was embedded twice"
 
 
 def test_the_version_follows_content_and_settings_not_place(encoder: Path, tmp_path: Path) -> None:

@@ -20,9 +20,13 @@ from gotd_assets.evaluation.probe import Probe
 from gotd_assets.evaluation.scores import Scores
 from gotd_assets.evaluation.zero_shot import zero_shot
 from gotd_assets.models.language import load_language_model
+from gotd_assets.models.layers import blocks_of, choose_trainable
+from gotd_assets.models.placement import place
+from gotd_assets.models.prefix import FrozenPrefix
 from gotd_assets.settings.evaluation import ClassificationSettings
 from gotd_assets.settings.texts import DuplicateSettings, PreparationSettings
 from gotd_assets_tests.models import tiny
+from gotd_assets_tests.models.bfloat16 import computes_in_bfloat16
 from gotd_assets_tests.selection.pools import write_documents
 
 
@@ -178,6 +182,38 @@ def test_zero_shot_is_the_most_likely_continuation(tmp_path):
     expected = Scores.of(np.array(predicted), labels, 2)
     asked = task(labels={"a": "w1 w4", "b": "w2 w3"})
     assert zero_shot(model, tokenizer, LabelledTexts(texts, labels), asked, settings) == expected
+
+
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=computes_in_bfloat16)])
+def test_frozen_blocks_are_run_once_for_all_models_of_a_task(tmp_path, precision):
+    settings = tiny.settings(tiny.model_folder(tmp_path / "model", "llama"), trainable_layers=1, precision=precision)
+    products = getattr(torch, precision)
+    train, test = easy(30), easy(40, 1)
+    found, passes = [], []
+    for name in ("alone", "first", "second"):
+        model, tokenizer = load_language_model(settings, tmp_path, tmp_path)
+        model.config.use_cache = True
+        place(model, torch.device("cpu"), products, exact=choose_trainable(model, settings))
+        prefix = None
+        if name != "alone":
+            prefix = FrozenPrefix.of(model, tmp_path / "states", products, causal=True)
+            assert prefix is not None
+        count = []
+        # A block that is stood in for is asked, too; what it is made of is not.
+        part = next(blocks_of(model)[0].children())
+        hook = part.register_forward_hook(lambda *_, count=count: count.append(1))
+        zero = zero_shot(model, tokenizer, test, task(), settings, prefix=prefix)
+        asked = {"task": task(), "settings": settings, "scratch": tmp_path / name, "prefix": prefix}
+        curves = learning_curves(model, tokenizer, train, test, **asked)
+        hook.remove()
+        passes.append(len(count))
+        predicted = {(way, *key): p.predicted.tolist() for way, curve in curves.items() for key, p in curve.items()}
+        found.append((zero, predicted))
+    assert found[1] == found[2]
+    if precision == "float32":
+        assert found[0] == found[1]
+    # What is left are probes of what the model can do.
+    assert passes[2] < 5 < passes[0]
 
 
 def test_a_template_that_leaves_no_room_is_refused(tmp_path):

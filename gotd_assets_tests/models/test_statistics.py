@@ -32,6 +32,18 @@ def test_false_alarms_are_as_rare_as_p_says() -> None:
     assert np.mean(np.array(levels) < 0.05) <= 0.06
 
 
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_counts_that_are_equal_in_all_seeds_by_chance_are_no_finding(seeds: int) -> None:
+    # A few of 120 texts are right with one model and wrong with the other, as often one way as the other.
+    random = np.random.default_rng(4)
+    tables = (random.choice([-1.0, 0.0, 1.0], p=[0.01, 0.98, 0.01], size=(seeds, 120)) for _ in range(ROUNDS))
+    assert np.mean([two_way_mean(table).p < 0.05 for table in tables]) <= 0.055
+    # In every seed another text went wrong, and nothing else changed.
+    table = np.zeros((seeds, 120))
+    table[np.arange(seeds), np.arange(seeds)] = -1
+    assert two_way_mean(table).p > 0.01
+
+
 def test_of_one_item_per_seed_effect_alone_it_is_students_t() -> None:
     # No document differs from another: what is left is a t-test of the seeds.
     of_seeds = np.array([0.3, 0.5, 0.1, 0.9])

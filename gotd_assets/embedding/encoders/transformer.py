@@ -33,11 +33,14 @@ if TYPE_CHECKING:
 # On a processor a batch should stay in its caches; a GPU wants more at a time.
 _BATCH_TOKENS = {True: 1024, False: 8192}
 # Libraries of matrix products prepare for every shape they meet, which takes longer than the product: between two powers
-# of two, texts are padded to one of so many lengths, and as a whole segment is sorted by length, batches of one shape
-# follow each other. OpenVINO gets fewer lengths, as it compiles a model for each that a segment has many batches of.
+# of two, texts are padded to one of so many lengths, and as texts are sorted by length, batches of one shape follow each
+# other. OpenVINO gets fewer lengths, as it compiles a model for each that a segment has many batches of.
 _LENGTHS_PER_OCTAVE = {"torch": 8, "openvino": 4}
 _LEAST_STEP = {"torch": 1, "openvino": 16}
 _BATCHES_WORTH_COMPILING = 8
+# Texts that are sorted by length together, and whose vectors are then handed on to be kept: on a processor a segment takes
+# minutes, and a run that is killed should lose a few hundred texts only. A GPU is through with one in seconds.
+_BLOCK_ROWS = {True: 512, False: SEGMENT_ROWS}
 
 
 class TransformerEncoder:
@@ -54,6 +57,7 @@ class TransformerEncoder:
         self.device = choose_device("cpu" if is_converted else settings.device, "encoder.device")
         self.dtype = choose_precision(settings.dtype, self.device, "encoder.dtype")
         self.batch_tokens = settings.batch_tokens or _BATCH_TOKENS[self.device.type == "cpu"]
+        self._block_rows = _BLOCK_ROWS[self.device.type == "cpu"]
         loaded = load_transformer(settings, root, torch.float32 if is_converted else self.dtype)
         self.tokenizer, self.pooling, self.prompt = loaded.tokenizer, loaded.pooling, loaded.prompt
         self.head = Head(
@@ -79,7 +83,7 @@ class TransformerEncoder:
             )
 
     def encode(self, texts: Sequence[str], tick: Callable[[int, int], None]) -> Iterator[npt.NDArray[np.float32]]:
-        """Vectors (n, D) float32 of `texts`, a segment at a time; `tick(documents, tokens)` is called after every batch."""
+        """Vectors (n, D) float32 of `texts`, a block at a time; `tick(documents, tokens)` is called after every batch."""
         segments = [texts[start : start + SEGMENT_ROWS] for start in range(0, len(texts), SEGMENT_ROWS)]
         with (
             TorchThreads(self.device, "embedding") as threads,
@@ -87,30 +91,36 @@ class TransformerEncoder:
         ):
             # While the model is at one segment, the next is cut into tokens; the tokenizer's own threads hold no lock.
             coming = [ahead.submit(self._batches, segment) for segment in segments[:1]]
-            for number, segment in enumerate(segments):
+            for number in range(len(segments)):
                 batches = coming.pop().result()
                 coming = [ahead.submit(self._batches, after) for after in segments[number + 1 : number + 2]]
-                result = np.empty((len(segment), self.dimension), dtype=np.float32)
-                for batch, vectors in zip(batches, threads.map(self._vectors, batches), strict=True):
-                    result[batch.rows] = vectors
-                    tick(len(batch.rows), len(batch.tokens))
-                yield result
+                # No thread waits at the end of a block: those that are through begin the next.
+                computed = zip(batches, threads.map(self._vectors, batches), strict=True)
+                for _, block in itertools.groupby(computed, key=lambda pair: pair[0].block):
+                    rows, parts = [], []
+                    for batch, vectors in block:
+                        rows.append(batch.rows)
+                        parts.append(vectors)
+                        tick(len(batch.rows), len(batch.tokens))
+                    yield np.concatenate(parts)[np.argsort(np.concatenate(rows))]
 
     def _batches(self, texts: Sequence[str]) -> list[_Batch]:
-        """The texts from the longest to the shortest, so that those of a batch are about equally long."""
+        """The texts of each block from the longest to the shortest, so that those of a batch are about equally long."""
         whole = [self.prompt + text for text in texts] if self.prompt else texts
         if self.tokenizer.truncation_side == "right":
             whole = beginnings(whole, self.max_tokens, lambda text, most: len(self._token_ids([text], most)[0]))
         encoded = self._token_ids(list(whole), self.max_tokens)
         lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
-        order = np.argsort(-lengths, kind="stable")
-        lengths = lengths[order]
+        block = np.arange(len(lengths)) // self._block_rows
+        order = np.lexsort((-lengths, block))
+        lengths, block = lengths[order], block[order]
         tokens = np.fromiter(itertools.chain.from_iterable(encoded[i] for i in order), np.int64, lengths.sum())
         ends = np.cumsum(lengths)
         parts, start = [], 0
         while start < len(order):
             padded = self._padded(int(lengths[start]))
-            stop = min(start + max(1, self.batch_tokens // padded), len(order))
+            end_of_block = int(np.searchsorted(block, block[start], side="right"))
+            stop = min(start + max(1, self.batch_tokens // padded), end_of_block)
             parts.append((start, stop, padded))
             start = stop
         counts = Counter(padded for _, _, padded in parts)
@@ -120,6 +130,7 @@ class TransformerEncoder:
                 lengths=lengths[start:stop],
                 tokens=tokens[ends[start] - lengths[start] : ends[stop - 1]],
                 padded=padded,
+                block=int(block[start]),
                 is_common=counts[padded] >= _BATCHES_WORTH_COMPILING,
             )
             for start, stop, padded in parts
@@ -166,11 +177,13 @@ class TransformerEncoder:
 class _Batch:
     """Texts that pass through the model together: rows in the input (n,), lengths (n,) descending, all tokens in a row.
 
-    `padded` is the length they are padded to, `is_common` whether the segment has many batches of that length.
+    `padded` is the length they are padded to, `block` numbers what they are handed on with, `is_common` says whether the
+    segment has many batches of that length.
     """
 
     rows: npt.NDArray[np.int64]
     lengths: npt.NDArray[np.int64]
     tokens: npt.NDArray[np.int64]
     padded: int
+    block: int
     is_common: bool
