@@ -13,32 +13,25 @@ from torch import Tensor
 Products: TypeAlias = Literal["float32", "reduced"]
 
 
-class Factor:
-    """The matrix (M, D) of many products x·yᵀ, laid out once for the library that multiplies.
+# What torch.compile calls on processors for a linear layer: oneDNN's product of float32, which `torch.mm` calls for other
+# types only. With AVX-512 it takes half the time of MKL's on processors that are not Intel's, and as long elsewhere.
+_ONEDNN: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
-    On processors products of float32 are oneDNN's: with AVX-512 on other processors than Intel's they take half the time of
-    those of MKL, which `torch.mm` calls, and elsewhere as long.
-    """
 
-    def __init__(self, matrix: Tensor) -> None:
-        self._matrix = matrix
-        onednn: Any = torch.backends.mkldnn
-        is_its = matrix.device.type == "cpu" and matrix.dtype == torch.float32 and onednn.is_available()
-        self._laid_out = matrix.to_mkldnn() if is_its else None
-
-    def times(self, rows: Tensor, out: Tensor | None = None) -> Tensor:
-        """`rows` (n, D) times the matrix's transpose, (n, M), in `out` if that is given."""
-        # Where products may be reduced, `torch.mm` is oneDNN's, too.
-        if self._laid_out is None or len(rows) == 0 or _matmul(cuda=False).fp32_precision in ("bf16", "tf32"):
-            return torch.mm(rows, self._matrix.T, out=out)
-        product = torch.nn.functional.linear(rows.to_mkldnn(), self._laid_out).to_dense()
-        return product if out is None else out.copy_(product)
+def product(rows: Tensor, matrix: Tensor, out: Tensor | None = None) -> Tensor:
+    """`rows` (n, D) times the transpose of `matrix` (M, D): (n, M), in `out` if that is given."""
+    is_its = rows.device.type == "cpu" and rows.dtype == torch.float32 and len(rows) > 0
+    # Where products may be reduced, `torch.mm` is oneDNN's, too.
+    if _ONEDNN is None or not is_its or _matmul(cuda=False).fp32_precision in ("bf16", "tf32"):
+        return torch.mm(rows, matrix.T, out=out)
+    found: Tensor = _ONEDNN(rows, matrix, None, "none", [], "")
+    return found if out is None else out.copy_(found)
 
 
 def gram(matrix: Tensor) -> Tensor:
     """The transpose of `matrix` (n, M) times it, (M, M)."""
     transposed = matrix.T.contiguous()
-    return Factor(transposed).times(transposed)
+    return product(transposed, transposed)
 
 
 class _Turns:
