@@ -13,7 +13,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
 # The extra `gpu` provides the same module as faiss-cpu, so the two cannot be resolved together.
-_EXTRAS = "openvino,ray,remote"
+_EXTRAS = "harness,openvino,ray,remote,storage"
 _GROUPS = ("dev", "browser", "bench")
 
 

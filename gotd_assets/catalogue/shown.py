@@ -22,9 +22,10 @@ class Markdown:
 
 @dataclasses.dataclass(frozen=True)
 class Link:
-    """An address to go to."""
+    """An address to go to, and the words that stand for it."""
 
     url: str
+    words: str
 
 
 @dataclasses.dataclass(frozen=True)

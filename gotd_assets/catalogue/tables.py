@@ -13,8 +13,8 @@ from gotd_assets.catalogue.shown import Markdown
 # Dagster shows Markdown of fewer characters in place, and longer behind a link.
 _IN_PLACE = 1000
 # A wider row runs out of its page at 1440 pixels.
-_ROW_WIDTH = 110
-_TEXT_WIDTHS = (100, 80, 60, 50, 40, 30)
+_ROW_WIDTH = 76
+_TEXT_WIDTHS = (70, 60, 50, 40, 30, 24, 20)
 # Enough to tell documents apart, and to ask for one.
 _ID_DIGITS = 12
 _ID = re.compile(r"[0-9a-f]{32}")

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
+import polars as pl
 
 from gotd_assets.errors import LineageError
 from gotd_assets.fingerprint import fingerprint
@@ -116,8 +117,8 @@ def find(name: str) -> Audit:
     raise LineageError(f"there is no audit {name!r}; there are: {', '.join(audit.name for audit in all_audits())}")
 
 
-def ask(connection: duckdb.DuckDBPyConnection, audit: Audit, given: Mapping[str, object]) -> duckdb.DuckDBPyConnection:
-    """Run `audit` with the parameters `given`; fetch the answer from the connection returned.
+def ask(connection: duckdb.DuckDBPyConnection, audit: Audit, given: Mapping[str, object]) -> pl.DataFrame:
+    """The answer to `audit` with the parameters `given`.
 
     Raises:
         LineageError: a parameter is unknown, missing or of the wrong kind, or a version is not on record or ambiguous.
@@ -128,7 +129,7 @@ def ask(connection: duckdb.DuckDBPyConnection, audit: Audit, given: Mapping[str,
             _require_one_version(connection, audit, parameter, str(bound[parameter.name]))
     # Only names from the audit's own file stand in the text; every value is bound.
     arguments = ", ".join(f"{name} := ${name}" for name in bound)
-    return connection.execute(f"FROM {audit.name}({arguments})", bound)
+    return statements.ask(connection, f"FROM {audit.name}({arguments})", bound)
 
 
 def check_parameters(audit: Audit, given: Mapping[str, object]) -> dict[str, object]:

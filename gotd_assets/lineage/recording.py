@@ -7,7 +7,7 @@ import dataclasses
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -190,7 +190,9 @@ def _checked(connection: duckdb.DuckDBPyConnection, content: str, table: Table, 
 
 
 def _row(connection: duckdb.DuckDBPyConnection) -> tuple[Any, ...]:
-    return cast("tuple[Any, ...]", connection.fetchone())
+    # To the end: what is not fetched whole holds the connection.
+    (row,) = connection.fetchall()
+    return row
 
 
 def _json(value: Mapping[str, Any]) -> str:

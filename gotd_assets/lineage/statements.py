@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
+import polars as pl
 
 from gotd_assets.errors import LineageError
 
@@ -70,3 +71,15 @@ def run(
     for one in connection.extract_statements(statement(name)):
         connection.execute(one, {key: given[key] for key in one.named_parameters})
     return connection
+
+
+def ask(connection: duckdb.DuckDBPyConnection, question: str, parameters: Mapping[str, object]) -> pl.DataFrame:
+    """The answer to one statement in SQL."""
+    return pl.DataFrame(connection.sql(question, params=dict(parameters)).to_arrow_table())
+
+
+def rows(
+    connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, object] | None = None
+) -> pl.DataFrame:
+    """The answer to `sql/statements/<name>.sql`, which is one statement."""
+    return ask(connection, statement(name), parameters or {})

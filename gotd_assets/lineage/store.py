@@ -15,7 +15,7 @@ from gotd_assets.lineage import audits, backup, openlineage, recording, verifica
 from gotd_assets.lineage.audits import Audit
 from gotd_assets.lineage.database import Database, utc_now
 from gotd_assets.lineage.materialisation import Materialisation
-from gotd_assets.lineage.statements import run
+from gotd_assets.lineage.statements import rows, run
 
 DATABASE = "lineage.duckdb"
 
@@ -78,7 +78,7 @@ class LineageStore:
         question = audits.find(name)
         checked = audits.check_parameters(question, parameters)
         with self.database.reading() as connection:
-            return audits.ask(connection, question, checked).pl()
+            return audits.ask(connection, question, checked)
 
     def forget(self, documents: Iterable[str], reason: str) -> pl.DataFrame:
         """Put tombstones on `documents`: nothing built from now on may hold them (see `forgotten_documents`).
@@ -102,13 +102,13 @@ class LineageStore:
             resolved = list(dict.fromkeys(_resolve(connection, document) for document in given))
             for doc_id in resolved:
                 run(connection, "forget_document", {"doc_id": doc_id, "now": utc_now(), "reason": reason})
-            answers = [audits.ask(connection, question, {"document": doc_id}).pl() for doc_id in resolved]
+            answers = [audits.ask(connection, question, {"document": doc_id}) for doc_id in resolved]
         return pl.concat(answers) if answers else pl.DataFrame()
 
     def forgotten_documents(self) -> pl.DataFrame:
         """The tombstones: doc_id (32 hex digits), forgotten_at (UTC), reason; in order of doc_id."""
         with self.database.reading() as connection:
-            return run(connection, "forgotten_documents").pl()
+            return rows(connection, "forgotten_documents")
 
     def verify(
         self,
@@ -130,7 +130,7 @@ class LineageStore:
             'missing', 'artifact removed', 'other size', 'other content', 'unreadable', 'remote'), expected, found.
         """
         with self.database.reading() as connection:
-            recorded = run(connection, "recorded_files").pl()
+            recorded = rows(connection, "recorded_files")
         beside = self.path.parent / "artifacts"
         found = verification.compare(recorded, artifacts or (beside if beside.is_dir() else None), stored)
         undamaged = [verification.INTACT, verification.REMOTE]
@@ -155,12 +155,14 @@ class LineageStore:
         if len(version) < 8:
             raise LineageError(f"{version!r} is too short for a version: give its first 8 or more characters")
         with self.database.reading() as connection:
-            rows = run(connection, "reproduction", {"version": version, "asset": asset}).pl().to_dicts()
-        tops = [row["version"] for row in rows if row["version"].startswith(version) and asset in (None, row["asset"])]
+            records = rows(connection, "reproduction", {"version": version, "asset": asset}).to_dicts()
+        tops = [
+            row["version"] for row in records if row["version"].startswith(version) and asset in (None, row["asset"])
+        ]
         if len(tops) != 1:
             found = f"more than one ({', '.join(tops)})" if tops else "none"
             raise LineageError(f"{asset or 'artifact'} version {version!r}: {found} is recorded in {self.path}")
-        return [_decoded(row) for row in rows]
+        return [_decoded(row) for row in records]
 
     def openlineage_events(self, *, namespace: str = openlineage.NAMESPACE, run_id: str | None = None) -> list[Any]:
         """Every recorded materialisation as an OpenLineage run event (a JSON object), oldest first."""

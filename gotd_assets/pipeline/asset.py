@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import inspect
 import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -246,11 +247,12 @@ class _Step(RunLog):
         if failed:
             lines = (f"- **{markdown(one.check.name)}**: {markdown(one.finding.sentence)}" for one in failed)
             described["failed_checks"] = dg.MetadataValue.md("\n".join(lines))
-        described |= {name: metadata_value(value) for name, value in outcome.description.items()}
+        root = self._work.store.root
+        described |= {name: metadata_value(value, root) for name, value in outcome.description.items()}
         facts = {
             "version": outcome.artifact.version,
             "already_there": outcome.made.reused,
-            "folder": dg.MetadataValue.path(outcome.artifact.path),
+            "folder": metadata_value(outcome.artifact.path, root),
             "seconds": round(time.monotonic() - self._started, 2),
             **self._columns(outcome.artifact),
         }
@@ -271,18 +273,20 @@ class _Step(RunLog):
         return shown | ({"dagster/column_lineage": dg.TableColumnLineage(origins)} if origins else {})
 
 
-def metadata_value(value: Shown) -> dg.MetadataValue[Any]:
-    """What an artifact shows, as Dagster shows it."""
+def metadata_value(value: Shown, root: Path | None = None) -> dg.MetadataValue[Any]:
+    """What an artifact shows, as Dagster shows it; a path below `root` from there: a whole one is wider than the page."""
     shown: dg.MetadataValue[Any]
     match value:
         case Markdown(text):
             shown = dg.MetadataValue.md(text)
-        case Link(url):
-            shown = dg.MetadataValue.url(url)
+        case Link(url, words):
+            shown = dg.MetadataValue.md(f"[{markdown(words)}](<{url}>)")
         case Details(figures):
             shown = dg.MetadataValue.json(dict(figures))
         case Path():
-            shown = dg.MetadataValue.path(value)
+            shown = dg.MetadataValue.path(
+                os.path.relpath(value, root) if root and value.is_relative_to(root) else value
+            )
         case bool():
             shown = dg.MetadataValue.bool(value)
         case int():

@@ -29,7 +29,7 @@ Stopped: TypeAlias = Literal["converged", "passes", "stalled"]
 _MEMORY = 8
 _LONGEST_STEP = 10.0  # of one potential, in units of ε, by a quadratic model
 _RADIUS, _LEAST_RADIUS = 80.0, 0.5  # of a move by a model of entries, in units of ε
-_FORCING = 0.05  # of the error: what is left of it at a model's optimum
+_FORCING = 0.01  # of the error: what is left of it at a model's optimum
 _FEW_ROWS = 60_000  # of which a model can have many entries at once
 _SLOW = 0.6
 _SHARP = 0.9  # share of the mass in the entries of a model
@@ -102,8 +102,10 @@ class _Climb:
     def evaluate(self, g: Tensor, *, exact: bool = False) -> Evaluation:
         return self._told(self.oracle.evaluate(g, exact=exact))
 
-    def model(self, g: Tensor, depth: float, entries: int, *, exact: bool = False) -> tuple[Evaluation, Model]:
-        evaluation, model = self.oracle.model(g, depth, entries, exact=exact)
+    def model(
+        self, g: Tensor, depth: float, entries: int, *, exact: bool = False, last: bool = False
+    ) -> tuple[Evaluation, Model]:
+        evaluation, model = self.oracle.model(g, depth, entries, exact=exact, last=last)
         return self._told(evaluation), model
 
     def _told(self, evaluation: Evaluation) -> Evaluation:
@@ -117,6 +119,11 @@ class _Climb:
         return "converged" if met else ("passes" if self.spent else "stalled")
 
 
+def always() -> bool:
+    """The optimum counts as far."""
+    return True
+
+
 def ascend(
     oracle: SemiDual,
     g: Tensor,
@@ -125,23 +132,24 @@ def ascend(
     goal: Goal,
     max_passes: int,
     plain: int,
-    far: bool = True,
+    far: Callable[[], bool] = always,
     report: Callable[[Evaluation, int], None],
 ) -> Ascent:
     """Climb from `g` until the goal is met, `max_passes` were made, or the error no longer falls.
 
     Where couplings are sharp, the first `plain` passes are by a quadratic model too, which takes a fraction of the time
-    and is enough where the problem is easy. How many entries a model has depends on whether the optimum is `far`.
+    and is enough where the problem is easy. How many entries a model has may depend on whether the optimum is `far`, which
+    is asked for only then.
 
-    The last evaluation has exact couplings, so that it certifies. If those in the cache are rounded, a pass that is
-    expected to be the last computes them anew; where the last was not expected, it is repeated.
+    The last evaluation has exact couplings, so that it certifies. If products are reduced, a pass that is
+    expected to be the last computes them in full; where the last was not expected, it is repeated.
     """
     climb = _Climb(oracle, goal, report, max_passes, preconditioner.oracle)
     # An accelerator has the exact curvature of a subsample sooner than it could look for large entries.
-    entries = MANY_ENTRIES if far and oracle.source.n_rows <= _FEW_ROWS else FEW_ENTRIES
+    entries = MANY_ENTRIES if oracle.source.n_rows <= _FEW_ROWS and far() else FEW_ENTRIES
     is_cpu = oracle.source.device.type == "cpu"
     depth, share = climb.sample.depth(g, entries) if is_cpu else (0.0, 0.0)
-    if is_cpu and far and share < _SHARP and entries < MANY_ENTRIES:
+    if is_cpu and share < _SHARP and entries < MANY_ENTRIES and far():
         entries = MANY_ENTRIES
         depth, share = climb.sample.depth(g, entries)
     if share >= _SHARP and plain > 0:
@@ -171,9 +179,9 @@ def _by_model(climb: _Climb, g: Tensor, depth: float, entries: int) -> Ascent | 
         met = goal.met(current, prediction)
         ended = climb.spent or climb.stalled or (move.gain <= 0 and not met)
         if (met or ended) and not current.exact:
-            # From here on exact throughout: rounded couplings can meet a tolerance that exact ones do not.
+            # From here on exact throughout: reduced couplings can meet a tolerance that exact ones do not.
             exact = True
-            current, model = climb.model(g, depth, entries, exact=True)
+            current, model = climb.model(g, depth, entries, exact=True, last=True)
             continue
         if met or ended:
             if goal.overlap is not None:
@@ -186,7 +194,7 @@ def _by_model(climb: _Climb, g: Tensor, depth: float, entries: int) -> Ascent | 
         if share < _SHARP:
             return moved
         last = exact or (move.left <= goal.tolerance / 4 and 0.2 * prediction.score_error <= goal.score_error)
-        after, model_there = climb.model(moved, depth, entries, exact=last)
+        after, model_there = climb.model(moved, depth, entries, exact=last, last=last)
         gain = (after.value - current.value) / epsilon
         if _is_ascent(current, after, move.gain * epsilon):
             if move.length > 0.9 * known and gain > 0.5 * move.gain:

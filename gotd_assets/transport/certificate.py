@@ -21,7 +21,7 @@ class Certificate:
         dual_value: H(g), a lower bound on the entropic transport cost.
         primal_upper_bound: cost of a feasible plan, an upper bound on it.
         gap: primal_upper_bound − dual_value; the optimum lies in between.
-        marginal_error: ‖Pᵀ1 − b‖₁ of the returned g, from couplings that were neither reduced nor rounded.
+        marginal_error: ‖Pᵀ1 − b‖₁ of the returned g, from couplings that were not reduced.
         tolerance: the marginal error asked for.
         converged: marginal_error ≤ tolerance, and what else the problem asks for is predicted.
         passes: passes over the whole source; the last one certifies.

@@ -7,11 +7,14 @@ of the source point alone, c_j of the target point alone, and the coupling z_ij 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
+
+from gotd_assets.transport.products import Factor
 
 CostName: TypeAlias = Literal["sqeuclidean", "euclidean"]
 
@@ -28,6 +31,10 @@ class Kernel:
     cost: CostName
     targets: Tensor
 
+    @functools.cached_property
+    def _factor(self) -> Factor:
+        return Factor(self.targets)
+
     def source_part(self, points: Tensor) -> Tensor:
         """The part r (n,) of `points` (n, D)."""
         if self.cost == "sqeuclidean":
@@ -42,7 +49,7 @@ class Kernel:
     def coupling(self, points: Tensor, out: Tensor | None = None) -> Tensor:
         """The coupling z (n, M) between `points` (n, D) and the targets."""
         if self.cost == "sqeuclidean":
-            return torch.mm(points, self.targets.T, out=out)
+            return self._factor.times(points, out)
         return _negative_distance(points, self.targets, out)
 
     def mean_cost_bound(self, shares: Tensor, max_norm: float) -> float:

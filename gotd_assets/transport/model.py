@@ -49,7 +49,7 @@ class Entries:
 
     @classmethod
     def of(cls, below: Tensor, weights: Tensor, depth: float) -> Entries:
-        """Of exponents `below` (n, M) their row's largest; shares are exponents still, f is empty."""
+        """Of exponents of 2 `below` (n, M) their row's largest; shares are exponents still, f is empty."""
         exponents = below.numpy()
         # Several times faster than PyTorch's nonzero where few are.
         rows, columns = np.divmod(np.flatnonzero(exponents >= -depth).astype(np.int64), exponents.shape[1])
@@ -59,7 +59,7 @@ class Entries:
 
     def shared(self, kernel_sum: Tensor, f: Tensor) -> Entries:
         """With shares of `kernel_sum` (n,), a row's sum of exponentials, for exponents."""
-        shares = np.exp(self.shares, dtype=np.float64) / np.repeat(kernel_sum.numpy(), self.counts)
+        shares = np.exp2(self.shares, dtype=np.float64) / np.repeat(kernel_sum.numpy(), self.counts)
         return dataclasses.replace(self, shares=shares.astype(self.shares.dtype), f=f.numpy().copy())
 
 
@@ -90,12 +90,12 @@ class _Group:
 
     def normalised(self, factors: _Floats, rest: float) -> tuple[_Floats, _Floats]:
         """Entries times their column's factor, and the sums of rows with it, the rest's being `rest`."""
-        values = self.shares * factors[self.columns]
+        values = self.shares * np.take(factors, self.columns)
         return values, np.add.reduceat(values, self.starts) + self.rest * rest
 
     def near(self, factors: _Floats, least: float) -> _Group:
         """Without entries that, times `factors` (M,), are less than `least` of their row's largest."""
-        values = self.shares * factors[self.columns]
+        values = self.shares * np.take(factors, self.columns)
         is_large = values >= np.repeat(least * np.maximum.reduceat(values, self.starts), self.counts)
         counts = np.add.reduceat(is_large, self.starts, dtype=np.int64)
         kept = np.flatnonzero(is_large)
@@ -109,10 +109,18 @@ class Model:
     """H̃ at g + εδ, as a function of δ (M,), in units of ε and less H(g)."""
 
     def __init__(
-        self, entries: list[Entries], column: Tensor, wanted: Tensor, relaxed: float | None, workers: Workers
+        self,
+        entries: list[Entries],
+        column: Tensor,
+        wanted: Tensor,
+        relaxed: float | None,
+        workers: Workers,
+        *,
+        depth: float,
     ) -> None:
-        """`column` and `wanted` (M,) are Pᵀ1 and what it is to become; `relaxed` is ε/ρ with `reach`."""
+        """`column` and `wanted` (M,) are Pᵀ1 and what it is to become; `relaxed` is ε/ρ with `reach`; entries are as deep as `depth`."""
         self._workers = workers
+        self._depth = depth
         self.relaxed = relaxed
         self.size = len(column)
         entries = [entry for entry in entries if len(entry.counts)]
@@ -149,6 +157,8 @@ class Model:
 
     def near(self, delta: _Floats, depth: float) -> Model:
         """The model without entries that at `delta` are less than e^−`depth` of their row's largest: as good near there, and quicker."""
+        if self._depth <= depth:
+            return self
         factors, least = np.exp(delta), math.exp(-depth)
         model = copy.copy(self)
         model.groups = list(self._workers.map(lambda group: group.near(factors, least), self.groups))

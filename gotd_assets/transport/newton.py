@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +14,13 @@ from torch import Tensor
 from gotd_assets.transport.model import Model
 
 _Floats = npt.NDArray[np.float64]
+_State: TypeAlias = "tuple[_Floats, float, _Floats]"
+"""δ, the model's value there, and its columns."""
 _MOST_STEPS = 25
 _LITTLE, _MOST_IDLE = 1e-3, 2  # of the gain so far; steps in a row that bring no more
 _MOST_TRIALS = 6
 _MOST_SHORTENED = 2
+_AGAIN = 0.3  # of the error may be left after a step by an earlier curvature
 _LEAST_DAMPING, _MOST_DAMPING = 1e-12, 1e6
 _LONGEST_RISE = 20.0  # of a column's logarithm, in one of Sinkhorn's steps
 _EIGENVECTOR_STEPS = 12
@@ -51,7 +55,7 @@ def best_move(model: Model, *, radius: float, enough: float) -> Move:
     delta = np.zeros(model.size)
     nearby = _Nearby(model, enough)
     start, column = nearby.value(delta)
-    value, damping, idle = start, 1e-8, 0
+    newton, value, idle = _Newton(nearby, radius), start, 0
     for _ in range(_MOST_STEPS):
         before = value, _left(model, delta, column, radius)
         gradient = model.wanted(delta) - column
@@ -62,10 +66,10 @@ def best_move(model: Model, *, radius: float, enough: float) -> Move:
             delta, value, column = risen, risen_value, risen_column
         if _left(model, delta, column, radius) <= enough:
             break
-        step, damping = _newton(nearby, damping, (delta, value, column), radius)
-        if step is None:
+        after = newton.step((delta, value, column))
+        if after is None:
             break
-        delta, value, column = step
+        delta, value, column = after
         still = _left(model, delta, column, radius)
         # Mass that the model's entries cannot bring is not brought by more steps.
         idle = idle + 1 if value - before[0] < _LITTLE * (value - start) and still > 0.9 * before[1] else 0
@@ -128,49 +132,83 @@ def _confined(delta: _Floats, radius: float, *, centre: bool) -> _Floats:
     return np.clip(delta, -radius, radius)
 
 
-def _newton(
-    nearby: _Nearby,
-    damping: float,
-    now: tuple[_Floats, float, _Floats],
-    radius: float,
-) -> tuple[tuple[_Floats, float, _Floats] | None, float]:
-    """A step that raises the value, damped as much as that takes, and the damping to go on with; None if none was found.
+class _Newton:
+    """Newton's steps up a model, each damped as much as it takes to rise."""
 
-    Potentials that are held at the radius are no part of it (Bertsekas 1982, "Projected Newton methods"): a step of all of
-    them, cut off at the radius, would hardly move the others.
-    """
-    model = nearby.model
-    delta, value, column = now
-    curvature = nearby.curvature(delta, column)
-    missing = model.wanted(delta) - column
-    held = _held(delta, missing, radius)
-    missing = np.where(held, 0.0, missing)
-    error = np.abs(missing).sum()
-    centre = model.relaxed is None and not held.any()
-    if held.any():
-        bound = torch.from_numpy(held)
-        curvature = curvature.masked_fill(bound[:, None] | bound, 0.0)
-    gradient = torch.from_numpy(missing).to(curvature.dtype)
-    scale = torch.from_numpy(column + model.target).to(curvature.dtype)
-    for _ in range(_MOST_TRIALS):
-        factor, damping = factorised(curvature, scale, damping)
+    def __init__(self, nearby: _Nearby, radius: float) -> None:
+        self._nearby = nearby
+        self._radius = radius
+        self._damping = 1e-8
+        self._last: tuple[Tensor, npt.NDArray[np.bool_]] | None = None
+
+    def step(self, now: _State) -> _State | None:
+        """A step that raises the value; None if none was found.
+
+        Potentials that are held at the radius are no part of it (Bertsekas 1982, "Projected Newton methods"): a step of all
+        of them, cut off at the radius, would hardly move the others.
+        """
+        delta, _, column = now
+        missing = self._nearby.model.wanted(delta) - column
+        held = _held(delta, missing, self._radius)
+        missing = np.where(held, 0.0, missing)
+        return self._again(now, missing, held) or self._anew(now, missing, held)
+
+    def _again(self, now: _State, missing: _Floats, held: npt.NDArray[np.bool_]) -> _State | None:
+        """A step by the curvature of the last one, if that was whole and this one brings as much: it costs next to nothing."""
+        if self._last is None or not np.array_equal(self._last[1], held):
+            return None
+        delta, value, _ = now
+        step = self._direction(self._last[0], missing, held)
+        moved = _confined(delta + step, self._radius, centre=self._is_free(held))
+        found, at = self._nearby.value(moved)
+        left = np.abs(self._nearby.model.wanted(moved) - at).sum()
+        if found > value - _ROUNDING and left < _AGAIN * np.abs(missing).sum():
+            return moved, found, at
+        self._last = None
+        return None
+
+    def _anew(self, now: _State, missing: _Floats, held: npt.NDArray[np.bool_]) -> _State | None:
+        nearby, model = self._nearby, self._nearby.model
+        delta, value, column = now
+        curvature = nearby.curvature(delta, column)
+        error = np.abs(missing).sum()
+        if held.any():
+            bound = torch.from_numpy(held)
+            curvature = curvature.masked_fill(bound[:, None] | bound, 0.0)
+        scale = torch.from_numpy(column + model.target).to(curvature.dtype)
+        self._last = None
+        for trial in range(_MOST_TRIALS):
+            factor, self._damping = factorised(curvature, scale, self._damping)
+            step, length = self._direction(factor, missing, held), 1.0
+            for _ in range(_MOST_SHORTENED):
+                moved = _confined(delta + length * step, self._radius, centre=self._is_free(held))
+                found, at = nearby.value(moved)
+                # Near the optimum the value's rounding exceeds the gain; the gradient then tells more.
+                closer = abs(found - value) < _ROUNDING and np.abs(model.wanted(moved) - at).sum() < 0.5 * error
+                if found > value + _ROUNDING or closer:
+                    if length == 1.0:
+                        self._last = (factor, held) if trial == 0 else None
+                        self._damping = max(self._damping / 10, _LEAST_DAMPING)
+                    else:
+                        self._damping *= 3
+                    return moved, found, at
+                length /= 4
+            self._damping *= 100
+            if self._damping > _MOST_DAMPING:
+                break
+        return None
+
+    def _is_free(self, held: npt.NDArray[np.bool_]) -> bool:
+        """Whether a common shift of all potentials changes nothing."""
+        return self._nearby.model.relaxed is None and not bool(held.any())
+
+    def _direction(self, factor: Tensor, missing: _Floats, held: npt.NDArray[np.bool_]) -> _Floats:
+        target = self._nearby.model.target
+        gradient = torch.from_numpy(missing).to(factor.dtype)
         step = torch.cholesky_solve(gradient[:, None], factor)[:, 0].double().numpy()
-        if centre:
-            step = step - model.target @ step
-        step = np.where(model.target > 0, step, 0.0)
-        length = 1.0
-        for _ in range(_MOST_SHORTENED):
-            moved = _confined(delta + length * step, radius, centre=centre)
-            found, at = nearby.value(moved)
-            # Near the optimum the value's rounding exceeds the gain; the gradient then tells more.
-            closer = abs(found - value) < _ROUNDING and np.abs(model.wanted(moved) - at).sum() < 0.5 * error
-            if found > value + _ROUNDING or closer:
-                return (moved, found, at), max(damping / 10, _LEAST_DAMPING) if length == 1.0 else damping * 3
-            length /= 4
-        damping = damping * 100
-        if damping > _MOST_DAMPING:
-            break
-    return None, damping
+        if self._is_free(held):
+            step = step - target @ step
+        return np.where(target > 0, step, 0.0)
 
 
 def factorised(curvature: Tensor, scale: Tensor, damping: float) -> tuple[Tensor, float]:

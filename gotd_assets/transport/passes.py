@@ -13,15 +13,15 @@ from typing import Protocol, TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
-from gotd_assets.transport.couplings import CoupledBlock, Couplings, Keeping
+from gotd_assets.transport.couplings import LOG2_E, CoupledBlock, Couplings, Keeping
 from gotd_assets.transport.kernel import Kernel
 from gotd_assets.transport.model import Entries
-from gotd_assets.transport.products import Products, product_precision
+from gotd_assets.transport.products import Products, gram, product_precision
 from gotd_assets.transport.source import Part, PreparedSource
 from gotd_assets.transport.workers import Partial, Workers
 
-# Below this, exp times a row's weight is no longer a normal number, and arithmetic on such is several times slower.
-_LOWEST_EXPONENT = {torch.float32: -60.0, torch.float64: -650.0}
+# Below this, a power of 2 times a row's weight is no longer a normal number, and arithmetic on such is several times slower.
+_LOWEST_EXPONENT = {torch.float32: -86.0, torch.float64: -940.0}
 
 _Result = TypeVar("_Result")
 
@@ -104,11 +104,12 @@ class LocalPasses:
     def evaluate(self, asked: Asked) -> Iterator[Partial]:
         """See `Passes`."""
         potential = self._potential = self._room()
+        bias = asked.bias * LOG2_E
 
         def work(part: int) -> Partial:
             sums, total = self._zeros(2, self._size), self._zeros()
             for block in self._blocks(part, asked):
-                exponent = block.exponent(asked.bias, asked.epsilon)
+                exponent = block.exponent(bias, asked.epsilon)
                 f, kernel_sum = _soft_minimum(exponent, _row_maximum(exponent), block.rows, asked.epsilon)
                 potential[block.start : block.start + len(f)] = f
                 sums += _column_sums(exponent, kernel_sum, f, block)
@@ -120,30 +121,31 @@ class LocalPasses:
     def curvature(self, asked: Asked) -> Iterator[Partial]:
         """See `Passes`."""
         potential = self._potential = self._room()
+        bias = asked.bias * LOG2_E
 
         def work(part: int) -> Partial:
             sums, total = self._zeros(2, self._size), self._zeros()
             product = torch.zeros(self._size, self._size, dtype=self._source.dtype, device=self._source.device)
             for block in self._blocks(part, asked):
-                exponent = block.exponent(asked.bias, asked.epsilon)
+                exponent = block.exponent(bias, asked.epsilon)
                 f, kernel_sum = _soft_minimum(exponent, _row_maximum(exponent), block.rows, asked.epsilon)
                 potential[block.start : block.start + len(f)] = f
                 sums += _column_sums(exponent, kernel_sum, f, block)
                 total += torch.dot(block.weights, f)
                 exponent.mul_((block.weights.sqrt() / kernel_sum).to(exponent.dtype)[:, None])
-                product.addmm_(exponent.T, exponent)
+                product += gram(exponent)
             return sums, total, product
 
         return self._made(work, asked)
 
     def moved(self, asked: Asked, step: Tensor) -> Tensor:
         """See `Passes`."""
-        move = step.to(self._source.device, self._source.dtype)
+        move, bias = step.to(self._source.device, self._source.dtype), asked.bias * LOG2_E
         moved = torch.empty(self._source.n_rows, 2, dtype=torch.float64, device=self._source.device)
 
         def work(part: int) -> None:
             for block in self._blocks(part, asked):
-                exponent = block.exponent(asked.bias, asked.epsilon)
+                exponent = block.exponent(bias, asked.epsilon)
                 f, kernel_sum = _soft_minimum(exponent, _row_maximum(exponent), block.rows, asked.epsilon)
                 change = torch.mv(exponent, move).double() / -kernel_sum
                 moved[block.start : block.start + len(f)] = torch.stack([f, change], dim=1)
@@ -155,14 +157,15 @@ class LocalPasses:
     def model(self, asked: Asked, depth: float, every: int) -> Iterator[Found]:
         """See `Passes`. For processors: the number of entries is known only after they were looked for."""
         potential = self._potential = self._room()
+        bias = asked.bias * LOG2_E
 
         def work(part: int) -> Found:
             sums, total, found = self._zeros(2, self._size), self._zeros(), []
             for block in self._blocks(part, asked):
-                exponent = block.exponent(asked.bias, asked.epsilon)
+                exponent = block.exponent(bias, asked.epsilon)
                 maximum = _row_maximum(exponent)
                 exponent.sub_(maximum)
-                entries = Entries.of(exponent[::every], block.weights[::every], depth)
+                entries = Entries.of(exponent[::every], block.weights[::every], depth * LOG2_E)
                 f, kernel_sum = _soft_minimum(exponent, maximum, block.rows, asked.epsilon, reduced=True)
                 found.append(entries.shared(kernel_sum[::every], f[::every]))
                 potential[block.start : block.start + len(f)] = f
@@ -200,12 +203,12 @@ def _row_maximum(exponent: Tensor) -> Tensor:
 def _soft_minimum(
     exponent: Tensor, maximum: Tensor, rows: Tensor, epsilon: float, *, reduced: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Turn `exponent` (n, M) in place into exp(exponent − row maximum); return f (n,) and the row sums, float64.
+    """Turn `exponent` (n, M) of 2 in place into 2^(exponent − row maximum); return f (n,) and the row sums, float64.
 
     `reduced` says that the maximum (n, 1) was subtracted already.
     """
     if not reduced:
         exponent.sub_(maximum)
-    exponent.clamp_min_(_LOWEST_EXPONENT[exponent.dtype]).exp_()
+    exponent.clamp_min_(_LOWEST_EXPONENT[exponent.dtype]).exp2_()
     kernel_sum = exponent.sum(dim=1).double()
-    return rows - epsilon * (maximum[:, 0].double() + kernel_sum.log()), kernel_sum
+    return rows - epsilon * (maximum[:, 0].double() / LOG2_E + kernel_sum.log()), kernel_sum

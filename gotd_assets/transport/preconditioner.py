@@ -11,6 +11,7 @@ from gotd_assets.transport.newton import factorised
 from gotd_assets.transport.semidual import SemiDual
 
 _LEAST_DAMPING = 1e-9
+_COLUMNS = 128
 _NEAR = 0.5  # in units of ε, how far apart potentials may move for a curvature to be the same
 
 
@@ -53,9 +54,16 @@ class Preconditioner:
         column, curvature = self.oracle.marginal, self.curvature
         factor, _ = factorised(curvature.double(), self._scale(), _LEAST_DAMPING)
         noise = torch.diag(column) - curvature - torch.outer(column, column)
-        once = torch.cholesky_solve(noise.double(), factor)
-        variance = torch.cholesky_solve(once.T, factor).diagonal()[self.oracle.b > 0]
+        once = self._solved(noise.double(), factor)
+        variance = self._solved(once.T, factor).diagonal()[self.oracle.b > 0]
         return math.sqrt(max(0.0, float(variance.max()) * share_left / self.oracle.source.n_rows))
+
+    def _solved(self, columns: Tensor, factor: Tensor) -> Tensor:
+        """(M, M) of as many right-hand sides, a few at a time on every core."""
+        parts = self.oracle.workers.map(
+            lambda part: torch.cholesky_solve(part, factor), torch.split(columns, _COLUMNS, dim=1)
+        )
+        return torch.cat(list(parts), dim=1)
 
     def _scale(self) -> Tensor:
         return self.oracle.b.clamp_min(1e-3 / len(self.oracle.b))

@@ -51,8 +51,8 @@ class Problem:
             float32 products, as scores are, and says how large the error of the others is. It can help where couplings
             are not cached.
         device: 'auto' (CUDA if there is a device, else the CPU), 'cpu', 'cuda', 'cuda:1', …: of solves and of scores.
-        memory_bytes: for couplings that a solve keeps between passes, in 16-bit fixed point when ε allows, else in
-            `dtype`; beyond it they are recomputed. 0 keeps none.
+        memory_bytes: for couplings that a solve keeps between passes if all of them fit; else they are computed anew in every pass,
+            to the same bytes. 0 keeps none.
 
     Raises:
         TransportError: a word is unknown, a number is none or out of range, 'reduced' products are asked for in

@@ -29,8 +29,9 @@ from gotd_assets.transport.source import PreparedSource
 from gotd_assets.transport.workers import Partial, Workers
 
 _LOOKED_AT_ROWS = 512
-_MOST_ENTRIES = 24_000_000  # of a model, which takes 12 bytes for each
 FEW_ENTRIES, MANY_ENTRIES = 16, 64  # of a row, on average
+_MOST_ENTRIES = {FEW_ENTRIES: 8_000_000, MANY_ENTRIES: 24_000_000}  # of a model, which takes 12 bytes for each
+_MOST_LAST = 2_000_000  # of one that only foretells
 DEEPEST = 58.0
 
 
@@ -46,7 +47,7 @@ class Evaluation:
         potential: gives f (N,) float32, the source potential f(x_i).
         mean_f: Σ a_i f_i.
         excess: (M,) float64, Σ_i P_ij (r_i − f_i), of which the upper bound is made.
-        exact: whether couplings came of float32 (or float64) products and were not rounded for the cache.
+        exact: whether couplings came of float32 (or float64) products.
     """
 
     value: float
@@ -84,7 +85,7 @@ class SemiDual:
         self.rho = rho
         self.workers = workers
         self.products = products
-        self.keeping = Keeping.of(source, kernel, epsilon, cache_bytes)
+        self.keeping = Keeping.of(source, kernel, cache_bytes)
         self._filled = False
         self._passes: Passes = (
             source.passes(kernel, self.keeping)
@@ -104,8 +105,8 @@ class SemiDual:
 
     @property
     def exact(self) -> bool:
-        """Whether the next pass has exact couplings: always, but for reduced products and passes over a rounded cache."""
-        return self.products == "float32" and not (self.keeping.rounded and self._filled)
+        """Whether passes have exact couplings unless they are asked for some: always, but for reduced products."""
+        return self.products == "float32"
 
     def _asked(self, g: Tensor, epsilon: float, *, exact: bool) -> Asked:
         keeps = self.keeping.cached and not (exact and not self.exact)
@@ -159,16 +160,17 @@ class SemiDual:
         return depth, float(share.mean())
 
     def model(
-        self, g: Tensor, depth: float, per_row: int = FEW_ENTRIES, *, exact: bool = False
+        self, g: Tensor, depth: float, per_row: int = FEW_ENTRIES, *, exact: bool = False, last: bool = False
     ) -> tuple[Evaluation, Model]:
         """`evaluate`, and a model of H around `g` from the entries of P that are at least e^−`depth` of their row's largest.
 
-        Of every row if memory allows, at `per_row` entries of each, else of every k-th. For processors: the number of
-        entries is known only after they were looked for, for which an accelerator would have to wait.
+        Of every row if they are few enough, at `per_row` entries of each, else of every k-th; of fewer if this is expected to
+        be the `last` pass. For processors: the number of entries is known only after they were looked for, for which an
+        accelerator would have to wait.
         """
         exact = exact or self.exact
         asked = self._asked(g, self.epsilon, exact=exact)
-        every = max(1, -(-self.source.n_rows * per_row // _MOST_ENTRIES))
+        every = max(1, -(-self.source.n_rows * per_row // (_MOST_LAST if last else _MOST_ENTRIES[per_row])))
         entries: list[Entries] = []
 
         def sums_alone() -> Iterable[Partial]:
@@ -180,7 +182,7 @@ class SemiDual:
         evaluation = self._evaluation(g, sums, float(total), asked, exact=exact)
         wanted = evaluation.gradient + evaluation.column
         relaxed = None if self.rho is None else self.epsilon / self.rho
-        return evaluation, Model(entries, evaluation.column, wanted, relaxed, self.workers)
+        return evaluation, Model(entries, evaluation.column, wanted, relaxed, self.workers, depth=depth)
 
     def _with_divergence(self, g: Tensor, curvature: Tensor) -> Tensor:
         """Add what the relaxed marginal's divergence bends."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gotd_assets.transport.annealing import anneal
-from gotd_assets.transport.ascent import Goal, Stopped, ascend
+from gotd_assets.transport.ascent import Goal, Stopped, always, ascend
 from gotd_assets.transport.instance import Instance
 from gotd_assets.transport.kernel import Kernel
 from gotd_assets.transport.preconditioner import Preconditioner
@@ -160,7 +160,7 @@ def _climb(instance: Instance, start: Start, problem: Problem, *, seed: int, rep
     if start.epsilon is not None:
         g, annealing_passes = anneal(small, g, start.epsilon, functools.partial(report, "annealing"))
         small_passes += annealing_passes
-    plain, far = _PLAIN, True
+    plain, far = _PLAIN, always
     if not whole:
         # The subsample's own noise is larger still where few rows make up a target's mass; a warm start's has less.
         cold, sample_share = start.epsilon is not None, start.sample.n_rows / instance.source.n_rows
@@ -177,7 +177,8 @@ def _climb(instance: Instance, start: Start, problem: Problem, *, seed: int, rep
         )
         g, small_passes = ascent.g, small_passes + ascent.passes
         if cold or ascent.is_hard:
-            plain, far = 0, ascent.is_hard or preconditioner.sampling_error(1 - sample_share) > _FAR
+            hard = ascent.is_hard
+            plain, far = 0, functools.cache(lambda: hard or preconditioner.sampling_error(1 - sample_share) > _FAR)
         wider = _wider_subsample(instance, seed) if cold else None
         if wider is not None:
             more = instance.oracle(wider, 0)

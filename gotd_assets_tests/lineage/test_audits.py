@@ -515,9 +515,11 @@ def test_every_audit_works_as_plain_sql_in_a_read_only_shell(world: World) -> No
         doc_id = world.selections["imdb", 0]["doc_id"][0]
         expected = world.store.audit("document_reach", document=doc_id)
         shell.execute(f"SET VARIABLE document = '{doc_id}'")
-        assert_frame_equal(shell.sql("FROM document_reach(getvariable('document'))").pl(), expected)
+        answer = shell.sql("FROM document_reach(getvariable('document'))").to_arrow_table()
+        assert_frame_equal(pl.DataFrame(answer), expected)
         shell.execute("PREPARE reach AS FROM document_reach($document)")
-        assert_frame_equal(shell.sql(f"EXECUTE reach(document := '{doc_id}')").pl(), expected)
+        answer = shell.sql(f"EXECUTE reach(document := '{doc_id}')").to_arrow_table()
+        assert_frame_equal(pl.DataFrame(answer), expected)
         with pytest.raises(duckdb.Error, match="not a doc_id: abc"):
             shell.execute("FROM why_document('abc')").fetchall()
 

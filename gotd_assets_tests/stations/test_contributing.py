@@ -102,5 +102,5 @@ def test_the_audit_answers(tmp_path: Path) -> None:
     )
     with duckdb.connect(store.path) as connection:
         connection.execute(shown("An audit"))
-        (row,) = connection.execute("FROM largest_artifacts(asset := 'raw_candidates')").pl().iter_rows()
+        (row,) = connection.execute("FROM largest_artifacts(asset := 'raw_candidates')").fetchall()
     assert row[-1] == 7

@@ -93,7 +93,7 @@ def textbook_error(x: torch.Tensor, y: torch.Tensor, g: torch.Tensor, epsilon: f
     return float((plan.sum(0) - 1 / len(y)).abs().sum())
 
 
-@pytest.mark.parametrize("budget", [0, 2 * 60_000 * 30 + 1000, 2**30], ids=["no cache", "16 bits", "working precision"])
+@pytest.mark.parametrize("budget", [0, 2**30], ids=["no cache", "cache"])
 @pytest.mark.parametrize("tolerance", [1e-2, 1e-5])
 def test_the_marginal_error_said_is_that_of_exact_couplings(budget: int, tolerance: float) -> None:
     generator = torch.Generator().manual_seed(1)
@@ -104,13 +104,11 @@ def test_the_marginal_error_said_is_that_of_exact_couplings(budget: int, toleran
     assert solved.certificate.marginal_error == pytest.approx(textbook_error(x, y, solved.g, 0.01), abs=3e-6)
 
 
-def test_giving_up_with_a_rounded_cache_is_certified_exactly_too() -> None:
+def test_giving_up_with_reduced_products_is_certified_exactly_too() -> None:
     generator = torch.Generator().manual_seed(2)
     x, y = (torch.nn.functional.normalize(torch.randn(n, 16, generator=generator), dim=1) for n in (60_000, 30))
-    budget = 2 * 60_000 * 30 + 1000
-    solved = solve(
-        x, make_sketch(y, method="all"), Problem(epsilon=0.01, tolerance=1e-9, max_passes=2, memory_bytes=budget)
-    )
+    asked = Problem(epsilon=0.01, tolerance=1e-9, max_passes=2, products="reduced")
+    solved = solve(x, make_sketch(y, method="all"), asked)
     assert not solved.certificate.converged
     assert solved.certificate.marginal_error == pytest.approx(textbook_error(x, y, solved.g, 0.01), abs=3e-6)
 

@@ -382,3 +382,14 @@ def test_cuda_agrees_with_the_cpu() -> None:
         gpu = solve(x, y, Problem(epsilon=1.0, device="cuda", tolerance=1e-3, products=products))
         assert gpu.certificate.converged
         assert gpu.certificate.dual_value == pytest.approx(cpu.certificate.dual_value, rel=1e-4)
+
+
+def test_what_a_solve_keeps_in_memory_does_not_show_in_what_it_finds() -> None:
+    generator = torch.Generator().manual_seed(8)
+    x, y = (torch.nn.functional.normalize(torch.randn(n, 16, generator=generator), dim=1) for n in (30_000, 40))
+    found = []
+    for memory in (0, 2**30):
+        solved = solve(x, make_sketch(y, method="all"), Problem(epsilon=0.01, tolerance=1e-4, memory_bytes=memory))
+        assert solved.certificate.cached == (memory > 0)
+        found.append((solved.g, solved.f))
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
