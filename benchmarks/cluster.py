@@ -28,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,25 +110,22 @@ class TimedPasses:
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
-        """Every source's passes are timed for as long as the block takes."""
-        from gotd_assets.transport.held import HeldSource
-        from gotd_assets.transport.source import PreparedSource
+        """Passes of every source are timed for as long as the block takes."""
+        from gotd_assets.transport.semidual import SemiDual
 
-        originals: dict[Any, Any] = {kind: kind.__dict__["passes"] for kind in (PreparedSource, HeldSource)}
+        kind: Any = SemiDual
+        original = kind.__init__
+
+        def made(oracle: Any, source: Any, *arguments: Any, **named: Any) -> None:
+            original(oracle, source, *arguments, **named)
+            if source.n_rows == self._rows:
+                oracle._passes = _Timed(oracle._passes, self.seconds)
+
+        kind.__init__ = made
         try:
-            for kind, original in originals.items():
-                kind.passes = self._timed(original)
             yield
         finally:
-            for kind, original in originals.items():
-                kind.passes = original
-
-    def _timed(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def passes(source: Any, *arguments: Any) -> Any:
-            found = original(source, *arguments)
-            return _Timed(found, self.seconds) if source.n_rows == self._rows else found
-
-        return passes
+            kind.__init__ = original
 
     def as_row(self) -> dict[str, Any]:
         """Their median and number."""

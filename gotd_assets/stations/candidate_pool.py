@@ -134,6 +134,7 @@ STATION = Station(
     division=None,
     group="candidates",
     kinds=frozenset({"polars", "parquet"}),
+    has_workers=True,
     code_version="2",
     reads=(_DOCUMENTS, _EMBEDDINGS),
     table=Table(

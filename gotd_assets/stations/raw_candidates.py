@@ -80,6 +80,7 @@ STATION = Station(
     division="source",
     group="candidates",
     kinds=frozenset({"polars", "parquet"}),
+    has_workers=True,
     code_version="1",
     checks=checks.CANDIDATES,
     table=Table("documents-*.parquet", DOCUMENT_COLUMNS),
