@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _ORDER = ("step", "score", "doc_id")
-_HELD_ROWS = 1_000_000  # of a ranking, beside those that are kept
-_RANGE_ROWS = 4_000_000  # of candidates that are put in order at a time
+_HELD_ROWS = 200_000  # of a ranking, beside those that are kept
+_RANGE_ROWS = 1_000_000  # of candidates that are put in order at a time
 _DIGITS = 16**6
 _NONE = pl.DataFrame(schema={"doc_id": pl.String, "score": pl.Float64})
 
@@ -70,7 +70,7 @@ class Scored:
         return pl.concat([self._rows_of_none(), *found])
 
     def in_order(self) -> Iterator[pl.DataFrame]:
-        """doc_id and source of the candidates by ascending doc_id, some millions at a time: by ranges of their hash."""
+        """doc_id and source of the candidates by ascending doc_id, about a million at a time: by ranges of their hash."""
         ranges = max(1, -(-self.available // _RANGE_ROWS))
         bounds = [f"{_DIGITS * number // ranges:06x}" for number in range(1, ranges)]
         for low, high in zip([None, *bounds], [*bounds, None], strict=True):
@@ -126,7 +126,7 @@ class Scored:
 def lowest(parts: Iterable[pl.DataFrame], count: int | None = None) -> pl.DataFrame:
     """The first `count` rows (all if None) of those of `parts`: step by step, scores from low to high, ties by doc_id.
 
-    Twice as many are held at most, besides a million.
+    Twice as many are held at most, besides 200,000.
     """
     held: list[pl.DataFrame] = []
     rows = 0
