@@ -141,4 +141,6 @@ def lowest(parts: Iterable[pl.DataFrame], count: int | None = None) -> pl.DataFr
 
 def _best_first(held: list[pl.DataFrame], count: int) -> pl.DataFrame:
     ranked = pl.concat(held)
-    return ranked.sort([column for column in _ORDER if column in ranked.columns]).head(count)
+    first = ranked.sort([column for column in _ORDER if column in ranked.columns]).head(count)
+    # Texts of a part of a frame keep those of all of it in memory; these are copied.
+    return pl.DataFrame(pl.from_arrow(first.to_arrow(compat_level=pl.CompatLevel.oldest())))
