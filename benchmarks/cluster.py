@@ -9,7 +9,11 @@ Two parts, each engine in a process of its own, one after the other:
 Engines: `local` (two processes, two threads), `ray-1x2` (a raylet of two processors), `ray-2x1` (two raylets of one), and
 `ray-1x1` (a raylet of one). All are on this machine: what Ray costs is seen, what a network costs is not.
 
-    python -m benchmarks.cluster [--documents 1000000] [--vectors 1000000 4000000] [--targets 1000] [--scratch FOLDER]
+    python -m benchmarks.cluster [--part pool vectors] [--engines local ray-1x2 ray-2x1 ray-1x1] [--documents 1000000]
+                                 [--vectors 1000000 4000000 10000000] [--targets 1000] [--scratch FOLDER]
+
+Each row is written to `results/cluster.json` when it is measured, in place of the one of the same part, N and engine, so that
+it can be done in pieces. The seconds of a pass are the median over those of the whole pool.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ import contextlib
 import hashlib
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -96,6 +101,56 @@ class _ToldWorker:
         return result
 
 
+class TimedPasses:
+    """Passes over `rows` rows, by any source, with their seconds."""
+
+    def __init__(self, rows: int) -> None:
+        self.seconds: list[float] = []
+        self._rows = rows
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[None]:
+        """Passes of every source are timed for as long as the block takes."""
+        from gotd_assets.transport.semidual import SemiDual
+
+        kind: Any = SemiDual
+        original = kind.__init__
+
+        def made(oracle: Any, source: Any, *arguments: Any, **named: Any) -> None:
+            original(oracle, source, *arguments, **named)
+            if source.n_rows == self._rows:
+                oracle._passes = _Timed(oracle._passes, self.seconds)
+
+        kind.__init__ = made
+        try:
+            yield
+        finally:
+            kind.__init__ = original
+
+    def as_row(self) -> dict[str, Any]:
+        """Their median and number."""
+        return {"pass_seconds": round(float(np.median(self.seconds)), 3), "timed_passes": len(self.seconds)}
+
+
+class _Timed:
+    def __init__(self, passes: Any, seconds: list[float]) -> None:
+        self._passes, self._seconds = passes, seconds
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._passes, name)
+
+    def evaluate(self, asked: Any) -> Iterator[Any]:
+        return self._through(self._passes.evaluate(asked))
+
+    def model(self, asked: Any, depth: float, every: int) -> Iterator[Any]:
+        return self._through(self._passes.model(asked, depth, every))
+
+    def _through(self, parts: Iterator[Any]) -> Iterator[Any]:
+        started = time.perf_counter()
+        yield from parts
+        self._seconds.append(time.perf_counter() - started)
+
+
 def run_vectors(home: Path, name: str, targets: int) -> dict[str, Any]:
     """A solve over the vectors in `home`."""
     from gotd_assets.embedding.vectors import unit_rows
@@ -106,7 +161,8 @@ def run_vectors(home: Path, name: str, targets: int) -> dict[str, Any]:
     points = unit_rows(np.random.default_rng(1).standard_normal((targets, DIMENSION)))
     sketch = make_sketch(points, method="all")
     pool = Pool.open({"random": home}, home / "left-out.parquet")
-    with engine_named(name) as engine:
+    timed = TimedPasses(pool.n_rows)
+    with engine_named(name) as engine, timed.installed():
         before, started = _peak(), time.perf_counter()
         if engine.is_local:
             potentials = solve(pool.vectors, sketch, Problem(epsilon=0.0025))
@@ -122,6 +178,7 @@ def run_vectors(home: Path, name: str, targets: int) -> dict[str, Any]:
     assert potentials.f is not None
     return {
         "seconds": round(seconds, 2),
+        **timed.as_row(),
         "passes": certificate.passes,
         "subsample_passes": certificate.subsample_passes,
         "driver_peak_mib": round(_peak() / MIB),
@@ -171,7 +228,8 @@ def run_pool(home: Path, name: str, targets: int) -> dict[str, Any]:
         pool = Pool.open({"pool": out / "vectors"}, out / "left_out.parquet")
         sketch = make_sketch(unit_rows(pool.take(np.arange(0, pool.n_rows, pool.n_rows // targets)[:targets])))
         problem = Problem(epsilon=0.05)
-        with step("solve"):
+        timed = TimedPasses(pool.n_rows)
+        with step("solve"), timed.installed():
             if engine.is_local:
                 potentials = solve(pool.vectors, sketch, problem)
             else:
@@ -189,6 +247,7 @@ def run_pool(home: Path, name: str, targets: int) -> dict[str, Any]:
     return {
         "seconds": round(sum(steps.values()), 2),
         **steps,
+        **timed.as_row(),
         "passes": potentials.certificate.passes,
         "driver_peak_mib": round(_peak() / MIB),
         "sha256": digest.hexdigest(),
@@ -225,25 +284,55 @@ def measured(home: Path, part: str, engine: str, targets: int) -> dict[str, Any]
     return found
 
 
-def measure(home: Path, documents: int, vectors: Sequence[int], targets: int) -> dict[str, Any]:
-    """All of it."""
-    rows = []
-    if documents:
-        from benchmarks.corpus import prepare
+def measure(
+    home: Path, sizes: Sequence[tuple[str, int]], engines: Sequence[str], targets: int
+) -> Iterator[dict[str, Any]]:
+    """A row for each part, of so many documents or vectors, and engine."""
+    for part, count in sizes:
+        folder = home / f"{part}-{count}"
+        if part == "pool":
+            from benchmarks.corpus import prepare
 
-        prepare(home, documents)
-        rows += [
-            {"part": "pool", "n": documents, "engine": engine, **measured(home, "pool", engine, targets)}
-            for engine in ENGINES
-        ]
-    for count in vectors:
-        folder = home / f"vectors-{count}"
-        write_vectors(folder, count)
-        rows += [
-            {"part": "vectors", "n": count, "engine": engine, **measured(folder, "vectors", engine, targets)}
-            for engine in ENGINES
-        ]
-    return {"machine": machine(("ray", "torch", "numpy")), "targets": targets, "rows": rows}
+            prepare(folder, count)
+        else:
+            write_vectors(folder, count)
+        for engine in engines:
+            yield {
+                "part": part,
+                "n": count,
+                "engine": engine,
+                "date": machine(())["date"],
+                **measured(folder, part, engine, targets),
+            }
+        shutil.rmtree(folder)
+
+
+def merged(report: dict[str, Any] | None, row: dict[str, Any], targets: int) -> dict[str, Any]:
+    """`report` with `row` in place of what was measured of the same before; begun anew on another machine."""
+    here = machine(("ray", "torch", "numpy"))
+    same = ("processor", "cores", "versions")
+    if report is None or any(report["machine"][name] != here[name] for name in same) or report["targets"] != targets:
+        report = {"rows": []}
+    what = ("part", "n", "engine")
+    rows = [other for other in report["rows"] if any(other[name] != row[name] for name in what)]
+    rows = sorted([*rows, row], key=lambda each: (each["part"], each["n"], ENGINES.index(each["engine"])))
+    return {"machine": here, "targets": targets, "rows": rows}
+
+
+def compared(report: dict[str, Any]) -> list[str]:
+    """What is asked of the engines, where both sides were measured."""
+    said = []
+    found = {(row["part"], row["n"], row["engine"]): row for row in report["rows"]}
+    for part, count in sorted({key[:2] for key in found}):
+        for engine, base, words in (
+            ("ray-1x2", "local", "Ray, one raylet of two processors, takes {:.2f} of the local engine's time"),
+            ("ray-1x1", "ray-2x1", "two raylets of one are {:.2f} times as fast as one"),
+        ):
+            one, other = (found.get((part, count, name)) for name in (engine, base))
+            if one is not None and other is not None:
+                whole, by_pass = (one[name] / other[name] for name in ("seconds", "pass_seconds"))
+                said.append(f"- {part}, {count:,}: {words.format(whole)} end to end, {by_pass:.2f} by pass.")
+    return said
 
 
 def table(report: dict[str, Any]) -> str:
@@ -270,6 +359,7 @@ def table(report: dict[str, Any]) -> str:
                 f"{row['n']:,}",
                 row["engine"],
                 str(row["seconds"]),
+                str(row["pass_seconds"]),
                 steps,
                 exchanged,
                 str(row["driver_peak_mib"]),
@@ -285,21 +375,25 @@ def table(report: dict[str, Any]) -> str:
         "N",
         "engine",
         "seconds",
+        "seconds of a pass",
         "by step",
         "bytes of a pass, down / up",
         "driver's peak, MiB",
         "same bytes",
     )
-    return "\n".join([head, "", *markdown_table(header, cells), ""])
+    return "\n".join([head, "", *markdown_table(header, cells), "", *compared(report), ""])
 
 
 def main() -> None:
     """Measure and write `results/cluster.json` and `results/cluster.md`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--documents", type=int, default=1_000_000, help="0 leaves the part out")
-    parser.add_argument("--vectors", type=int, nargs="*", default=[1_000_000, 4_000_000])
+    parser.add_argument("--part", nargs="*", choices=("pool", "vectors"), default=["pool", "vectors"])
+    parser.add_argument("--engines", nargs="*", choices=ENGINES, default=list(ENGINES))
+    parser.add_argument("--documents", type=int, default=1_000_000)
+    parser.add_argument("--vectors", type=int, nargs="*", default=[1_000_000, 4_000_000, 10_000_000])
     parser.add_argument("--targets", type=int, default=1000)
     parser.add_argument("--scratch", type=Path)
+    parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--one", nargs=2, metavar=("PART", "ENGINE"), help="for this program itself")
     given = parser.parse_args()
     if given.one:
@@ -307,11 +401,17 @@ def main() -> None:
         run = run_pool if part == "pool" else run_vectors
         print(json.dumps(run(given.scratch, engine, given.targets)))
         return
+    sizes = [("pool", given.documents)] if "pool" in given.part else []
+    sizes += [("vectors", count) for count in given.vectors] if "vectors" in given.part else []
+    written = given.results / "cluster.json"
+    report = json.loads(written.read_text()) if written.exists() else None
     with tempfile.TemporaryDirectory(dir=given.scratch) as scratch:
-        report = measure(Path(scratch) / "home", given.documents, given.vectors, given.targets)
-    (RESULTS / "cluster.json").write_text(json.dumps(report, indent=1) + "\n")
-    (RESULTS / "cluster.md").write_text(table(report))
-    print(table(report))
+        for row in measure(Path(scratch), sizes, given.engines, given.targets):
+            report = merged(report, row, given.targets)
+            written.write_text(json.dumps(report, indent=1) + "\n")
+            (given.results / "cluster.md").write_text(table(report))
+    if report is not None:
+        print(table(report))
 
 
 if __name__ == "__main__":

@@ -26,9 +26,15 @@ from gotd_assets.corpus.shards import SHARD_ROWS
 RESULTS = Path(__file__).parent / "results"
 SIZES = (10**7, 10**8, 10**9)
 DIMENSION, VECTOR_BYTES, ID_BYTES = 384, 2, 16
-# Of the step's own memory for each document, by what is made there: hashes and places of exact duplicates, one number
-# for each document of a clustering, a selection's frame (doc_id as text, source, score, and what sorting copies).
-STEP_BYTES = {"exact duplicates": 16, "clustering of near-duplicates": 8, "potential of the pool": 4, "selection": 120}
+# Of the step's own memory for each document, by what is made there: doc_id as text, source and what grouping copies, for
+# exact duplicates (measured at two million); 18 keys of a text at the default threshold, and the sort of one of them; a
+# selection's frame (doc_id as text, source, score, and what sorting copies), for methods that do not go part by part.
+STEP_BYTES = {
+    "exact duplicates": 240,
+    "clustering of near-duplicates": 170,
+    "potential of the pool": 4,
+    "selection": 120,
+}
 BLOCK_BYTES, MOST_PARTS = 8 * 2**20, 2048
 FEW_ENTRIES, MOST_ENTRIES = 16, 24_000_000
 GIB = 2**30

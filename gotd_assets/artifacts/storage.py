@@ -29,6 +29,8 @@ _AT_FIRST = dt.timedelta(seconds=10)  # that an address may take to answer once
 _PATIENCE = dt.timedelta(seconds=120)  # that a server which answered may be away
 _ONE_PUT = 64 * 2**20  # bytes; what is larger goes in parts
 _CHUNK = 8 * 2**20
+# By status, by MinIO's and S3's codes, and by the operating system behind file://.
+_SIGNS_OF_FULL = ("507 Insufficient", "StorageFull", "QuotaExceeded", "No space left", "os error 28")
 
 
 class Storage:
@@ -181,8 +183,11 @@ class Storage:
         except (told.PermissionDeniedError, told.UnauthenticatedError, PermissionError) as error:
             raise _refused(self.url, error) from error
         except told.BaseError as error:
+            full = (
+                "; the store is full, so make room there" if any(sign in str(error) for sign in _SIGNS_OF_FULL) else ""
+            )
             raise StorageError(
-                f"storage.url {self.url}: {name} could not be read or written ({_first_line(error)}); what was published is whole, "
+                f"storage.url {self.url}: {name} could not be read or written ({_first_line(error)}){full}; what was published is whole, "
                 "and a run that goes on puts only what is missing",
                 may_pass=True,
             ) from error

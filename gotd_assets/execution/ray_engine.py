@@ -9,11 +9,11 @@ import os
 import reprlib
 import socket
 import sys
-import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
 from gotd_assets.errors import ClusterError, GotdError
+from gotd_assets.execution.turn import require_package, turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 # How often an item is begun again after its worker was lost. A node takes many items with it only once.
 _ATTEMPTS = 8
 _SECONDS_TO_ANSWER = 10.0
-_SECONDS_BETWEEN_TRIES = 1.0
 _SECONDS_FOR_A_PLACE = 20.0
 _NAMESPACE = "gotd"
 _INSTALL = "pip install 'gotd-assets[ray]'"
@@ -178,6 +177,7 @@ class _ActorWorker:
                     self._placed().compute.remote([self._packed], item)
                 )
             except ray.exceptions.RayError as cause:
+                require_package(cause)
                 lost = cause
                 self._replace(crowded=False)
             else:
@@ -211,6 +211,11 @@ def _first_line(error: BaseException | None) -> str:
     return str(error).strip().partition("\n")[0][:300]
 
 
+def _one_line(error: BaseException) -> str:
+    """All of a short message, such as that of versions that differ, which Ray tells in lines."""
+    return " ".join(str(error).split())[:500]
+
+
 @contextlib.contextmanager
 def ray_engine(
     *,
@@ -219,11 +224,15 @@ def ray_engine(
     cpus_per_actor: float = 1.0,
     gpus_per_actor: float = 0.0,
     memory_gb: float | None = None,
+    purpose: str = "",
+    tell: Callable[[str], None] | None = None,
 ) -> Iterator[RayEngine]:
     """An engine of actors in the cluster at `address` ("host:port" or "auto"), for as long as the block takes.
 
     Without an address a Ray of this machine alone is started, and ended with the block. A connection that this process
     has already, such as a Dagster resource's, is used and left open. `actors` defaults to as many as there is room for.
+    While another step works on the cluster it is waited for: `tell` hears of it at once and every minute, and others that
+    wait for this one hear its `purpose`.
 
     Raises:
         ClusterError: Ray is not installed, nothing answers at the address, it is another version, or there is no room.
@@ -238,42 +247,11 @@ def ray_engine(
     if connects:
         _connect(address, cpus_per_actor)
     try:
-        with _turn():
+        with turn(_NAMESPACE, purpose, tell):
             yield RayEngine(actors, cpus_per_actor, gpus_per_actor, memory_gb)
     finally:
         if connects:
             ray.shutdown()
-
-
-class _Turn:
-    """Held by the one that works on the cluster. Two that each had half of their actors would wait for each other forever."""
-
-    def __init__(self, session: str) -> None:
-        self._session = session
-
-    def session(self) -> str:
-        return self._session
-
-
-@contextlib.contextmanager
-def _turn() -> Iterator[None]:
-    """The cluster for oneself; whoever has it loses it when its process dies, since its actors do."""
-    import ray
-
-    session = uuid.uuid4().hex
-    kept = ray.remote(_Turn).options(name="gotd turn", namespace=_NAMESPACE, num_cpus=0, max_restarts=-1)
-    while True:
-        try:
-            actor = kept.remote(session)
-            if ray.get(actor.session.remote()) == session:
-                break
-        except ray.exceptions.RayError:
-            time.sleep(_SECONDS_BETWEEN_TRIES)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ray.exceptions.RayError):
-            ray.kill(actor, no_restart=True)
 
 
 def _connect(address: str | None, cpus_per_actor: float) -> None:
@@ -297,7 +275,7 @@ def _connect(address: str | None, cpus_per_actor: float) -> None:
         )
     except Exception as error:
         raise ClusterError(
-            f"compute.address {address!r} cannot be used as a Ray cluster ({_first_line(error)}): nodes and this process must "
+            f"compute.address {address!r} cannot be used as a Ray cluster ({_one_line(error)}): nodes and this process must "
             "have the same versions of Ray and Python, see `ray status` there"
         ) from error
 

@@ -58,9 +58,14 @@ def build_asset(station: Station, placement: Placement) -> dg.AssetsDefinition:
         pool=placement.pool if station.is_heavy else None,
         automation_condition=condition_of(station, placement),
         op_tags=orchestration.op_tags.get(station.name),
-        required_resource_keys=resources.required(placement) | (placement.cluster if station.is_heavy else set()),
+        required_resource_keys=resources.required(placement) | _cluster(station, placement),
         freshness_policy=_freshness(orchestration.freshness_hours.get(station.name)),
     )(_compute(station, placement))
+
+
+def _cluster(station: Station, placement: Placement) -> set[str]:
+    """Keys of the resources that connect the station's steps to a Ray cluster."""
+    return placement.cluster if station.is_heavy or station.has_workers else set()
 
 
 def _freshness(hours: float | None) -> dg.FreshnessPolicy | None:

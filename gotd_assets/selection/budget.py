@@ -35,17 +35,17 @@ class Allowance:
             InputError: it exceeds the candidates that may be selected, or reaches none of them.
         """
         budget = Budget.parse(problem.budget)
-        available = problem.scores.height
+        available = problem.available
         if budget.kind == "tokens":
             return cls(int(budget.amount), _lengths(problem, int(budget.amount)))
         if budget.kind == "until-zero":
-            helpful = (problem.scores.get_column("score") * problem.sign < 0).sum()
+            helpful = problem.helping
             if not helpful:
                 raise InputError(
                     "selection.budget is 'until-zero', but no candidate that may be selected has a negative score: give "
                     "a number of documents, or add sources"
                 )
-            return cls(int(helpful))
+            return cls(helpful)
         amount = int(budget.amount) if budget.kind == "documents" else max(1, round(budget.amount * available))
         if amount > available or not available:
             raise InputError(

@@ -19,6 +19,7 @@ from gotd_assets.settings.selection import SelectionSettings
 
 if TYPE_CHECKING:
     from gotd_assets.execution.engine import Engine
+    from gotd_assets.selection.scored import Scored
     from gotd_assets.transport import Potentials
 
 Direction: TypeAlias = Literal["toward", "away"]
@@ -30,6 +31,7 @@ class SelectionProblem:
 
     Attributes:
         scores: candidates that may be selected: doc_id, source, score (calibrated gradient of the transport cost).
+            None of them for a method that goes part by part through those in `scored`.
         pool: vectors of every candidate, also of those that may not be selected.
         target: (M, D) vectors of the target's documents, one row each.
         budget: documents, '2%', '50k tokens' or 'until-zero' (see `settings.Budget`).
@@ -43,6 +45,7 @@ class SelectionProblem:
         away_scores: doc_id and score against the target to stay away from, for methods that need it; None also where
             that target is the problem's own.
         shared: doc_id and score, low for what helps, by the targets that share the budget, in the order of their turns.
+        scored: where the candidates that may be selected are, if not in `scores`.
         engine: whose workers look at the shards of documents and vectors; None for this process.
         toxicity: toxicity (n,) in [0, 1] of a frame of doc_id and text, for methods that need it.
         states: vectors (n, D) of length one of a frame of doc_id and text, by the states of the base model.
@@ -69,6 +72,42 @@ class SelectionProblem:
     loss_drops: Callable[[pl.DataFrame], npt.NDArray[Any]] | None = None
     gradients: Callable[[pl.DataFrame], npt.NDArray[Any]] | None = None
     engine: Engine | None = None
+    scored: Scored | None = None
+
+    @property
+    def available(self) -> int:
+        """How many candidates may be selected."""
+        return self.scores.height if self.scored is None else self.scored.available
+
+    @property
+    def helping(self) -> int:
+        """How many of them have a score that says that they help."""
+        if self.scored is not None:
+            return self.scored.helping(self.sign)
+        return int((self.scores.get_column("score") * self.sign < 0).sum())
+
+    def parts_of_scores(self) -> Iterator[pl.DataFrame]:
+        """doc_id, source and score of the candidates that may be selected, part by part."""
+        return iter([self.scores]) if self.scored is None else self.scored.parts()
+
+    def in_order(self) -> Iterator[pl.DataFrame]:
+        """doc_id and source of the candidates that may be selected, by ascending doc_id, part by part."""
+        if self.scored is not None:
+            return self.scored.in_order()
+        return iter([self.scores.select("doc_id", "source").sort("doc_id")])
+
+    def source_names(self) -> list[str]:
+        """Sources that may be selected from, in alphabetical order."""
+        if self.scored is not None:
+            return self.scored.source_names()
+        return self.scores.get_column("source").unique().sort().to_list()
+
+    def selectable(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        """Of `frames`, one with a doc_id for every candidate of a shard of the pool, what may be selected."""
+        if self.scored is not None:
+            yield from self.scored.beside(frames)
+            return
+        yield pl.concat(frames).join(self.scores.select("doc_id"), on="doc_id", how="semi", maintain_order="left")
 
     @property
     def sign(self) -> int:

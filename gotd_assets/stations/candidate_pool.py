@@ -50,7 +50,7 @@ def candidate_pool(work: Work) -> Recipe:
 
         duplicates = writer.path / "duplicates.parquet"
         left_out = writer.path / "left_out.parquet"
-        with engine_of(work.settings.compute) as engine:
+        with engine_of(work) as engine:
             report = find_duplicates(documents, settings, duplicates, progress=work.show, engine=engine)
         writer.summary.update(report.as_summary())
         writer.summary["forgotten"] = write_left_out(
@@ -134,6 +134,7 @@ STATION = Station(
     division=None,
     group="candidates",
     kinds=frozenset({"polars", "parquet"}),
+    has_workers=True,
     code_version="2",
     reads=(_DOCUMENTS, _EMBEDDINGS),
     table=Table(

@@ -51,7 +51,7 @@ def candidate_scores(work: Work) -> Recipe:
 
         solved = Potentials.load(potentials.file("potentials.safetensors"), problem_of(work.settings.transport))
         scores = writer.path / "scores.parquet"
-        with engine_of(work.settings.compute) as engine:
+        with engine_of(work) as engine:
             candidates = Pool.of(embeddings, pool)
             summary = write_scores(candidates, solved, scores, engine=engine, progress=work.log)
             writer.summary.update(summary.as_summary())
@@ -81,7 +81,7 @@ def _described(artifact: Artifact) -> Description:
     """The distribution of scores, and what cannot be selected."""
     from gotd_assets.catalogue import plots
 
-    frame = read_parquet(artifact.file("scores.parquet"))
+    frame = read_parquet(artifact.file("scores.parquet"), columns=["source", "score"])
     per_source = frame.group_by("source").agg(
         candidates=pl.len(), negative=(pl.col("score") < 0).sum(), median=pl.col("score").median()
     )

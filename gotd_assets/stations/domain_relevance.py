@@ -38,7 +38,7 @@ def domain_relevance(work: Work) -> Recipe:
         from gotd_assets.selection.transport_problem import problem_of
         from gotd_assets.transport import Sketch
 
-        with engine_of(settings.compute) as engine:
+        with engine_of(work) as engine:
             distances = source_distances(
                 Pool.of(embeddings, pool),
                 Sketch.load(sketch.file("sketch.safetensors")),

@@ -32,7 +32,7 @@ def embedding_of(work: Work, documents: Path) -> Recipe:
 
         vectors = work.project.home.vectors
         work.announce(estimate_embedding(documents, encoder, work.root, vectors, work.settings.estimates), writer)
-        with engine_of(work.settings.compute) as engine:
+        with engine_of(work) as engine:
             report = embed_documents(
                 documents, encoder, work.root, vectors, writer.path, progress=work.show, engine=engine
             )

@@ -80,7 +80,7 @@ def _source(
     """The pool for a solve: here, whose passes are made by threads, or kept by the workers of a cluster."""
     from gotd_assets.transport.held import held_source
 
-    with engine_of(work.settings.compute) as engine:
+    with engine_of(work) as engine:
         if engine.is_local:
             yield vectors
             return

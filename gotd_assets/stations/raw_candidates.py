@@ -37,7 +37,7 @@ def raw_candidates(work: Work) -> Recipe:
     def write(writer: ArtifactWriter) -> None:
         from gotd_assets.corpus.documents import read_documents
 
-        with engine_of(settings.compute) as engine:
+        with engine_of(work) as engine:
             report = read_documents(
                 source,
                 settings.preparation,
@@ -80,6 +80,7 @@ STATION = Station(
     division="source",
     group="candidates",
     kinds=frozenset({"polars", "parquet"}),
+    has_workers=True,
     code_version="1",
     checks=checks.CANDIDATES,
     table=Table("documents-*.parquet", DOCUMENT_COLUMNS),

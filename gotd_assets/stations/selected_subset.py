@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from gotd_assets.artifacts.artifact import Artifact
-from gotd_assets.artifacts.parquet import read_parquet
+from gotd_assets.artifacts.parquet import read_parquet, scan_parquet
 from gotd_assets.artifacts.store import ArtifactStore, ArtifactWriter
 from gotd_assets.catalogue.columns import DOCUMENT_COLUMNS, Origin, Table
 from gotd_assets.catalogue.shown import ROW_COUNT, Description, Markdown, Percent, Shown, figures
@@ -18,7 +18,7 @@ from gotd_assets.checks import selection as checks
 from gotd_assets.fingerprint import Json
 from gotd_assets.lineage import Materialisation
 from gotd_assets.settings.project import Project, Settings
-from gotd_assets.settings.selection import SelectionSettings
+from gotd_assets.settings.selection import Budget, SelectionSettings
 from gotd_assets.settings.texts import TargetSettings
 from gotd_assets.stations import first_look
 from gotd_assets.stations.engine import engine_of
@@ -30,6 +30,8 @@ from gotd_assets.stations.work import Work
 
 if TYPE_CHECKING:
     from gotd_assets.models.toxicity import KeptToxicity
+    from gotd_assets.selection.problem import SelectionProblem
+    from gotd_assets.selection.scored import Scored
 
 
 def _target_to_avoid(settings: Settings, partition: Partition) -> list[str]:
@@ -88,7 +90,6 @@ def selected_subset(work: Work) -> Recipe:
     asked = base_model_of(work) if {"states", "loss_drops", "gradients"} & method.needs else None
 
     def write(writer: ArtifactWriter) -> None:
-        from gotd_assets.selection.analysis.stability import bootstrap_overlaps, sketch_overlap
         from gotd_assets.selection.analysis.summary import figures_of
         from gotd_assets.selection.methods import SelectionProblem, select
         from gotd_assets.selection.pool.pool import Pool, vectors_of
@@ -98,14 +99,16 @@ def selected_subset(work: Work) -> Recipe:
         from gotd_assets.transport import Potentials
 
         target, target_vectors = open_target(documents.path / "train", vectors.path)
-        selectable = _selectable(scores, shared.values())
+        scored = _scored(scores, shared.values())
         distances = _distances(distances_of)
         if distances is not None and settings.nearest_sources is not None:
             kept = relevant_sources(distances, settings.nearest_sources, away=direction == "away")
-            selectable = selectable.filter(pl.col("source").is_in(kept))
+            scored = dataclasses.replace(scored, sources=tuple(kept))
             work.log(f"selecting from the nearest sources only: {', '.join(kept)}", always=True)
+        by_part = method.by_part and Budget.parse(settings.budget).kind != "tokens"
         problem = SelectionProblem(
-            scores=selectable,
+            scores=scored.of(pl.Series([], dtype=pl.String)) if by_part else scored.frame(),
+            scored=scored if by_part else None,
             pool=Pool.of(embeddings, pool),
             target=target_vectors,
             budget=settings.budget,
@@ -121,25 +124,16 @@ def selected_subset(work: Work) -> Recipe:
             toxicity=toxicity,
         )
         problem = with_base_model(problem, asked, method.needs, work)
-        with engine_of(work.settings.compute) as engine:
+        with engine_of(work) as engine:
             ranking = select(name, dataclasses.replace(problem, engine=engine))
+        if by_part:
+            problem = dataclasses.replace(problem, scores=scored.of(ranking.get_column("doc_id")))
         ranking = ranking.join(problem.scores.select("doc_id", "source"), on="doc_id")
         chosen = vectors_of(ranking.get_column("doc_id"), problem.pool)
         ranking = with_nearest_target(ranking, chosen, problem.target, target)
         subset = write_subset(ranking, problem.documents, writer.path)
         writer.summary.update(figures_of(subset, chosen, problem))
-        if method.gradient == "ranks":
-            writer.summary["sketch_overlap"] = sketch_overlap(name, problem, subset.get_column("doc_id"))
-        if method.resampled and settings.stability_resamples:
-            overlaps = bootstrap_overlaps(
-                name,
-                problem,
-                subset.get_column("doc_id"),
-                work.settings.transport.sketch,
-                settings.stability_resamples,
-                progress=work.log,
-            )
-            writer.summary["bootstrap_overlap"] = sum(overlaps) / len(overlaps)
+        writer.summary.update(_overlaps(name, problem, subset.get_column("doc_id"), work))
 
     def record(artifact: Artifact, materialisation: Materialisation) -> Materialisation:
         return dataclasses.replace(materialisation, members=artifact.file("subset.parquet"))
@@ -170,13 +164,30 @@ def _parameters(settings: SelectionSettings, names: tuple[str, ...]) -> dict[str
     return {name: value for name, value in settings.shaping().items() if name in shaping}
 
 
-def _selectable(scores: Artifact, others: Iterable[Artifact]) -> pl.DataFrame:
+def _overlaps(name: str, problem: SelectionProblem, chosen: pl.Series, work: Work) -> dict[str, Json]:
+    """How much would be selected again with all of the target instead of its sketch, and with other samples of it."""
+    from gotd_assets.selection.analysis.stability import bootstrap_overlaps, sketch_overlap
+    from gotd_assets.selection.methods import method_named
+
+    method, found = method_named(name), dict[str, Json]()
+    if method.gradient == "ranks":
+        found["sketch_overlap"] = sketch_overlap(name, problem, chosen)
+    resamples = work.settings.selection.stability_resamples
+    if method.resampled and resamples:
+        overlaps = bootstrap_overlaps(
+            name, problem, chosen, work.settings.transport.sketch, resamples, progress=work.log
+        )
+        found["bootstrap_overlap"] = sum(overlaps) / len(overlaps)
+    return found
+
+
+def _scored(scores: Artifact, others: Iterable[Artifact]) -> Scored:
     """Candidates of `scores` that no target excludes: what is selected for several must be held-out text of none."""
-    selectable = read_parquet(scores.file("scores.parquet"))
-    for scored in [scores, *others]:
-        excluded = read_parquet(scored.file("exclusions.parquet"))
-        selectable = selectable.join(excluded, on="doc_id", how="anti")
-    return selectable
+    from gotd_assets.selection.scored import Scored
+
+    files = [scored.file("exclusions.parquet") for scored in (scores, *others)]
+    excluded = pl.concat(read_parquet(path, columns=["doc_id"]) for path in files).unique()
+    return Scored(scores.file("scores.parquet"), excluded)
 
 
 def _toxicity(work: Work) -> KeptToxicity:
@@ -204,17 +215,20 @@ def _described(artifact: Artifact, scored: Artifact) -> Description:
     """The best documents, where they stand among all that were `scored`, and where they come from."""
     from gotd_assets.catalogue import plots
 
-    scores = read_parquet(scored.file("scores.parquet"))
+    all_scores = scan_parquet(scored.file("scores.parquet"))
+    scores = all_scores.select("score").collect().get_column("score")
     frame = read_parquet(artifact.file("subset.parquet"))
-    selected = scores.filter(pl.col("doc_id").is_in(frame.get_column("doc_id").implode()))
+    chosen = frame.select("doc_id").lazy()
+    selected = all_scores.join(chosen, on="doc_id", how="semi").select("score").collect(engine="streaming")
+    candidates = all_scores.group_by("source").len().sort("source").collect(engine="streaming")
     best = frame.head(5)
     shown: dict[str, Shown] = {
         "best": frame_table(best.select("text", "nearest_target_text", "score")),
     }
     if selected.height:
-        cut = plots.scores_with_cut(scores.get_column("score"), selected.get_column("score"))
+        cut = plots.scores_with_cut(scores, selected.get_column("score"))
         shown["scores"] = Markdown(cut)
-    shown["sources"] = Markdown(plots.shares(_shares(scores.sort("source")), _shares(frame)))
+    shown["sources"] = Markdown(plots.shares(_shares(candidates), _shares(_counts(frame))))
     summary: Mapping[str, Any] = artifact.manifest.summary
     curve, clusters = summary.get("budget_curve"), summary.get("cluster_shares")
     if curve:
@@ -243,9 +257,12 @@ def _described(artifact: Artifact, scored: Artifact) -> Description:
     }
 
 
-def _shares(documents: pl.DataFrame) -> dict[str, float]:
-    counts = documents.group_by("source", maintain_order=True).len()
-    return dict(counts.with_columns(pl.col("len") / documents.height).iter_rows())
+def _counts(documents: pl.DataFrame) -> pl.DataFrame:
+    return documents.group_by("source", maintain_order=True).len()
+
+
+def _shares(counts: pl.DataFrame) -> dict[str, float]:
+    return dict(counts.with_columns(pl.col("len") / pl.col("len").sum()).iter_rows())
 
 
 def _ranked_by(artifact: Artifact) -> dict[str, tuple[Origin, ...]]:

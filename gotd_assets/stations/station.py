@@ -119,6 +119,7 @@ class Station:
         checks: questions that its artifacts must answer.
         table: the table that stands for it in a catalogue.
         is_heavy: uses all cores or a GPU, so that one such step runs at a time.
+        has_workers: hands work to the workers of an engine, though it is not heavy.
         launchpad: settings ('transport.epsilon') that can be given for a single run.
         follows: what makes it due by itself.
         exists: whether a project with these settings has it at all.
@@ -138,6 +139,7 @@ class Station:
     checks: tuple[Check, ...] = ()
     table: Table | None = None
     is_heavy: bool = False
+    has_workers: bool = False
     launchpad: tuple[str, ...] = ()
     follows: Follows | None = None
     exists: Callable[[Settings], bool] = _always

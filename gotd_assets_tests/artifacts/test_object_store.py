@@ -1,5 +1,6 @@
 """Artifacts in a real S3 server, SeaweedFS, which is killed, started again, and given wrong keys."""
 
+import datetime as dt
 import os
 import shutil
 import signal
@@ -16,11 +17,13 @@ import pytest
 
 from gotd_assets.artifacts.artifact import Artifact, ArtifactKey
 from gotd_assets.artifacts.making import make
-from gotd_assets.artifacts.storage import Storage
+from gotd_assets.artifacts.storage import Storage, storage_at
 from gotd_assets.artifacts.store import ArtifactStore, ArtifactWriter
 from gotd_assets.errors import StorageError
+from gotd_assets_tests.artifacts.proxy import Proxy, proxy_before
 from gotd_assets_tests.end_to_end.project import gotd, make_project
 
+obstore = pytest.importorskip("obstore")
 pytestmark = pytest.mark.slow
 KEY = ArtifactKey("candidate_embeddings", "web")
 KEYS = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "something", "AWS_REGION": "us-east-1"}
@@ -129,6 +132,68 @@ def test_wrong_keys_are_told_at_once(server: Server, monkeypatch: pytest.MonkeyP
         Storage(f"s3://{BUCKET}/p")
     assert "wrong" not in str(told.value)
     assert time.monotonic() - started < 15
+
+
+@pytest.fixture
+def proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """The server seen through a proxy; what it refuses is asked for again for three seconds."""
+    monkeypatch.setattr("gotd_assets.artifacts.storage._PATIENCE", dt.timedelta(seconds=3))
+    with proxy_before(server.endpoint) as before:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", before.endpoint)
+        storage_at.cache_clear()
+        yield before
+    storage_at.cache_clear()
+
+
+def manifests(prefix: str) -> list[str]:
+    """Names of what is published there."""
+    from obstore.store import from_url
+
+    store = from_url(f"s3://{BUCKET}/{prefix}", client_options={"allow_http": True})
+    return [entry["path"] for batch in obstore.list(store, "artifacts/") for entry in batch]
+
+
+@pytest.mark.parametrize("room", [0, 1])
+def test_a_full_store_is_told_and_nothing_is_published_half(proxy: Proxy, tmp_path: Path, room: int) -> None:
+    store = ArtifactStore(tmp_path / "one", f"s3://{BUCKET}/full-{room}")
+    assert store.find(KEY, "0" * 16) is None
+    proxy.is_full, proxy.room = True, room
+    with pytest.raises(StorageError, match=r"the store is full.* what was published is whole"):
+        made(store, 5)
+    assert manifests(f"full-{room}") == []
+    assert store.published(KEY) == set()
+    proxy.is_full = False
+    artifact = made(store, 5)
+    there = ArtifactStore(tmp_path / "other", store.storage_url).find(KEY, artifact.version)
+    assert there is not None
+    assert not there.verify()
+
+
+def test_keys_that_may_only_read_are_told_when_something_is_put(proxy: Proxy, tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path / "one", f"s3://{BUCKET}/read-only")
+    proxy.forbids = True
+    with pytest.raises(StorageError, match=r"access was refused .* what they may do there"):
+        made(store, 6)
+    assert manifests("read-only") == []
+    assert store.published(KEY) == set()
+
+
+def test_slow_answers_cost_time_alone(proxy: Proxy, tmp_path: Path) -> None:
+    proxy.seconds = 1.5
+    one, other = (ArtifactStore(tmp_path / name, f"s3://{BUCKET}/slow") for name in ("one", "other"))
+    there = other.find(KEY, made(one, 7).version)
+    assert there is not None
+    assert not there.verify()
+
+
+def test_a_store_that_lists_late_hides_nothing(proxy: Proxy, tmp_path: Path) -> None:
+    proxy.lists_late = True
+    one, other = (ArtifactStore(tmp_path / name, f"s3://{BUCKET}/late") for name in ("one", "other"))
+    artifact = made(one, 8)
+    there = other.find(KEY, artifact.version)
+    assert there is not None
+    assert not there.verify()
+    assert storage_at(f"s3://{BUCKET}/late").sweep(dt.timedelta(0)) == 0, "what is not listed is not removed"
 
 
 def test_two_that_publish_the_same_at_once(server: Server, tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def test_heavy_steps_require_the_resource_that_connects_them_to_ray(
     assert required <= assets["ot_potentials"]
     assert "ray" not in assets["target_documents"]
     assert ("ray" in assets["candidate_embeddings"]) == (engine == "ray")
+    assert ("ray" in assets["raw_candidates"]) == ("ray" in assets["candidate_pool"]) == (engine == "ray")
 
 
 def troubled(failures: int, *, may_pass: bool) -> tuple[Station, list[int]]:

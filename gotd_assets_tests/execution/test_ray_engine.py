@@ -9,8 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+import types
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -201,8 +203,8 @@ def pool_of(root: Path) -> Pool:
     return Pool.open({"web": root}, left_out)
 
 
-def solved(pool: Pool, out: Path, engine: Engine | None) -> bytes:
-    """Bytes of the potentials and of the scores."""
+def solved(pool: Pool, out: Path, engine: Engine | None, solved_first: Callable[[], None] | None = None) -> bytes:
+    """Bytes of the potentials and of the scores; `solved_first` is called between the two."""
     out.mkdir()
     # What a holder is made of is then too large to travel with its constructor.
     target = np.random.default_rng(9).standard_normal((1000, 32)).astype(np.float32)
@@ -213,6 +215,8 @@ def solved(pool: Pool, out: Path, engine: Engine | None) -> bytes:
         with held_source(engine, pool.vectors, sketch, problem) as source:
             potentials = solve(source, sketch, problem)
     potentials.save(out / "potentials.safetensors")
+    if solved_first is not None:
+        solved_first()
     write_scores(pool, potentials, out / "scores.parquet", engine=engine)
     return (out / "potentials.safetensors").read_bytes() + (out / "scores.parquet").read_bytes()
 
@@ -227,8 +231,13 @@ def test_potentials_and_scores_have_the_bytes_of_the_local_ones(
     chance = random.Random(3)
     for attempt in range(int(os.environ.get("KILLS", "3"))):
         with ThreadPoolExecutor(1) as thread:
-            step = thread.submit(solved, pool, tmp_path / f"ray-{attempt}", engine)
+            scoring = threading.Event()
+            step = thread.submit(solved, pool, tmp_path / f"ray-{attempt}", engine, scoring.set)
             time.sleep(chance.uniform(0.5, 8))
+            nodes.kill_one_and_add_another()
+            while not scoring.wait(1):
+                assert not step.done(), step.result()
+            time.sleep(chance.uniform(0, 2))
             nodes.kill_one_and_add_another()
             assert step.result(timeout=300) == expected
 
@@ -329,14 +338,19 @@ def test_another_step_waits_for_its_turn(nodes: Nodes) -> None:
         "from gotd_assets.execution.engine import mapped\n"
         "from gotd_assets.execution.ray_engine import ray_engine\n"
         "print('asking', flush=True)\n"
-        f"with ray_engine(address={nodes.cluster.address!r}) as engine:\n"
+        "def tell(line): print(line, flush=True)\n"
+        f"with ray_engine(address={nodes.cluster.address!r}, tell=tell) as engine:\n"
         "    print(list(mapped(engine, abs, [-1, -2, -3], name='other')), flush=True)\n"
     )
-    with ray_engine(address=nodes.cluster.address) as engine, engine.worker(double, "first") as worker:
+    taken = ray_engine(address=nodes.cluster.address, purpose="ot_potentials[film] of /data/project")
+    with taken as engine, engine.worker(double, "first") as worker:
         other = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
         assert other.stdout is not None
         assert other.stdout.readline() == "asking\n"
-        time.sleep(10)
+        told = other.stdout.readline()
+        assert f"ot_potentials[film] of /data/project, process {os.getpid()} on {socket.gethostname()}, since" in told
+        assert "terminate its run in Dagster, or its process" in told
+        time.sleep(5)
         assert other.poll() is None
         assert worker.compute(4) == 8
     assert other.communicate(timeout=120)[0] == "[(-1, 1), (-2, 2), (-3, 3)]\n"
@@ -360,6 +374,50 @@ def test_a_driver_that_is_killed_leaves_no_actor(nodes: Nodes) -> None:
     while any("_Actor" in name for name in _worker_names()):
         assert time.monotonic() < deadline, "an actor outlived its driver"
         time.sleep(0.5)
+
+
+class Lacking:
+    """An actor of a module that only the driver has."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def is_there(self) -> None:
+        pass
+
+    def session(self) -> None:
+        pass
+
+    def compute(self, packed: object, item: object) -> None:
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["ray_engine._Actor", "turn._Turn"])
+def test_a_node_without_the_package_is_told(nodes: Nodes, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    only_here = types.ModuleType("gotd_assets_of_this_machine")
+    kept = {name: value for name, value in vars(Lacking).items() if name not in ("__dict__", "__weakref__")}
+    only_here.Lacking = type("Lacking", (), {**kept, "__module__": only_here.__name__})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, only_here.__name__, only_here)
+    monkeypatch.setattr(f"gotd_assets.execution.{where}", only_here.Lacking)
+    with (
+        pytest.raises(
+            ClusterError, match=r"node [\d.]+ cannot import gotd_assets \(.*No module named.*every node needs"
+        ),
+        ray_engine(address=nodes.cluster.address) as engine,
+    ):
+        list(mapped(engine, double, range(3), name="doubling"))
+
+
+@pytest.mark.slow
+def test_versions_that_differ_are_told(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = ray.__version__
+    monkeypatch.setattr(ray, "__version__", "2.1.0")
+    with (
+        pytest.raises(ClusterError, match=rf"started with: Ray: {there} Python: .* Ray: 2\.1\.0 .* the same versions"),
+        ray_engine(address=nodes.cluster.address),
+    ):
+        pass
 
 
 def _worker_names() -> list[str]:

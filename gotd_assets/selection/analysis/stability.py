@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from gotd_assets.selection.methods import select
-from gotd_assets.selection.pool.pool import scores_of
+from gotd_assets.selection.pool.pool import scores_by_shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +80,7 @@ def _overlap(name: str, problem: SelectionProblem, potentials: Potentials, sketc
     solved = potentials.again(
         problem.pool.vectors, sketch=sketch, tolerance=max(_TOLERANCE, potentials.problem.tolerance)
     )
-    scores = scores_of(problem.pool, solved).join(problem.scores.select("doc_id"), on="doc_id", how="semi")
-    again = dataclasses.replace(problem, scores=scores, potentials=solved, budget=len(chosen))
+    scores = pl.concat(problem.selectable(scores_by_shard(problem.pool, solved)))
+    again = dataclasses.replace(problem, scores=scores, scored=None, potentials=solved, budget=len(chosen))
     selected = select(name, again).get_column("doc_id")
     return float(selected.is_in(chosen.implode()).sum()) / len(selected)

@@ -7,7 +7,7 @@ ranking on every machine.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal, Protocol, TypeAlias
 
 import polars as pl
@@ -29,6 +29,7 @@ from gotd_assets.selection.methods.toxicity import rtp
 from gotd_assets.selection.methods.tsds import tsds
 from gotd_assets.selection.methods.warm_up import tacs
 from gotd_assets.selection.problem import SelectionProblem
+from gotd_assets.selection.scored import lowest
 from gotd_assets.settings.selection import Budget
 
 __all__ = ["METHODS", "Method", "Rank", "SelectionProblem", "method_named", "select"]
@@ -41,8 +42,8 @@ Need: TypeAlias = Literal[
 class Rank(Protocol):
     """The work of a method."""
 
-    def __call__(self, problem: SelectionProblem) -> pl.DataFrame:
-        """Rank the candidates of `problem.scores`: doc_id, score, and perhaps reason and step."""
+    def __call__(self, problem: SelectionProblem) -> pl.DataFrame | Iterator[pl.DataFrame]:
+        """Rank the candidates of `problem`: doc_id, score, and perhaps reason and step, at once or part by part."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Method:
             others 'until-zero' takes as many documents as for 'gotd'.
         resampled: whether its stability under bootstrap samples of the target is measured: it goes by the target's
             vectors, draws nothing at random, and is cheap to run again.
+        by_part: whether it goes part by part through candidates that stand in `problem.scored`, so that only the beginning
+            of its ranking is held.
         nested: whether its ranking is the same for every budget.
         code: raised when the same problem would give another selection; only selections by this method are made again.
     """
@@ -71,6 +74,7 @@ class Method:
     gradient: Literal["ranks", "begins"] | None = None
     calibrated: bool = False
     resampled: bool = False
+    by_part: bool = False
     nested: bool = True
     code: int = 1
 
@@ -82,10 +86,16 @@ _TARGET_VECTOR = ("target_embeddings", "vector")
 _TEXT = ("raw_candidates", "text")
 
 METHODS: Mapping[str, Method] = {
-    "gotd": Method(gotd, (_SCORE,), gradient="ranks", calibrated=True, resampled=True),
-    "gotd-away": Method(gotd_away, (_SCORE,), gradient="ranks", calibrated=True, resampled=True),
+    "gotd": Method(gotd, (_SCORE,), gradient="ranks", calibrated=True, resampled=True, by_part=True),
+    "gotd-away": Method(gotd_away, (_SCORE,), gradient="ranks", calibrated=True, resampled=True, by_part=True),
     "gotd-debiased": Method(
-        gotd_debiased, (_VECTOR, _POTENTIAL), frozenset({"potentials"}), calibrated=True, resampled=True, code=2
+        gotd_debiased,
+        (_VECTOR, _POTENTIAL),
+        frozenset({"potentials"}),
+        calibrated=True,
+        resampled=True,
+        by_part=True,
+        code=2,
     ),
     "gotd-toward-and-away": Method(
         gotd_toward_and_away,
@@ -104,10 +114,10 @@ METHODS: Mapping[str, Method] = {
         nested=False,
     ),
     "gotd-round-robin": Method(gotd_round_robin, (_SCORE,), frozenset({"shared"}), ("round_robin",)),
-    "random": Method(random),
+    "random": Method(random, by_part=True),
     "all-domains": Method(all_domains),
-    "dapt": Method(dapt, (("domain_relevance", "distance"),), frozenset({"relevance"})),
-    "tapt-c": Method(nearest_neighbours, (_VECTOR, _TARGET_VECTOR), resampled=True),
+    "dapt": Method(dapt, (("domain_relevance", "distance"),), frozenset({"relevance"}), by_part=True),
+    "tapt-c": Method(nearest_neighbours, (_VECTOR, _TARGET_VECTOR), resampled=True, by_part=True),
     "round-robin": Method(nearest_in_turn, (_VECTOR, _TARGET_VECTOR), resampled=True),
     "dsir": Method(dsir, (_TEXT, ("target_documents", "text")), frozenset({"texts"}), ("dsir",)),
     "tsds": Method(tsds, (_VECTOR, _TARGET_VECTOR), settings=("tsds",)),
@@ -143,8 +153,13 @@ def select(name: str, problem: SelectionProblem) -> pl.DataFrame:
     until_zero = method.calibrated and Budget.parse(problem.budget).kind == "until-zero"
     allowance = None if until_zero else Allowance.of(problem)
     ranked = method.rank(problem)
-    ranking = ranked.sort([column for column in ("step", "score", "doc_id") if column in ranked.columns])
-    chosen = ranking.filter(pl.col("score") < 0) if allowance is None else allowance.take(ranking)
+    parts = iter([ranked]) if isinstance(ranked, pl.DataFrame) else ranked
+    if allowance is None:
+        chosen = lowest(part.filter(pl.col("score") < 0) for part in parts)
+    elif allowance.lengths is None:
+        chosen = lowest(parts, allowance.amount)
+    else:
+        chosen = allowance.take(lowest(parts))
     if not chosen.height:
         raise InputError(
             f"method {name!r} selects nothing within selection.budget {problem.budget}: no candidate has a negative score, "

@@ -1,5 +1,7 @@
 """GOT-D: one step along the gradient of the transport cost (Kang et al. 2024, Theorem 1), and what derives from it."""
 
+from collections.abc import Iterator
+
 import polars as pl
 
 from gotd_assets.errors import InputError
@@ -7,17 +9,17 @@ from gotd_assets.selection.problem import SelectionProblem
 from gotd_assets.selection.scoring import scored_shards
 
 
-def gotd(problem: SelectionProblem) -> pl.DataFrame:
+def gotd(problem: SelectionProblem) -> Iterator[pl.DataFrame]:
     """The most negative gradients of the transport cost; away from a target, the most positive ones."""
-    return problem.scores.select("doc_id", pl.col("score") * problem.sign)
+    return (part.select("doc_id", pl.col("score") * problem.sign) for part in problem.parts_of_scores())
 
 
-def gotd_away(problem: SelectionProblem) -> pl.DataFrame:
+def gotd_away(problem: SelectionProblem) -> Iterator[pl.DataFrame]:
     """'Contrast': the most positive gradients, away from a target of unwanted text, however it is declared."""
-    return problem.scores.select("doc_id", -pl.col("score"))
+    return (part.select("doc_id", -pl.col("score")) for part in problem.parts_of_scores())
 
 
-def gotd_debiased(problem: SelectionProblem) -> pl.DataFrame:
+def gotd_debiased(problem: SelectionProblem) -> Iterator[pl.DataFrame]:
     """The gradient of the Sinkhorn divergence: the score less the self-potential of the law that the pool is drawn from.
 
     Entropic transport alone draws mass towards the middle of the target; the self-term takes that out (Feydy et al.
@@ -30,9 +32,8 @@ def gotd_debiased(problem: SelectionProblem) -> pl.DataFrame:
         raise InputError("method 'gotd-debiased' needs the solved potentials")
     if potentials.self_sketch is None:
         potentials = potentials.debiased(problem.pool.vectors, seed=problem.seed)
-    found = pl.concat(scored_shards(problem.pool, potentials, problem.engine))
-    scores = found.select("doc_id", pl.col("score") * problem.sign)
-    return scores.join(problem.scores.select("doc_id"), on="doc_id", how="semi")
+    found = scored_shards(problem.pool, potentials, problem.engine)
+    return problem.selectable(part.select("doc_id", pl.col("score") * problem.sign) for part in found)
 
 
 def gotd_toward_and_away(problem: SelectionProblem) -> pl.DataFrame:
@@ -42,7 +43,7 @@ def gotd_toward_and_away(problem: SelectionProblem) -> pl.DataFrame:
     is the gradient of OT(·, target) − w·OT(·, away target). For the target to stay away from, it is 'gotd-away'.
     """
     if problem.away_scores is None:
-        return gotd_away(problem)
+        return pl.concat(gotd_away(problem))
     both = problem.scores.select("doc_id", "score").join(
         problem.away_scores.select("doc_id", away="score"), on="doc_id", how="left"
     )

@@ -1,5 +1,6 @@
 """TAPT/c: nearest neighbours of the target."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,11 @@ from gotd_assets.selection.pool.pool import Pool
 from gotd_assets.selection.problem import SelectionProblem
 
 
-def nearest_neighbours(problem: SelectionProblem) -> pl.DataFrame:
+def nearest_neighbours(problem: SelectionProblem) -> Iterator[pl.DataFrame]:
     """TAPT/c (Gururangan et al. 2020): candidates nearest to any target document (squared distance to the nearest)."""
     nearest = _Nearest(problem.pool, problem.target)
-    found = pl.concat(problem.over_shards(nearest, range(len(problem.pool)), "neighbours"))
-    ranked = found.select("doc_id", pl.col("score") * problem.sign)
-    return ranked.join(problem.scores.select("doc_id"), on="doc_id", how="semi")
+    found = problem.over_shards(nearest, range(len(problem.pool)), "neighbours")
+    return problem.selectable(part.select("doc_id", pl.col("score") * problem.sign) for part in found)
 
 
 class _Nearest:

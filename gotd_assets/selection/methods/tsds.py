@@ -121,7 +121,7 @@ def _rest(problem: SelectionProblem, ranking: pl.DataFrame) -> pl.DataFrame:
     from gotd_assets.selection.methods.neighbours import nearest_neighbours
 
     return (
-        nearest_neighbours(problem)
+        pl.concat(nearest_neighbours(problem))
         .join(ranking, on="doc_id", how="anti")
         .select(
             "doc_id",

@@ -169,12 +169,14 @@ class PoolVectors(Sequence[Vectors]):
 
 def scores_of(pool: Pool, potentials: Potentials) -> pl.DataFrame:
     """doc_id, source and score (float32, low helps most) of every candidate, by `potentials`."""
-    return pl.concat(
-        pl.DataFrame(
-            {"doc_id": shard.doc_ids, "source": shard.source, "score": potentials.scores(shard.vectors).numpy()}
-        )
-        for shard in pool
-    )
+    return pl.concat(scores_by_shard(pool, potentials))
+
+
+def scores_by_shard(pool: Pool, potentials: Potentials) -> Iterator[pl.DataFrame]:
+    """What `scores_of` gives, shard by shard."""
+    for shard in pool:
+        score = potentials.scores(shard.vectors).numpy()
+        yield pl.DataFrame({"doc_id": shard.doc_ids, "source": shard.source, "score": score})
 
 
 def vectors_of(doc_ids: pl.Series, shards: Sequence[Any]) -> Vectors:
