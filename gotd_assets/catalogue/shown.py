@@ -22,10 +22,9 @@ class Markdown:
 
 @dataclasses.dataclass(frozen=True)
 class Link:
-    """An address to go to, and the words that stand for it."""
+    """An address to go to."""
 
     url: str
-    words: str
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
@@ -14,7 +15,7 @@ from gotd_assets.catalogue.shown import Markdown
 _IN_PLACE = 1000
 # A wider row runs out of its page at 1440 pixels.
 _ROW_WIDTH = 76
-_TEXT_WIDTHS = (70, 60, 50, 40, 30, 24, 20)
+_TEXT_WIDTHS = (70, 60, 50, 40, 30, 24)
 # Enough to tell documents apart, and to ask for one.
 _ID_DIGITS = 12
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -47,6 +48,11 @@ def frame_table(frame: pl.DataFrame) -> Markdown:
 def pair_table(key: str, value: str, pairs: Mapping[str, object]) -> Markdown:
     """A mapping as a table of two columns."""
     return frame_table(pl.DataFrame({key: list(pairs), value: [str(entry) for entry in pairs.values()]}))
+
+
+def in_page(text: str) -> str:
+    """Markdown of one paragraph with breaks before it runs out of the page: Dagster lets the widest entry say where that ends."""
+    return "  \n".join(textwrap.wrap(text, _ROW_WIDTH, break_long_words=False, break_on_hyphens=False))
 
 
 def cell(value: object, width: int) -> str:

@@ -6,7 +6,6 @@ import dataclasses
 import datetime as dt
 import inspect
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from gotd_assets.artifacts.artifact import Artifact, ArtifactKey
 from gotd_assets.catalogue.columns import columns_of
 from gotd_assets.catalogue.foreign import markdown, visible
 from gotd_assets.catalogue.shown import Details, Link, Markdown, Shown
+from gotd_assets.catalogue.tables import in_page
 from gotd_assets.checks.check import Evaluated, HeldBackError
 from gotd_assets.pipeline import resources, tags
 from gotd_assets.pipeline.automation.conditions import condition_of
@@ -250,15 +250,13 @@ class _Step(RunLog):
         described: dict[str, Any] = {}
         failed = [one for one in outcome.evaluated if not one.finding.passed]
         if failed:
-            lines = (f"- **{markdown(one.check.name)}**: {markdown(one.finding.sentence)}" for one in failed)
-            described["failed_checks"] = dg.MetadataValue.md("\n".join(lines))
-        folder = outcome.artifact.path
-        described |= {name: metadata_value(value, folder) for name, value in outcome.description.items()}
+            lines = (f"**{markdown(one.check.name)}**: {markdown(one.finding.sentence)}" for one in failed)
+            described["failed_checks"] = dg.MetadataValue.md("\n\n".join(map(in_page, lines)))
+        described |= {name: metadata_value(value) for name, value in outcome.description.items()}
         facts = {
-            # The version is the folder's name in there: both in one row are wider than the page.
-            "folder": dg.MetadataValue.path(os.path.relpath(folder.parent, self._work.store.root.parent)),
             "version": outcome.artifact.version,
             "already_there": outcome.made.reused,
+            "folder": dg.MetadataValue.path(outcome.artifact.path),
             "seconds": round(time.monotonic() - self._started, 2),
             **self._columns(outcome.artifact),
         }
@@ -279,20 +277,18 @@ class _Step(RunLog):
         return shown | ({"dagster/column_lineage": dg.TableColumnLineage(origins)} if origins else {})
 
 
-def metadata_value(value: Shown, folder: Path | None = None) -> dg.MetadataValue[Any]:
-    """What an artifact shows, as Dagster shows it; a path below `folder` from there."""
+def metadata_value(value: Shown) -> dg.MetadataValue[Any]:
+    """What an artifact shows, as Dagster shows it."""
     shown: dg.MetadataValue[Any]
     match value:
         case Markdown(text):
             shown = dg.MetadataValue.md(text)
-        case Link(url, words):
-            shown = dg.MetadataValue.md(f"[{markdown(words)}](<{url}>)")
+        case Link(url):
+            shown = dg.MetadataValue.url(url)
         case Details(figures):
             shown = dg.MetadataValue.json(dict(figures))
         case Path():
-            shown = dg.MetadataValue.path(
-                value.relative_to(folder) if folder and value.is_relative_to(folder) else value
-            )
+            shown = dg.MetadataValue.path(value)
         case bool():
             shown = dg.MetadataValue.bool(value)
         case int():

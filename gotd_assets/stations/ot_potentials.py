@@ -10,6 +10,7 @@ from gotd_assets.artifacts.artifact import Artifact
 from gotd_assets.artifacts.store import ArtifactWriter
 from gotd_assets.catalogue.columns import Table
 from gotd_assets.catalogue.shown import Description, Markdown, figures
+from gotd_assets.catalogue.tables import in_page
 from gotd_assets.checks import solve as checks
 from gotd_assets.fingerprint import Json
 from gotd_assets.stations.engine import engine_of
@@ -111,7 +112,7 @@ def _described(artifact: Artifact) -> Description:
             "where looked at."
         )
     first = ("dual_value", "primal_upper_bound", "gap", "marginal_error", "passes", "seconds", "converged")
-    return {"certificate": Markdown(sentence), **figures(artifact, *first)}
+    return {"certificate": Markdown(in_page(sentence)), **figures(artifact, *first)}
 
 
 STATION = Station(

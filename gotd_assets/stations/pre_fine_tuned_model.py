@@ -121,7 +121,7 @@ def _described(artifact: Artifact, ui_url: str) -> Description:
     run = f"{ui_url}/#/experiments/{report['experiment_id']}/runs/{report['mlflow_run_id']}"
     # Without it MLflow opens in the dress for chats and agents.
     run += "?workflowType=machine_learning"
-    shown: dict[str, Shown] = {"mlflow_run": Link(run, "open in MLflow")}
+    shown: dict[str, Shown] = {"mlflow_run": Link(run)}
     if report.get("loss_curve"):
         shown["loss"] = Markdown(plots.curve(report["loss_curve"], "step", "loss"))
     figured = figures(

@@ -20,7 +20,7 @@ _ONEDNN: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 def product(rows: Tensor, matrix: Tensor, out: Tensor | None = None) -> Tensor:
     """`rows` (n, D) times the transpose of `matrix` (M, D): (n, M), in `out` if that is given."""
-    is_its = rows.device.type == "cpu" and rows.dtype == torch.float32 and len(rows) > 0
+    is_its = rows.device.type == "cpu" and rows.dtype == torch.float32 and rows.numel() > 0
     # Where products may be reduced, `torch.mm` is oneDNN's, too.
     if _ONEDNN is None or not is_its or _matmul(cuda=False).fp32_precision in ("bf16", "tf32"):
         return torch.mm(rows, matrix.T, out=out)
