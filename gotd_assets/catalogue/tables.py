@@ -19,6 +19,7 @@ _TEXT_WIDTHS = (70, 60, 50, 40, 30, 24)
 # Enough to tell documents apart, and to ask for one.
 _ID_DIGITS = 12
 _ID = re.compile(r"[0-9a-f]{32}")
+_BEGINS_A_BLOCK = re.compile(r"^(\d*)([-+=.)])")
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -52,7 +53,9 @@ def pair_table(key: str, value: str, pairs: Mapping[str, object]) -> Markdown:
 
 def in_page(text: str) -> str:
     """Markdown of one paragraph with breaks before it runs out of the page: Dagster lets the widest entry say where that ends."""
-    return "  \n".join(textwrap.wrap(text, _ROW_WIDTH, break_long_words=False, break_on_hyphens=False))
+    lines = textwrap.wrap(text, _ROW_WIDTH, break_long_words=False, break_on_hyphens=False)
+    # What begins a line by chance begins no list and underlines no heading.
+    return "  \n".join(_BEGINS_A_BLOCK.sub(r"\1\\\2", line) for line in lines)
 
 
 def cell(value: object, width: int) -> str:

@@ -90,18 +90,6 @@ class SelectionProblem:
         """doc_id, source and score of the candidates that may be selected, part by part."""
         return iter([self.scores]) if self.scored is None else self.scored.parts()
 
-    def in_order(self) -> Iterator[pl.DataFrame]:
-        """doc_id and source of the candidates that may be selected, by ascending doc_id, part by part."""
-        if self.scored is not None:
-            return self.scored.in_order()
-        return iter([self.scores.select("doc_id", "source").sort("doc_id")])
-
-    def source_names(self) -> list[str]:
-        """Sources that may be selected from, in alphabetical order."""
-        if self.scored is not None:
-            return self.scored.source_names()
-        return self.scores.get_column("source").unique().sort().to_list()
-
     def selectable(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         """Of `frames`, one with a doc_id for every candidate of a shard of the pool, what may be selected."""
         if self.scored is not None:

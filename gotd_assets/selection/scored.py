@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 _ORDER = ("step", "score", "doc_id")
 _HELD_ROWS = 200_000  # of a ranking, beside those that are kept
-_RANGE_ROWS = 1_000_000  # of candidates that are put in order at a time
-_DIGITS = 16**6
 _NONE = pl.DataFrame(schema={"doc_id": pl.String, "score": pl.Float64})
 
 
@@ -36,12 +34,6 @@ class Scored:
     path: Path
     excluded: pl.DataFrame
     sources: tuple[str, ...] | None = None
-
-    @functools.cached_property
-    def lengths(self) -> list[int]:
-        """Rows of each part, those that may not be selected among them."""
-        with pq.ParquetFile(self.path) as file:
-            return [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
 
     def parts(self) -> Iterator[pl.DataFrame]:
         """doc_id, source and score of the candidates, part by part."""
@@ -69,19 +61,6 @@ class Scored:
         found = (part.join(wanted, on="doc_id", how="semi", maintain_order="left") for part in self.parts())
         return pl.concat([self._rows_of_none(), *found])
 
-    def in_order(self) -> Iterator[pl.DataFrame]:
-        """doc_id and source of the candidates by ascending doc_id, about a million at a time: by ranges of their hash."""
-        ranges = max(1, -(-self.available // _RANGE_ROWS))
-        bounds = [f"{_DIGITS * number // ranges:06x}" for number in range(1, ranges)]
-        for low, high in zip([None, *bounds], [*bounds, None], strict=True):
-            chosen = pl.lit(True)
-            if low is not None:
-                chosen &= pl.col("doc_id") >= low
-            if high is not None:
-                chosen &= pl.col("doc_id") < high
-            own = (part.select("doc_id", "source").filter(chosen) for part in self.parts())
-            yield pl.concat([self._rows_of_none().select("doc_id", "source"), *own]).sort("doc_id")
-
     @functools.cached_property
     def _counts(self) -> tuple[int, int, int]:
         counts = np.zeros(3, dtype=np.int64)
@@ -99,13 +78,6 @@ class Scored:
     def helping(self, sign: int) -> int:
         """How many have a score that, times `sign`, is negative."""
         return self._counts[1] if sign > 0 else self._counts[2]
-
-    def source_names(self) -> list[str]:
-        """Of those that have a candidate, in alphabetical order."""
-        names: set[str] = set()
-        for part in self.parts():
-            names.update(part.get_column("source").unique().to_list())
-        return sorted(names)
 
     def _rows(self) -> Iterator[pl.DataFrame]:
         with pq.ParquetFile(self.path) as file:

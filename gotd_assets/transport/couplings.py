@@ -81,9 +81,9 @@ class Couplings:
         # One tensor for all rows: small ones that stay would pin the memory freed between them.
         rows = source.n_rows if keeping.cached else 0
         self._rows = torch.empty(rows, dtype=torch.float64, device=source.device)
-        self._buffers: queue.SimpleQueue[list[Tensor]] = queue.SimpleQueue()
+        self._buffers: queue.SimpleQueue[Tensor | None] = queue.SimpleQueue()
         for _ in range(workers):
-            self._buffers.put([])
+            self._buffers.put(None)
 
     def blocks(self, part: int, *, keeps: bool, filled: bool) -> Iterator[CoupledBlock]:
         """The blocks of part number `part`, kept if it `keeps` them, and as kept if all were by an earlier pass (`filled`).
@@ -91,44 +91,45 @@ class Couplings:
         Blocks overwrite each other: one is done with when the next is asked for.
         """
         cache = self._cache if keeps else None
-        with self._buffer() as buffers:
-            if cache is None or not filled:
-                yield from self._computed(part, cache, buffers)
+        if cache is None:
+            yield from self._computed(part)
+            return
+        with self._buffer() as buffer:
+            if not filled or not self._kept[part]:
+                # Whoever kept them may be gone, and this one does its work: from the same numbers as it.
+                yield from self._keep(part, cache, buffer)
                 return
-            if not self._kept[part]:
-                # Whoever kept them is gone, and this one does its work: from the same numbers as it.
-                for _ in self._computed(part, cache, buffers):
-                    pass
             for block in self._kept[part]:
-                yield dataclasses.replace(block, out=buffers[0][: len(block.rows)])
+                yield dataclasses.replace(block, out=buffer[: len(block.rows)])
 
-    def _computed(self, part: int, cache: Tensor | None, buffers: list[Tensor]) -> Iterator[CoupledBlock]:
-        self._kept[part] = [] if cache is not None else self._kept[part]
+    def _computed(self, part: int, cache: Tensor | None = None) -> Iterator[CoupledBlock]:
+        """The blocks of the part, whose couplings stand in `cache` if that is given."""
         for block in self._source.blocks(self._block_rows, self.parts[part]):
+            place = slice(block.start, block.start + len(block.points))
+            coupling = self._kernel.coupling(block.points, None if cache is None else cache[place])
             rows = self._kernel.source_part(block.points).double()
-            weights = block.weights.to(self._source.device)
-            if cache is None:
-                coupling = self._kernel.coupling(block.points)
-                yield CoupledBlock(block.start, rows, weights, coupling, out=coupling)
-                continue
-            length = len(block.points)
-            place = slice(block.start, block.start + length)
-            coupling = self._kernel.coupling(block.points, cache[place])
-            kept = CoupledBlock(block.start, self._rows[place].copy_(rows), weights, coupling, out=coupling[:0])
+            yield CoupledBlock(block.start, rows, block.weights.to(self._source.device), coupling, out=coupling)
+
+    def _keep(self, part: int, cache: Tensor, buffer: Tensor) -> Iterator[CoupledBlock]:
+        """The blocks of the part, computed and kept."""
+        self._kept[part] = []
+        for block in self._computed(part, cache):
+            rows = self._rows[block.start : block.start + len(block.rows)].copy_(block.rows)
+            kept = dataclasses.replace(block, rows=rows)
             self._kept[part].append(kept)
-            yield dataclasses.replace(kept, out=buffers[0][:length])
+            yield dataclasses.replace(kept, out=buffer[: len(rows)])
 
     @contextlib.contextmanager
-    def _buffer(self) -> Iterator[list[Tensor]]:
-        """Room for a block's exponents, of which a thread has its own; made when first needed."""
-        buffers = self._buffers.get()
+    def _buffer(self) -> Iterator[Tensor]:
+        """Room for a block's exponents where its couplings are kept, of which a thread has its own; made when first needed."""
+        buffer = self._buffers.get()
+        if buffer is None:
+            shape = self._block_rows, len(self._kernel.targets)
+            buffer = torch.empty(shape, device=self._source.device, dtype=self._source.dtype)
         try:
-            if not buffers:
-                shape = self._block_rows, len(self._kernel.targets)
-                buffers.append(torch.empty(shape, device=self._source.device, dtype=self._source.dtype))
-            yield buffers
+            yield buffer
         finally:
-            self._buffers.put(buffers)
+            self._buffers.put(buffer)
 
 
 def _room(shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:

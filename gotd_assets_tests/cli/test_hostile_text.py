@@ -16,7 +16,7 @@ from rich.text import Text
 
 from gotd_assets.catalogue.foreign import markdown, spreadsheet, visible
 from gotd_assets.catalogue.shown import Description, Markdown
-from gotd_assets.catalogue.tables import frame_table
+from gotd_assets.catalogue.tables import frame_table, in_page
 from gotd_assets.cli.terminal import Terminal
 from gotd_assets.settings.file import load_project
 from gotd_assets.stations.partition import Partition
@@ -87,6 +87,13 @@ def acting_tokens(text: str) -> list[str]:
         in {"link_open", "image", "html_inline", "html_block", "em_open", "strong_open", "s_open", "code_inline"}
         and not str(token.attrs.get("src", "")).startswith("data:image/svg+xml,")
     ]
+
+
+@given(st.lists(st.sampled_from(["-", "+", "=", "---", "===", "1.", "23)", "a", "word" * 9, "# x", "> y"]), min_size=1))
+def test_where_a_paragraph_is_broken_nothing_begins(words: list[str]) -> None:
+    # A sentence of ours begins with a word.
+    tokens = MarkdownIt("commonmark").enable("table").parse(in_page(f"check: {markdown(' '.join(words))}"))
+    assert [token.type for token in tokens] == ["paragraph_open", "inline", "paragraph_close"]
 
 
 @given(ANY)

@@ -69,7 +69,6 @@ def problem(tmp_path_factory: pytest.TempPathFactory) -> SelectionProblem:
         budget=40,
         seed=5,
         potentials=potentials,
-        relevance={"news": 0.5, "web": 0.25},
     )
 
 
@@ -83,7 +82,6 @@ def test_a_method_chooses_the_same_part_by_part(
     problem: SelectionProblem, monkeypatch: pytest.MonkeyPatch, name: str, direction: str, budget: int | str
 ) -> None:
     monkeypatch.setattr(module, "_HELD_ROWS", 10)
-    monkeypatch.setattr(module, "_RANGE_ROWS", 60)
     assert problem.scored is not None
     for sources in (None, ("web",)):
         scored = dataclasses.replace(problem.scored, sources=sources)

@@ -1,7 +1,5 @@
 """Baselines that draw at random: from everywhere, evenly from every source, from the nearest source."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import polars as pl
 
@@ -9,18 +7,18 @@ from gotd_assets.errors import InputError
 from gotd_assets.selection.problem import SelectionProblem
 
 
-def random(problem: SelectionProblem) -> Iterator[pl.DataFrame]:
+def random(problem: SelectionProblem) -> pl.DataFrame:
     """Uniformly at random, the baseline that every method has to beat."""
-    return (part.select("doc_id", score="draw") for part in _drawn(problem))
+    return _drawn(problem).select("doc_id", score="draw")
 
 
 def all_domains(problem: SelectionProblem) -> pl.DataFrame:
     """The same number from every source, each at random; a source that runs out leaves its share to the others."""
     turn = pl.col("draw").rank("ordinal").over("source") - 1
-    return pl.concat(_drawn(problem)).select("doc_id", score=turn + pl.col("draw"))
+    return _drawn(problem).select("doc_id", score=turn + pl.col("draw"))
 
 
-def dapt(problem: SelectionProblem) -> Iterator[pl.DataFrame]:
+def dapt(problem: SelectionProblem) -> pl.DataFrame:
     """DAPT (Gururangan et al. 2020): at random from the source nearest to the target by OT distance.
 
     When it runs out the next nearest follows; away from a target, the farthest comes first.
@@ -29,7 +27,7 @@ def dapt(problem: SelectionProblem) -> Iterator[pl.DataFrame]:
         InputError: the distance of a source is not known.
     """
     distances = problem.relevance or {}
-    sources = problem.source_names()
+    sources = problem.scores.get_column("source").unique().sort().to_list()
     for source in sources:
         if source not in distances:
             raise InputError(f"method 'dapt' needs the OT distance of source {source!r}: materialise domain_relevance")
@@ -41,12 +39,10 @@ def dapt(problem: SelectionProblem) -> Iterator[pl.DataFrame]:
             "reason": [f"source {source}, OT distance {distances[source]:.5g}" for source in order],
         }
     )
-    score = pl.col("place") + pl.col("draw")
-    return (part.join(frame, on="source").select("doc_id", "reason", score=score) for part in _drawn(problem))
+    return _drawn(problem).join(frame, on="source").select("doc_id", "reason", score=pl.col("place") + pl.col("draw"))
 
 
-def _drawn(problem: SelectionProblem) -> Iterator[pl.DataFrame]:
+def _drawn(problem: SelectionProblem) -> pl.DataFrame:
     """doc_id, source and a number in [0, 1) that depends on the seed and the set of candidates, not on their order."""
-    generator = np.random.default_rng(problem.seed)
-    for part in problem.in_order():
-        yield part.with_columns(draw=pl.Series(generator.random(part.height)))
+    draws = np.random.default_rng(problem.seed).random(problem.scores.height)
+    return problem.scores.select("doc_id", "source").sort("doc_id").with_columns(draw=pl.Series(draws))
