@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from gotd_assets.errors import ClusterError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -25,6 +27,7 @@ class Holders:
         self._workers = workers
         self.parts = parts
         self._threads = threads
+        self.ended = False
 
     def __len__(self) -> int:
         return len(self._workers)
@@ -34,7 +37,13 @@ class Holders:
         return self.call_each(method, [arguments] * len(self._workers))
 
     def call_each(self, method: str, arguments: Sequence[tuple[object, ...]]) -> list[Any]:
-        """What the method of every part gives for its own of `arguments`, in the order of the parts."""
+        """What the method of every part gives for its own of `arguments`, in the order of the parts.
+
+        Raises:
+            ClusterError: they have ended, and what they held with them.
+        """
+        if self.ended:
+            raise ClusterError("the workers that held this have ended: take from them what is needed before they do")
         calls = [
             self._threads.submit(worker.compute, (method, own))
             for worker, own in zip(self._workers, arguments, strict=True)
@@ -65,7 +74,11 @@ def held_parts(
         ]
         threads = concurrent.futures.ThreadPoolExecutor(max(len(parts), 1))
         stack.callback(threads.shutdown, wait=True, cancel_futures=True)
-        yield Holders(workers, parts, threads)
+        holders = Holders(workers, parts, threads)
+        try:
+            yield holders
+        finally:
+            holders.ended = True
 
 
 class Held:

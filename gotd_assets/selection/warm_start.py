@@ -15,9 +15,10 @@ def earlier_potentials(artifact: Artifact | None, sketch: Sketch, problem: Probl
     """The potentials in `artifact` if a solve of `problem` for `sketch` can start from them, else None.
 
     Where a solve starts shapes how long it takes, and its result only within the tolerance; so what cannot be read or
-    does not fit (another encoder, another cost, an older file format) is no error but a cold start.
+    does not fit (another encoder, another cost, a target that changed much, an older file format) is no error but a cold start.
     """
     from gotd_assets.transport import Potentials
+    from gotd_assets.transport.warm_start import is_near
 
     if artifact is None:
         return None
@@ -25,5 +26,4 @@ def earlier_potentials(artifact: Artifact | None, sketch: Sketch, problem: Probl
         earlier = Potentials.load(artifact.file("potentials.safetensors"), problem)
     except (ArtifactError, TransportError, OSError):
         return None
-    fits = earlier.problem.cost == problem.cost and earlier.sketch.points.shape[1] == sketch.points.shape[1]
-    return earlier if fits else None
+    return earlier if earlier.problem.cost == problem.cost and is_near(earlier.sketch, sketch) else None

@@ -32,8 +32,9 @@ _PULL = ("ot_potentials", "g")
 def ot_potentials(work: Work) -> Recipe:
     """Dual potentials of the entropic transport problem between pool and target.
 
-    One number per sketch point. The certificate says how far the plan is from optimal: the dual value bounds the
-    transport cost from below, a rounded plan from above.
+    One number per sketch point; those of the candidates that were solved for stand beside, a file for each shard of the pool.
+    The certificate says how far the plan is from optimal: the dual value bounds the transport cost from below, a rounded plan
+    from above.
     """
     transport = work.settings.transport
     pool = work.open(_POOL)
@@ -57,7 +58,7 @@ def ot_potentials(work: Work) -> Recipe:
             writer.summary["started_from"] = previous.version
         with _source(work, Pool.of(embeddings, pool).vectors, points, problem) as source:
             potentials = solve(source, points, problem, initial=earlier, debias=transport.debias, progress=work.show)
-        potentials.save(writer.path / "potentials.safetensors")
+            potentials.save(writer.path / "potentials.safetensors")
         writer.summary.update(potentials.certificate.as_dict())
         certificate = potentials.certificate
         if not certificate.converged:
@@ -121,7 +122,7 @@ STATION = Station(
     division="target",
     group="transport",
     kinds=frozenset({"pytorch"}),
-    code_version="3",
+    code_version="4",
     reads=(_EMBEDDINGS, _POOL, _SKETCH),
     checks=checks.POTENTIALS,
     table=Table(
@@ -130,7 +131,6 @@ STATION = Station(
             "g": "Optimal dual potential, one number per point of the sketch.",
             "points": "Points of the sketch.",
             "weights": "Their weights.",
-            "f": "Dual potential of every candidate that was solved for, in the pool's order.",
             "column": "What each point of the sketch is served of the pool's mass.",
             "self_g": "Potential of the pool against itself, for debiased scores.",
             "self_points": "Sample of the pool that it belongs to.",
@@ -138,7 +138,6 @@ STATION = Station(
         },
         {
             "g": [_VECTOR, ("target_sketch", "points"), ("target_sketch", "weights"), ("candidate_pool", "doc_id")],
-            "f": [_VECTOR, _PULL],
             "column": [_VECTOR, _PULL],
             "points": [("target_sketch", "points")],
             "weights": [("target_sketch", "weights")],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,8 @@ from gotd_assets.transport.holder import Holder, Plain, Share, tensor
 from gotd_assets.transport.kernel import Kernel
 from gotd_assets.transport.passes import Asked, Found
 from gotd_assets.transport.problem import DEFAULT, Problem
-from gotd_assets.transport.source import Part, PreparedSource, block_rows
+from gotd_assets.transport.source import Chance, Part, PreparedSource, block_rows
+from gotd_assets.transport.source_potential import SourcePotential
 from gotd_assets.transport.weights import Weights, normalised_weights
 from gotd_assets.transport.workers import Partial, Workers
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _LEAST_ROWS = 20_000  # of a holder
 _FEW_ROWS = 100_000
+_PARTS_AT_ONCE = 8
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,14 +64,24 @@ class HeldSource(PreparedSource):
         found = [rows for rows in self.holders.call("take", indices.numpy()) if rows is not None]
         return torch.from_numpy(np.concatenate(found)).to(self.device)
 
-    def per_row(self, work: Callable[[Tensor, Tensor], Tensor], along: Tensor, rows: int, workers: Workers) -> Tensor:
-        """See `PreparedSource`; the workers are the holders' own."""
+    def drawn(
+        self, chance: Chance, f: SourcePotential, rows: int, seed: int, workers: Workers
+    ) -> tuple[Tensor, Tensor]:
+        """See `PreparedSource`; the workers are the holders' own, and get their potentials a few parts at a time."""
         del workers
         self._require(rows)
-        bounds = np.cumsum([0, *(share.n_rows for share in self.holders.parts)])
-        cut = [along[begin:end].cpu().numpy() for begin, end in itertools.pairwise(bounds.tolist())]
-        found = self.holders.call_each("per_row", [(work, part) for part in cut])
-        return torch.from_numpy(np.concatenate(found))
+        shares: Sequence[Share] = self.holders.parts
+        found: list[list[Any]] = [[] for _ in shares]
+        for first in range(0, max(len(share.parts) for share in shares), _PARTS_AT_ONCE):
+            arguments = []
+            for share in shares:
+                parts = share.parts[first : first + _PARTS_AT_ONCE]
+                starts = [(share.first + part.start, part.end - part.begin) for part in parts]
+                arguments.append((chance, first, [f.rows(start, start + n).numpy() for start, n in starts], seed))
+            for number, more in enumerate(self.holders.call_each("drawn", arguments)):
+                found[number] += more
+        indices, chances = zip(*itertools.chain.from_iterable(found), strict=True)
+        return torch.from_numpy(np.concatenate(indices)), torch.from_numpy(np.concatenate(chances))
 
     def mean(self, work: Callable[[Tensor], Tensor], rows: int, workers: Workers) -> float:
         """See `PreparedSource`; the workers are the holders' own."""
@@ -111,10 +123,15 @@ class HeldPasses:
         """Of a subsample only."""
         raise NotImplementedError
 
-    def potential(self, asked: Asked) -> Callable[[], Tensor]:
-        """See `Passes`. It stays with the holders until it is asked for."""
+    def potential(self, asked: Asked) -> SourcePotential:
+        """See `Passes`. It stays with the holders until rows of it are asked for."""
         plain = Plain.of(asked)
-        return lambda: torch.from_numpy(np.concatenate(self._source.holders.call("potential", self._keeping, plain)))
+
+        def get(begin: int, end: int) -> Tensor:
+            found = self._source.holders.call("potential", self._keeping, plain, begin, end)
+            return torch.from_numpy(np.concatenate(found))
+
+        return SourcePotential.asked_for(get, self._source.lengths)
 
 
 @contextlib.contextmanager

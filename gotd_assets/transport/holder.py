@@ -16,7 +16,8 @@ from gotd_assets.transport.couplings import Keeping
 from gotd_assets.transport.kernel import CostName, Kernel
 from gotd_assets.transport.passes import Asked, LocalPasses
 from gotd_assets.transport.problem import Problem
-from gotd_assets.transport.source import Part, PreparedSource, checked_shard, part_mean
+from gotd_assets.transport.source import Chance, Part, PreparedSource, checked_shard, part_drawn, part_mean
+from gotd_assets.transport.source_potential import SourcePotential
 from gotd_assets.transport.workers import Workers
 
 _Floats = npt.NDArray[Any]
@@ -83,7 +84,7 @@ class Holder:
         self._workers = Workers(device)
         self._keeping: Keeping | None = None
         self._passes: LocalPasses | None = None
-        self._last: tuple[Plain, Tensor] | None = None
+        self._last: tuple[Plain, SourcePotential] | None = None
 
     def largest_norm(self) -> float:
         """Of a row here, once all are found to be sound."""
@@ -108,38 +109,51 @@ class Holder:
         """Of every part here, in order, what `Passes.evaluate` yields."""
         passes, asked = self._asked(keeping, plain)
         found = [(sums.cpu().numpy(), float(total)) for sums, total in passes.evaluate(asked)]
-        self._last = plain, passes.potential(asked)()
+        self._last = plain, passes.potential(asked)
         return found
 
     def model(self, keeping: Keeping, plain: Plain, depth: float, every: int) -> list[tuple[_Floats, float, list[Any]]]:
         """Of every part here, in order, what `Passes.model` yields."""
         passes, asked = self._asked(keeping, plain)
         found = [(sums.cpu().numpy(), float(total), own) for sums, total, own in passes.model(asked, depth, every)]
-        self._last = plain, passes.potential(asked)()
+        self._last = plain, passes.potential(asked)
         return found
 
-    def potential(self, keeping: Keeping, plain: Plain) -> _Floats:
-        """F (n,) float32 of the rows here, by the pass that was asked for so: kept, or made again."""
-        last = self._last
-        if last is not None and last[0].is_same(plain):
-            return last[1].cpu().numpy()
-        passes, asked = self._asked(keeping, plain)
-        for _ in passes.evaluate(asked):
-            pass
-        return passes.potential(asked)().cpu().numpy()
+    def potential(self, keeping: Keeping, plain: Plain, begin: int, end: int) -> _Floats:
+        """F (n,) float32 at those of rows [begin, end) of the source that are here, by the pass that was asked for so.
 
-    def per_row(self, work: Callable[[Tensor, Tensor], Tensor], along: _Floats) -> _Floats:
-        """What `work` gives for each row here; `along` (N,) is of the whole source."""
-        found, along_here = np.empty(self._share.n_rows), torch.from_numpy(along)
+        It was kept, or the pass is made again.
+        """
+        share = self._share
+        begin, end = (min(max(row - share.first, 0), share.n_rows) for row in (begin, end))
+        if begin == end:
+            return np.empty(0, dtype=np.float32)
+        if self._last is None or not self._last[0].is_same(plain):
+            passes, asked = self._asked(keeping, plain)
+            for _ in passes.evaluate(asked):
+                pass
+            self._last = plain, passes.potential(asked)
+        return self._last[1].rows(begin, end).numpy()
 
-        def made(part: Part) -> None:
-            for block in self._source.blocks(self._share.rows, part):
-                place = slice(block.start, block.start + len(block.points))
-                found[place] = work(block.points, along_here[place]).cpu().numpy()
+    def drawn(
+        self, chance: Chance, first: int, f: Sequence[_Floats], seed: int
+    ) -> list[tuple[npt.NDArray[np.int64], _Floats]]:
+        """What `part_drawn` gives of the parts here from number `first` on, of which `f` has the potential."""
+        share = self._share
 
-        for _ in self._workers.map(made, self._share.parts):
-            pass
-        return found
+        def work(number: int) -> tuple[npt.NDArray[np.int64], _Floats]:
+            rows, chances = part_drawn(
+                self._source,
+                chance,
+                torch.from_numpy(f[number]),
+                share.rows,
+                share.parts[first + number],
+                seed=seed,
+                first=share.first,
+            )
+            return rows.numpy(), chances.numpy()
+
+        return list(self._workers.map(work, range(len(f))))
 
     def means(self, work: Callable[[Tensor], Tensor]) -> list[float]:
         """Σ_i a_i `work(points)`_i of every part here, in order."""

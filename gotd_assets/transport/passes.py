@@ -18,6 +18,7 @@ from gotd_assets.transport.kernel import Kernel
 from gotd_assets.transport.model import Entries
 from gotd_assets.transport.products import Products, gram, product_precision
 from gotd_assets.transport.source import Part, PreparedSource
+from gotd_assets.transport.source_potential import SourcePotential
 from gotd_assets.transport.workers import Partial, Workers
 
 # Below this, a power of 2 times a row's weight is no longer a normal number, and arithmetic on such is several times slower.
@@ -68,8 +69,8 @@ class Passes(Protocol):
         """What `evaluate` yields, and the entries of every `every`-th row that lie at most `depth` below its largest."""
         ...
 
-    def potential(self, asked: Asked) -> Callable[[], Tensor]:
-        """What gives f (N,) float32 of the pass just made, which was `asked`."""
+    def potential(self, asked: Asked) -> SourcePotential:
+        """F of the pass just made, which was `asked`, left where it is."""
         ...
 
 
@@ -175,11 +176,10 @@ class LocalPasses:
 
         return self._made(work, asked)
 
-    def potential(self, asked: Asked) -> Callable[[], Tensor]:
+    def potential(self, asked: Asked) -> SourcePotential:
         """See `Passes`."""
         del asked
-        potential = self._potential
-        return lambda: potential
+        return SourcePotential.of(self._potential, self._source.lengths)
 
     def _room(self) -> Tensor:
         return torch.empty(self._source.n_rows, dtype=torch.float32, device=self._source.device)

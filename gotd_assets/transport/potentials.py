@@ -16,11 +16,13 @@ from torch import Tensor
 from gotd_assets.errors import TransportError
 from gotd_assets.transport.certificate import Certificate
 from gotd_assets.transport.debiasing import self_potential, sketch_of_source
+from gotd_assets.transport.files import read_tensors, write_tensors
 from gotd_assets.transport.problem import DEFAULT, Problem
 from gotd_assets.transport.semidual import Evaluation
-from gotd_assets.transport.sketch import Sketch, make_sketch, read_tensors, write_tensors
+from gotd_assets.transport.sketch import Sketch, make_sketch
 from gotd_assets.transport.solver import Progress, optimum
 from gotd_assets.transport.source import PreparedSource, Shards, block_rows
+from gotd_assets.transport.source_potential import SourcePotential
 from gotd_assets.transport.transform import plan_rows, soft_c_transform
 from gotd_assets.transport.warm_start import Earlier
 from gotd_assets.transport.weights import Weights
@@ -37,8 +39,9 @@ class Potentials:
         problem: what they solve, with absolute epsilon, and where anything is computed with them.
         mean_f: Σ a_i f(x_i) over the source: the constant that calibrates scores.
         certificate: how exact all this is.
-        f: (N,) float32, the source potential at the rows that were solved for, or None. Scores do not need it; a later
-            solve of the same rows learns from it which of them a changed target concerns.
+        f: the source potential at the rows that were solved for, (N,) float32 by shard, or None. Scores do not need it; a
+            later solve of the same rows learns from it which of them a changed target concerns. Of a source that workers
+            hold it stays with them: save it before they end.
         column: (M,) float64, the column marginal Pᵀ1 that goes with f, or None.
         self_sketch: points of the source that carry its self-potential, for debiased scores, or None.
         self_g: (K,) float64, the self-potential on `self_sketch`, or None.
@@ -49,7 +52,7 @@ class Potentials:
     problem: Problem
     mean_f: float
     certificate: Certificate
-    f: Tensor | None = None
+    f: SourcePotential | None = None
     column: Tensor | None = None
     self_sketch: Sketch | None = None
     self_g: Tensor | None = None
@@ -148,17 +151,18 @@ class Potentials:
             return dataclasses.replace(bare, mean_f=measure.mean(transformed, rows, workers))
 
     def save(self, path: Path) -> None:
-        """Write potentials, sketch and certificate to a safetensors file at `path`."""
+        """Write potentials, sketch and certificate to a safetensors file at `path`, and f beside it, a file for each shard."""
         tensors = {"g": self.g, "points": self.sketch.points, "weights": self.sketch.weights}
         if self.f is not None and self.column is not None:
-            tensors |= {"f": self.f, "column": self.column}
+            self.f.save(path)
+            tensors["column"] = self.column
         if self.self_sketch is not None and self.self_g is not None:
             tensors |= {
                 "self_g": self.self_g,
                 "self_points": self.self_sketch.points,
                 "self_weights": self.self_sketch.weights,
             }
-        facts = {
+        facts: dict[str, Any] = {
             "cost": self.problem.cost,
             "epsilon": self.problem.epsilon,
             "reach": self.problem.reach,
@@ -166,6 +170,8 @@ class Potentials:
             "certificate": {name: fact for name, fact in self.certificate.as_dict().items() if name != "seconds"},
             "sketch": {"method": self.sketch.method, "error": self.sketch.error},
         }
+        if self.f is not None and self.column is not None:
+            facts["f_rows_of_shards"] = list(self.f.lengths)
         write_tensors(path, tensors, {"potentials": json.dumps(facts)})
 
     @classmethod
@@ -173,7 +179,8 @@ class Potentials:
         """Read what `save` wrote.
 
         What was solved and how exactly (cost, epsilon, reach; tolerance, solver, dtype) is the file's; how they are
-        computed with (device, memory, products, most passes of a solve from here) is `problem`'s.
+        computed with (device, memory, products, most passes of a solve from here) is `problem`'s. Without the files beside it
+        that `f` is in, there is none: a solve from here then takes a pass more.
 
         Raises:
             TransportError: the file is missing or is not a potentials file, or its dtype does not go with the
@@ -183,7 +190,7 @@ class Potentials:
         try:
             facts = json.loads(metadata["potentials"])
             certificate = Certificate(**facts["certificate"])
-            is_debiased = "self_points" in tensors
+            is_debiased, lengths = "self_points" in tensors, facts.get("f_rows_of_shards")
             return cls(
                 g=tensors["g"],
                 sketch=Sketch(tensors["points"], tensors["weights"], **facts["sketch"]),
@@ -199,7 +206,7 @@ class Potentials:
                 ),
                 mean_f=facts["mean_f"],
                 certificate=certificate,
-                f=tensors.get("f"),
+                f=None if lengths is None else SourcePotential.saved(path, lengths),
                 column=tensors.get("column"),
                 self_sketch=Sketch(tensors["self_points"], tensors["self_weights"], method="random", error=None)
                 if is_debiased
@@ -336,6 +343,6 @@ def solved(
         problem=dataclasses.replace(problem, epsilon=solution.epsilon, epsilon_scale="absolute"),
         mean_f=final.mean_f,
         certificate=certificate,
-        f=final.potential().cpu(),
+        f=final.potential,
         column=final.column,
     )

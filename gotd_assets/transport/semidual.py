@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ from gotd_assets.transport.model import Entries, Model
 from gotd_assets.transport.passes import Asked, LocalPasses, Passes
 from gotd_assets.transport.products import Products
 from gotd_assets.transport.source import PreparedSource
+from gotd_assets.transport.source_potential import SourcePotential
 from gotd_assets.transport.workers import Partial, Workers
 
 _LOOKED_AT_ROWS = 512
@@ -44,7 +45,7 @@ class Evaluation:
         column: (M,) float64, the column marginal Pᵀ1.
         gradient: (M,) float64, ∇H(g).
         error: ‖∇H(g)‖₁, the marginal error.
-        potential: gives f (N,) float32, the source potential f(x_i).
+        potential: the source potential f(x_i), (N,) by shard.
         mean_f: Σ a_i f_i.
         excess: (M,) float64, Σ_i P_ij (r_i − f_i), of which the upper bound is made.
         exact: whether couplings came of float32 (or float64) products.
@@ -54,7 +55,7 @@ class Evaluation:
     column: Tensor
     gradient: Tensor
     error: float
-    potential: Callable[[], Tensor]
+    potential: SourcePotential
     mean_f: float
     excess: Tensor
     exact: bool

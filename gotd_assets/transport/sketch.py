@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gotd_assets.errors import TransportError
 from gotd_assets.transport.arrays import as_shard, as_tensor, shard_list
+from gotd_assets.transport.files import read_tensors, write_tensors
 from gotd_assets.transport.kernel import CostName
 from gotd_assets.transport.source import Shards
 from gotd_assets.transport.weights import Weights, normalised_weights
@@ -166,25 +167,3 @@ def _nearest(points: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
         indices.append(index)
         squared.append((block.double() - centroids[index].double()).square().sum(dim=1))
     return torch.cat(indices), torch.cat(squared)
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write `tensors` and `metadata` as safetensors."""
-    from safetensors.torch import save_file
-
-    save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, str(path), metadata)
-
-
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of the safetensors file at `path`.
-
-    Raises:
-        TransportError: the file is missing or broken.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise TransportError(f"{path} cannot be read as safetensors: {error}") from error

@@ -15,6 +15,7 @@ from torch import Tensor
 from gotd_assets.errors import TransportError
 from gotd_assets.transport.arrays import as_shard, as_tensor, shard_list
 from gotd_assets.transport.problem import DEFAULT, Problem
+from gotd_assets.transport.source_potential import SourcePotential
 from gotd_assets.transport.weights import Weights, checked_weights, draw_rows, normalised_weights
 from gotd_assets.transport.workers import Workers
 
@@ -31,6 +32,10 @@ _ROUNDING = 1e-6
 
 Shards: TypeAlias = Any
 """An (N, D) tensor, array, frame or anything with `__array__` or DLPack; or a sequence of such that can be read again."""
+
+
+Chance: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Of centred points (n, D), their f (n,) and weights (n,) the chance (n,) float64, at most 1, with which each is drawn."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,21 +181,24 @@ class PreparedSource:
             points = centred(shard[begin:end], self.centre, self.device, self.dtype)
             yield Block(start, points, self.weights[start : start + end - begin])
 
-    def per_row(self, work: Callable[[Tensor, Tensor], Tensor], along: Tensor, rows: int, workers: Workers) -> Tensor:
-        """(N,) float64 on the CPU: what `work(points, along)` gives for each row, at most `rows` of them at a time.
+    def drawn(
+        self, chance: Chance, f: SourcePotential, rows: int, seed: int, workers: Workers
+    ) -> tuple[Tensor, Tensor]:
+        """Indices (n,), ascending, of rows drawn with `chance` each, and their chances (n,) float64.
 
-        Points are centred; `along` (N,) is cut like them.
+        At most `rows` rows are looked at at a time. Each part is drawn from by itself, so that no number is kept of rows that
+        were not drawn.
         """
-        found = torch.empty(self.n_rows, dtype=torch.float64)
+        parts = self.parts(rows)
 
-        def made(part: Part) -> None:
-            for block in self.blocks(rows, part):
-                place = slice(block.start, block.start + len(block.points))
-                found[place] = work(block.points, along[place]).cpu()
+        def work(number: int) -> tuple[Tensor, Tensor]:
+            part = parts[number]
+            return part_drawn(
+                self, chance, f.rows(part.start, part.start + part.end - part.begin), rows, part, seed=seed
+            )
 
-        for _ in workers.map(made, self.parts(rows)):
-            pass
-        return found
+        indices, chances = zip(*workers.map(work, range(len(parts))), strict=True)
+        return torch.cat(indices), torch.cat(chances)
 
     def mean(self, work: Callable[[Tensor], Tensor], rows: int, workers: Workers) -> float:
         """Σ_i a_i `work(points)`_i over all rows, at most `rows` of them at a time, added part by part; points are centred."""
@@ -265,6 +273,28 @@ class PreparedSource:
                 parts.append(centred(rows, self.centre, self.device, self.dtype))
             start += length
         return torch.cat(parts)
+
+
+def part_drawn(
+    source: PreparedSource, chance: Chance, f: Tensor, rows: int, part: Part, *, seed: int, first: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Rows of one part, of which `f` (n,) is the potential, drawn with `chance` each: what they are of the source, and chances.
+
+    The first row of `source` is row `first` of the whole. Systematic: of the sum of chances the whole part is drawn, of its
+    fraction by a draw of the part's own.
+    """
+    found = [
+        chance(block.points, f[block.start - part.start :][: len(block.points)], block.weights).cpu()
+        for block in source.blocks(rows, part)
+    ]
+    chances = torch.cat(found)
+    start = first + part.start
+    uniform = torch.rand(
+        (), generator=torch.Generator().manual_seed((seed + 1) * 1_000_003 + start), dtype=torch.float64
+    )
+    reached = (chances.cumsum(0) + uniform).floor()
+    indices = (torch.diff(reached, prepend=torch.zeros(1, dtype=torch.float64)) > 0).nonzero()[:, 0]
+    return start + indices, chances[indices]
 
 
 def part_mean(source: PreparedSource, work: Callable[[Tensor], Tensor], rows: int, part: Part) -> Tensor:

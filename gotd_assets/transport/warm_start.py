@@ -13,13 +13,14 @@ from gotd_assets.transport.kernel import Kernel
 from gotd_assets.transport.problem import Problem
 from gotd_assets.transport.sketch import Sketch
 from gotd_assets.transport.source import PreparedSource
-from gotd_assets.transport.weights import draw_rows
+from gotd_assets.transport.source_potential import SourcePotential
 
 _SAME_POINT = 1e-6  # of the largest norm
 _SAME_POTENTIAL = 1e-2  # of ε
 _SAME_MEAN = 1e-4  # of ε
 _CHECKED_ROWS = 500
 _BLOCK_ELEMENTS = 1_000_000
+_MOST_CHANGED = 0.1  # of the target's weight: beyond, finding out whom it concerns takes longer than it saves
 _MOST_CONCERNED = 2.0  # of the even sample's rows
 _DRAWN_PER_SHARE = 4.0
 _LEAST_OUTSIDE = 1e-3
@@ -37,7 +38,7 @@ class Earlier:
         sketch: its target.
         g: (M,) float64, the target potential.
         mean_f: Σ a_i f_i over its source.
-        f: (N,) float32, the potential of its source, or None.
+        f: the potential of its source, (N,) by shard, or None.
         column: (M,) float64, the column marginal that goes with f, or None.
     """
 
@@ -45,7 +46,7 @@ class Earlier:
     sketch: Sketch
     g: Tensor
     mean_f: float
-    f: Tensor | None
+    f: SourcePotential | None
     column: Tensor | None
 
 
@@ -84,24 +85,32 @@ def carried_over(earlier: Earlier, sketch: Sketch, instance: Instance) -> Start:
     If `earlier` brings the source potential of the very same rows, those that changed target points drew or draw are
     known, and all of them, or as many as affordable, are in the subsample: what changes is then hardly sampled at all.
 
+    Where more than a tenth of the target's weight changed, the start is a cold one.
+
     Raises:
         TransportError: the earlier potentials have another cost or dimension.
     """
     old = earlier.sketch
     if earlier.problem.cost != instance.kernel.cost or old.points.shape[1] != sketch.points.shape[1]:
         raise TransportError("the initial potentials were solved with another cost or dimension: start without them")
-    distance, nearest = torch.cdist(sketch.points.double(), old.points.double()).min(dim=1)
-    stayed = distance <= _SAME_POINT * old.points.norm(dim=1).max()
+    stayed, nearest = _stayed(sketch, old)
+    if _changed_weight(sketch, old, stayed, nearest) > _MOST_CHANGED:
+        return Start.cold(instance)
     # A point without weight draws nothing, whatever its potential.
     came = ~stayed & (instance.weights > 0)
     then = _instance_then(earlier, instance)
     g, passes, before = earlier.g[nearest].clone(), 0, None
     f, column = earlier.f, earlier.column
     if f is not None and column is not None and _holds(earlier, f, then):
-        on_sample = f[instance.rows]
+        on_sample = f.take(instance.rows)
     else:
         before = then.oracle(instance.sample, 0).evaluate(earlier.g)
-        f, on_sample, column, passes = None, before.potential(), before.column + before.gradient, 1
+        f, on_sample, column, passes = (
+            None,
+            before.potential.rows(0, instance.sample.n_rows),
+            before.column + before.gradient,
+            1,
+        )
     changed = _Changed.between(earlier.g, then, instance, came=came, kept=nearest[stayed])
     if changed is not None:
         changed = changed.settled(instance.sample, on_sample)
@@ -112,7 +121,7 @@ def carried_over(earlier: Earlier, sketch: Sketch, instance: Instance) -> Start:
         return Start(instance.sample, instance.weights, g, instance.epsilon, passes)
     sample = instance.sample
     if changed is not None and f is not None:
-        sample = _drawn(instance, changed.shares(instance, f))
+        sample = _drawn(instance, changed, f, on_sample)
         passes += 1
     if before is None:
         before = then.oracle(sample, 0).evaluate(earlier.g)
@@ -120,6 +129,25 @@ def carried_over(earlier: Earlier, sketch: Sketch, instance: Instance) -> Start:
     excess = torch.where(column > 0, before.column / column.clamp_min(1e-300), 1.0).clamp(0.1, 10.0)
     marginal = torch.where(stayed, instance.weights * excess[nearest], instance.weights)
     return Start(sample, marginal * (sample.weights.sum() / marginal.sum()), g, None, passes)
+
+
+def is_near(earlier: Sketch, sketch: Sketch) -> bool:
+    """Whether the solve for `sketch` can do with what was found for `earlier`: of one dimension, and much the same points."""
+    if earlier.points.shape[1] != sketch.points.shape[1]:
+        return False
+    return _changed_weight(sketch, earlier, *_stayed(sketch, earlier)) <= _MOST_CHANGED
+
+
+def _stayed(sketch: Sketch, earlier: Sketch) -> tuple[Tensor, Tensor]:
+    """Which points of `sketch` are points of `earlier` (M,), and the index there of the nearest to each (M,)."""
+    distance, nearest = torch.cdist(sketch.points.double(), earlier.points.double()).min(dim=1)
+    return distance <= _SAME_POINT * earlier.points.norm(dim=1).max(), nearest
+
+
+def _changed_weight(sketch: Sketch, earlier: Sketch, stayed: Tensor, nearest: Tensor) -> float:
+    """Of the points that came or of those that went, whichever is more."""
+    kept = torch.zeros(len(earlier.weights), dtype=torch.bool).index_fill_(0, nearest[stayed], value=True)
+    return max(float(sketch.weights[~stayed].sum()), float(earlier.weights[~kept].sum()))
 
 
 def _instance_then(earlier: Earlier, now: Instance) -> Instance:
@@ -130,15 +158,15 @@ def _instance_then(earlier: Earlier, now: Instance) -> Instance:
     return dataclasses.replace(now, kernel=kernel, weights=earlier.sketch.weights, epsilon=earlier.problem.epsilon)
 
 
-def _holds(earlier: Earlier, f: Tensor, then: Instance) -> bool:
-    """Whether `f` (N,) is of this source: by its mean, where weights count, and looked up at a few rows."""
+def _holds(earlier: Earlier, f: SourcePotential, then: Instance) -> bool:
+    """Whether `f` is of this source: by its mean, where weights count, and looked up at a few rows."""
     source = then.source
-    if len(f) != source.n_rows or abs(float(source.weights @ f.double()) - earlier.mean_f) > _SAME_MEAN * then.epsilon:
+    if len(f) != source.n_rows or abs(f.mean(source.weights) - earlier.mean_f) > _SAME_MEAN * then.epsilon:
         return False
     rows = then.rows[:: max(1, len(then.rows) // _CHECKED_ROWS)]
     few = source.part(rows)
-    found = then.oracle(few, 0).evaluate(earlier.g).potential()
-    return bool((found.cpu() - f[rows]).abs().max() <= _SAME_POTENTIAL * then.epsilon)
+    found = then.oracle(few, 0).evaluate(earlier.g).potential.rows(0, few.n_rows)
+    return bool((found - f.take(rows)).abs().max() <= _SAME_POTENTIAL * then.epsilon)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -203,10 +231,6 @@ class _Changed:
         g[self.gone :] += self.epsilon * (raised + factor.log()).to(g)
         return dataclasses.replace(self, g=g)
 
-    def shares(self, instance: Instance, f: Tensor) -> Tensor:
-        """(N,) float64: how much of each row's mass goes elsewhere; `f` (N,) is the earlier source potential."""
-        return instance.source.per_row(self.share, f, instance.block_rows, instance.workers)
-
     def share(self, points: Tensor, f: Tensor) -> Tensor:
         """(n,) how much of the mass of each of `points` goes elsewhere; `f` (n,) is their earlier source potential."""
         mass = self._exponent(points, f).exp_()
@@ -222,12 +246,31 @@ class _Changed:
         return exponent.add_(bias.to(points.device)).add_(own[:, None]).clamp_max_(_HIGHEST_EXPONENT)
 
 
-def _drawn(instance: Instance, share: Tensor) -> PreparedSource:
-    """A subsample of all rows of much `share` (N,), and of the others as many as in the even one."""
-    source, size = instance.source, instance.sample.n_rows
-    concerned = source.weights * share
-    most = _MOST_CONCERNED * size / max(float(concerned.sum()), 1e-300)
-    chance = (size * source.weights + min(_DRAWN_PER_SHARE * source.n_rows, most) * concerned).clamp_max_(1.0)
-    generator = torch.Generator().manual_seed(size)
-    rows = draw_rows(chance, round(float(chance.sum())), generator)
-    return source.part(rows, source.weights[rows] / chance[rows])
+def _drawn(instance: Instance, changed: _Changed, f: SourcePotential, on_sample: Tensor) -> PreparedSource:
+    """A subsample of all rows that `changed` concerns much, and of the others as many as in the even one.
+
+    How much mass goes elsewhere at all is told by the even one, of which `on_sample` (n,) is the potential.
+    """
+    source, even = instance.source, instance.sample
+    concerned = sum(
+        float(block.weights @ changed.share(block.points, on_sample[block.start :][: len(block.points)]).cpu())
+        for block in even.blocks(instance.block_rows)
+    ) / float(even.weights.sum())
+    factor = min(_DRAWN_PER_SHARE * source.n_rows, _MOST_CONCERNED * even.n_rows / max(concerned, 1e-300))
+    chance = _Chance(changed, even.n_rows, factor)
+    rows, chances = source.drawn(chance, f, instance.block_rows, even.n_rows, instance.workers)
+    return source.part(rows, source.weights[rows] / chances)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Chance:
+    """With which rows are drawn: evenly, `size` of them, and by the mass of a row that `changed` leads elsewhere, times `factor`."""
+
+    changed: _Changed
+    size: int
+    factor: float
+
+    def __call__(self, points: Tensor, f: Tensor, weights: Tensor) -> Tensor:
+        """(n,) float64 on the CPU, for `points` (n, D) of potential `f` (n,) and `weights` (n,)."""
+        share = self.changed.share(points, f).cpu()
+        return (self.size * weights + self.factor * weights * share).clamp_max_(1.0)

@@ -211,14 +211,17 @@ def solved(pool: Pool, out: Path, engine: Engine | None, solved_first: Callable[
     sketch, problem = make_sketch(unit_rows(target), method="all"), Problem(epsilon=0.02)
     if engine is None:
         potentials = solve(pool.vectors, sketch, problem)
+        potentials.save(out / "potentials.safetensors")
     else:
         with held_source(engine, pool.vectors, sketch, problem) as source:
             potentials = solve(source, sketch, problem)
-    potentials.save(out / "potentials.safetensors")
+            potentials.save(out / "potentials.safetensors")
     if solved_first is not None:
         solved_first()
     write_scores(pool, potentials, out / "scores.parquet", engine=engine)
-    return (out / "potentials.safetensors").read_bytes() + (out / "scores.parquet").read_bytes()
+    files = [*sorted(out.glob("potentials*.safetensors")), out / "scores.parquet"]
+    assert len(files) > 2
+    return b"".join(file.read_bytes() for file in files)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from gotd_assets.errors import TransportError
+from gotd_assets.errors import ClusterError, TransportError
 from gotd_assets.execution.processes import LocalEngine
 from gotd_assets.transport import Potentials, Problem, held, make_sketch, solve
 from gotd_assets.transport.held import held_source
@@ -64,9 +64,12 @@ X = [unit(5000, 16, 0).half(), unit(70, 16, 3).half(), unit(7000, 16, 4).half()]
 Y = make_sketch(unit(50, 16, 1), method="all")
 
 
-def bytes_of(potentials: Potentials, path: Path) -> bytes:
-    potentials.save(path)
-    return path.read_bytes()
+def bytes_of(potentials: Potentials, folder: Path) -> list[tuple[str, bytes]]:
+    folder.mkdir(exist_ok=True)
+    potentials.save(folder / "potentials.safetensors")
+    assert potentials.f is not None
+    assert len(list(folder.iterdir())) == 1 + len(potentials.f.lengths)
+    return [(file.name, file.read_bytes()) for file in sorted(folder.iterdir())]
 
 
 @pytest.mark.parametrize(("epsilon", "memory"), [(0.02, 2**31), (0.02, 0), (0.5, 0)], ids=["sharp", "not kept", "soft"])
@@ -78,8 +81,7 @@ def test_by_any_number_of_holders(epsilon: float, memory: int, weighted: bool, t
     for engine in (Lost(1, 0), Lost(3, 2)):
         with held_source(engine, X, Y, problem, weights=weights) as source:
             assert isinstance(source, held.HeldSource)
-            found = solve(source, Y, problem, debias=weighted)
-        assert bytes_of(found, tmp_path / "held") == expected
+            assert bytes_of(solve(source, Y, problem, debias=weighted), tmp_path / "held") == expected
     assert engine.lost >= 3
 
 
@@ -93,10 +95,21 @@ def test_by_processes(tmp_path: Path) -> None:
 def test_a_warm_start_is_the_same(tmp_path: Path) -> None:
     problem = Problem(epsilon=0.02)
     earlier = solve(X, Y, problem)
+    earlier.save(tmp_path / "earlier.safetensors")
+    loaded = Potentials.load(tmp_path / "earlier.safetensors")
     changed = make_sketch(torch.cat([unit(50, 16, 1)[:45], unit(5, 16, 7)]), method="all")
     expected = bytes_of(solve(X, changed, problem, initial=earlier), tmp_path / "here")
-    with held_source(Lost(2, 2), X, changed, problem) as source:
-        assert bytes_of(solve(source, changed, problem, initial=earlier), tmp_path / "held") == expected
+    for workers, initial in ((2, earlier), (3, loaded)):
+        with held_source(Lost(workers, 2), X, changed, problem) as source:
+            assert bytes_of(solve(source, changed, problem, initial=initial), tmp_path / "held") == expected
+
+
+def test_the_potential_stays_with_the_workers_and_is_gone_with_them(tmp_path: Path) -> None:
+    with held_source(LocalEngine(2), X, Y, Problem(epsilon=0.02)) as source:
+        found = solve(source, Y, Problem(epsilon=0.02))
+    assert found.f is not None
+    with pytest.raises(ClusterError, match="have ended: take from them what is needed before"):
+        found.save(tmp_path / "late.safetensors")
 
 
 def test_a_number_that_is_none_is_told_with_shard_and_row() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from gotd_assets.errors import TransportError
 from gotd_assets.transport import (
@@ -255,7 +255,6 @@ TENSORS = {
     "g": (torch.float64, (20,)),
     "points": (torch.float32, (20, 4)),
     "weights": (torch.float64, (20,)),
-    "f": (torch.float32, (300,)),
     "column": (torch.float64, (20,)),
     "self_g": (torch.float64, (300,)),
     "self_points": (torch.float32, (300, 4)),
@@ -293,8 +292,16 @@ def test_the_file_holds_what_it_always_held_but_no_seconds_and_is_the_same_each_
         tensors = {name: file.get_tensor(name) for name in [*TENSORS, *file.keys()]}
         facts = json.loads(file.metadata()["potentials"])
     assert {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()} == TENSORS
+    shard = load_file(tmp_path / "potentials-f-00001-of-00001.safetensors")
+    assert {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in shard.items()} == {
+        "f": (torch.float32, (300,))
+    }
     certificate = [name for name in FACTS["certificate"] if name != "seconds"] + ADDED
-    for section, told in (("whole", FACTS), ("certificate", certificate), ("sketch", FACTS["sketch"])):
+    for section, told in (
+        ("whole", [*FACTS, "f_rows_of_shards"]),
+        ("certificate", certificate),
+        ("sketch", FACTS["sketch"]),
+    ):
         assert list(facts if section == "whole" else facts[section]) == list(told)
 
 

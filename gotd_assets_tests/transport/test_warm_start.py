@@ -86,6 +86,13 @@ def test_what_was_saved_is_as_good_a_start_and_less_is_good_enough(source, targe
     assert solve(source, changed, PROBLEM, initial=without).certificate.converged
 
 
+def test_a_target_of_which_much_changed_begins_as_if_nothing_were_known(source, target, earlier) -> None:
+    changed = sketch_of(torch.cat([unit(30, 64, 2), target[30:]]))
+    cold, warm = solve(source, changed, PROBLEM), solve(source, changed, PROBLEM, initial=earlier)
+    assert torch.equal(cold.g, warm.g)
+    assert warm.certificate.subsample_passes == cold.certificate.subsample_passes
+
+
 @pytest.mark.parametrize("changes", [{"reach": 0.7}, {"cost": "euclidean"}, {"dtype": "float64"}], ids=str)
 def test_any_problem_can_be_taken_up_again(changes: dict[str, object]) -> None:
     points, target = unit(20_000, 16, 0), unit(200, 16, 1)
