@@ -319,9 +319,11 @@ def test_worth_training(world: World) -> None:
     assert not worth_training(store, "none/gotd", 1.0).train
 
 
-def test_a_warm_start_needs_the_same_cost_and_dimension(world: World) -> None:
+def test_a_warm_start_needs_the_same_cost_and_dimension_and_much_the_same_target(world: World) -> None:
     artifact = world.store.current(ArtifactKey("ot_potentials", "film"))
-    sketch = Sketch(torch.tensor([[0.0, 1.0]]), torch.ones(1).double(), "all", None)
+    sketch = Sketch(torch.tensor([[1.0, 0.0]]), torch.ones(1).double(), "all", None)
+    another = Sketch(torch.tensor([[0.0, 1.0]]), torch.ones(1).double(), "all", None)
+    assert earlier_potentials(artifact, another, Problem()) is None
     assert isinstance(earlier_potentials(artifact, sketch, Problem()), Potentials)
     assert earlier_potentials(artifact, sketch, Problem(cost="euclidean")) is None
     assert (
