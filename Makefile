@@ -12,7 +12,7 @@ export DO_NOT_TRACK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo study study-quick use-cases test test-all fuzz test-ui torture screenshots check format docs ui constraints first-hour bench-transport bench-hard bench-embedding bench-corpus bench-cluster bench-lineage clean
+.PHONY: help setup demo study study-quick use-cases test test-lowest test-all fuzz test-ui torture screenshots check format docs ui constraints first-hour bench-transport bench-hard bench-embedding bench-corpus bench-cluster bench-lineage clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -49,6 +49,14 @@ use-cases: $(INSTALLED) ## the paper's use cases on real text and models; an hou
 
 test: $(READY) ## the fast tests, a process for every core
 	@$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
+
+LOWEST := build/lowest
+test-lowest: $(READY) ## the fast tests on the lowest versions that pyproject.toml promises, in an environment of their own
+	@mkdir -p build && $(BIN)/python -m benchmarks.lowest_constraints $(LOWEST).txt
+	@test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	@$(LOWEST)/bin/python -m pip install --quiet --no-compile --upgrade "pip>=25.1"
+	@$(LOWEST)/bin/python -m pip install --quiet --no-compile --constraint $(LOWEST).txt --editable . --group dev
+	@PATH="$(CURDIR)/$(LOWEST)/bin:$$PATH" $(LOWEST)/bin/python -m pytest -m "not slow" -n auto --dist worksteal
 
 test-all: $(READY) ## all tests but those in a browser, more draws of each property; minutes to an hour
 	@$(BIN)/python -m pytest -m "not ui" --hypothesis-profile full

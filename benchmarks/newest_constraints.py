@@ -1,6 +1,7 @@
 """constraints.txt from what pip would install today: `python -m benchmarks.newest_constraints` (`make constraints`).
 
-Nothing is installed: pip resolves the package with its extras and groups and reports the versions.
+Nothing is installed: pip resolves the package with its extras and groups and reports the versions. torch stays what is
+installed: whether the newest has a wheel for processors alone is up to the registry, and the others bring gigabytes of CUDA.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
@@ -20,10 +22,11 @@ _GROUPS = ("dev", "browser", "bench")
 def main() -> None:
     """Write the file."""
     with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.json"
+        report, kept = Path(folder) / "report.json", Path(folder) / "kept.txt"
+        kept.write_text(f"torch=={version('torch').partition('+')[0]}\n", encoding="utf-8")
         command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
         groups = [part for group in _GROUPS for part in ("--group", group)]
-        wanted = [*groups, "--report", str(report), f".[{_EXTRAS}]"]
+        wanted = [*groups, "--constraint", str(kept), "--report", str(report), f".[{_EXTRAS}]"]
         subprocess.run([*command, *wanted], cwd=REPOSITORY, check=True)
         found = json.loads(report.read_text(encoding="utf-8"))["install"]
     # Without local versions such as +cpu, which depend on the registry.
