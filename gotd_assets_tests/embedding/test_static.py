@@ -1,5 +1,6 @@
 """Static embeddings against one text at a time, as model2vec's own code goes about it."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from safetensors.numpy import save_file
 
 from gotd_assets.embedding.embed import load_encoder
 from gotd_assets.errors import InputError
+from gotd_assets.execution.threads import torch_threads
 from gotd_assets.models.encoder import encoder_version
 from gotd_assets.settings.encoder import EncoderSettings
 from gotd_assets_tests.models import tiny
@@ -54,6 +56,28 @@ def test_a_text_is_the_mean_of_its_known_tokens(tmp_path: Path, form: str) -> No
     (vectors,) = load_encoder(settings, tmp_path).encode(TEXTS, lambda *_: None)
     np.testing.assert_allclose(vectors, one_by_one(FORMS[form], 9), rtol=1e-4, atol=1e-5)
     assert not vectors[TEXTS.index("nothing known")].any()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_vectors_are_added_in_the_order_of_the_text_whatever_the_batch_and_the_threads(
+    tmp_path: Path, form: str
+) -> None:
+    texts = tiny.texts(60)
+    settings = EncoderSettings(model=str(folder_of(tmp_path / "static", FORMS[form])), kind="static", normalize=False)
+    encoder = load_encoder(settings, tmp_path)
+    (together,) = encoder.encode(texts, lambda *_: None)
+    with torch_threads(1):
+        alone = np.concatenate([next(encoder.encode([text], lambda *_: None)) for text in reversed(texts)])[::-1]
+    np.testing.assert_array_equal(together, alone)
+    tensors, tokenizer = FORMS[form], tiny.tokenizer()
+    table = tensors.get("embeddings", tensors.get("embedding.weight")).astype(np.float32)
+    rows = table[tensors.get("mapping", np.arange(len(table)))] * tensors.get(
+        "weights", np.ones((1, 1), np.float32)
+    ).reshape(-1, 1)
+    for text, vector in zip(texts, together, strict=True):
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        total = functools.reduce(np.add, rows[ids], np.zeros(table.shape[1], dtype=np.float32))
+        np.testing.assert_array_equal(vector, (total / len(ids)).astype(np.float32))
 
 
 def test_it_is_told_from_a_transformer_by_its_files(tmp_path: Path) -> None:

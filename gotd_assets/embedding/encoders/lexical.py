@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gotd_assets.embedding.encoders.token_ids import TokenIds
 from gotd_assets.embedding.store import SEGMENT_ROWS
 from gotd_assets.embedding.vectors import unit_rows
 from gotd_assets.models.encoder import lexical_tokenizer
@@ -45,25 +45,20 @@ class LexicalEncoder:
     dimension = DIMENSION
 
     def __init__(self, settings: EncoderSettings, root: Path) -> None:
-        self._tokenizer = tokenizer_of(lexical_tokenizer(settings, root), SETTING)
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(settings.max_tokens)
-        self._weights = rank_weights(self._tokenizer.get_vocab())
+        tokenizer = tokenizer_of(lexical_tokenizer(settings, root), SETTING)
+        self._token_ids = TokenIds(tokenizer, settings.max_tokens)
+        self._weights = rank_weights(tokenizer.get_vocab())
         places = 1 << _PLACES_BITS
         self._projection = np.random.default_rng(_SEED).standard_normal((places, DIMENSION)).astype(np.float32)
 
     def encode(self, texts: Sequence[str], tick: Callable[[int, int], None]) -> Iterator[npt.NDArray[np.float32]]:
         """Vectors (n, D) float32 of length one, some at a time; a text without a token has the zero vector."""
         for start in range(0, len(texts), SEGMENT_ROWS):
-            batch = self._tokenizer.encode_batch_fast(
-                list(texts[start : start + SEGMENT_ROWS]), add_special_tokens=False
-            )
-            lengths = np.fromiter((len(entry.ids) for entry in batch), dtype=np.int64, count=len(batch))
-            ids = np.fromiter(itertools.chain.from_iterable(entry.ids for entry in batch), np.int64, lengths.sum())
-            tick(len(batch), len(ids))
+            ids, lengths = self._token_ids(texts[start : start + SEGMENT_ROWS])
+            tick(len(lengths), len(ids))
             yield unit_rows(self._counted(ids, lengths) @ self._projection)
 
-    def _counted(self, ids: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> Any:
+    def _counted(self, ids: npt.NDArray[np.int32], lengths: npt.NDArray[np.int64]) -> Any:
         """Sparse rows (n, places) of length one."""
         from scipy.sparse import csr_array
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gotd_assets.embedding.encoders.token_ids import TokenIds
 from gotd_assets.embedding.store import SEGMENT_ROWS
 from gotd_assets.embedding.vectors import unit_rows
 from gotd_assets.errors import InputError
 from gotd_assets.models.encoder import STATIC_EMBEDDINGS, counts_unknown, unknown_token
 from gotd_assets.models.encoder_folder import SETTING, EncoderFolder, read_encoder_folder
 from gotd_assets.models.location import find_model
-from gotd_assets.models.long_texts import beginnings
 from gotd_assets.models.model_files import tensors_of, tokenizer_of
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ class StaticEncoder:
                 f"{path / 'model.safetensors'}: {name} is not all finite: the file is damaged, copy it again"
             )
         self.tokenizer = tokenizer_of(path / "tokenizer.json", SETTING)
-        self.tokenizer.no_padding()
-        self.tokenizer.enable_truncation(settings.max_tokens)
+        self._token_ids = TokenIds(self.tokenizer, settings.max_tokens)
         tokens = self.tokenizer.get_vocab_size()
         self.rows = tensors.get("mapping", np.arange(len(self.embeddings))).astype(np.int64)
         self.weights = tensors.get("weights", np.ones(len(self.rows), dtype=np.float32)).astype(np.float32)
@@ -71,34 +70,41 @@ class StaticEncoder:
                 f"{len(self.weights)} weights for tokens, of {len(self.embeddings)} embeddings: they do not belong together"
             )
         self.unknown = -1 if counts_unknown(folder, whole) else unknown_token(self.tokenizer)
-        self._prompt, self._max_tokens = folder.prompt(settings), settings.max_tokens
+        self._prompt = folder.prompt(settings)
         self._is_normalised = bool(folder.after) and not settings.normalize
         self._cut = folder.dimensions
         self.dimension = min(self.embeddings.shape[1], self._cut or self.embeddings.shape[1])
 
     def encode(self, texts: Sequence[str], tick: Callable[[int, int], None]) -> Iterator[npt.NDArray[np.float32]]:
         """Vectors (n, D) float32 of `texts`, some at a time; a text without a known token has the zero vector."""
-        from scipy.sparse import csr_array
+        segments = [texts[start : start + SEGMENT_ROWS] for start in range(0, len(texts), SEGMENT_ROWS)]
+        with ThreadPoolExecutor(1, thread_name_prefix="tokenising") as ahead:
+            # While the vectors of one segment are added, the next is cut into tokens.
+            coming = [ahead.submit(self._tokens, segment) for segment in segments[:1]]
+            for number in range(len(segments)):
+                ids, ends = coming.pop().result()
+                coming = [ahead.submit(self._tokens, after) for after in segments[number + 1 : number + 2]]
+                vectors = (self._sums(ids, ends[:-1]) / np.maximum(np.diff(ends), 1)[:, None]).astype(np.float32)
+                tick(len(vectors), len(ids))
+                yield (unit_rows(vectors) if self._is_normalised else vectors)[:, : self._cut]
 
-        for start in range(0, len(texts), SEGMENT_ROWS):
-            part = [self._prompt + text for text in texts[start : start + SEGMENT_ROWS]]
-            part = beginnings(part, self._max_tokens, self._count)
-            batch = self.tokenizer.encode_batch_fast(part, add_special_tokens=False)
-            ids = np.fromiter(itertools.chain.from_iterable(entry.ids for entry in batch), dtype=np.int64)
-            text = np.repeat(np.arange(len(batch)), [len(entry.ids) for entry in batch])
-            known = ids != self.unknown
-            ids, text = ids[known], text[known]
-            counts = np.bincount(text, minlength=len(batch))
-            ends = np.concatenate([[0], np.cumsum(counts)])
-            # A sparse row for each text, so that the vectors of its tokens are added and never stand side by side.
-            tokens = csr_array((self.weights[ids], self.rows[ids], ends), shape=(len(batch), len(self.embeddings)))
-            vectors = (tokens @ self.embeddings / np.maximum(counts, 1)[:, None]).astype(np.float32)
-            tick(len(batch), len(ids))
-            yield (unit_rows(vectors) if self._is_normalised else vectors)[:, : self._cut]
+    def _tokens(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        """Known tokens of all texts in a row, and where those of each text begin, and where the last one's end."""
+        ids, lengths = self._token_ids([self._prompt + text for text in texts] if self._prompt else texts)
+        is_known = ids != self.unknown
+        return ids[is_known], np.concatenate([[0], np.cumsum(is_known)])[np.concatenate([[0], np.cumsum(lengths)])]
 
-    def _count(self, text: str, most: int) -> int:
-        """Tokens of a text, up to `most`."""
-        self.tokenizer.enable_truncation(most)
-        found = len(self.tokenizer.encode(text, add_special_tokens=False).ids)
-        self.tokenizer.enable_truncation(self._max_tokens)
-        return found
+    def _sums(self, ids: npt.NDArray[np.int32], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """The weighted vectors of tokens, added in float32 in the order of each text, whatever the threads and the batch."""
+        from torch import from_numpy
+        from torch.nn.functional import embedding_bag
+
+        place = np.zeros(len(self.rows), dtype=np.int64)
+        place[ids] = 1
+        used = np.flatnonzero(place)
+        place[used] = np.arange(len(used))
+        weighted = self.embeddings[self.rows[used]] * self.weights[used, None]
+        sums: npt.NDArray[np.float32] = embedding_bag(
+            from_numpy(place[ids]), from_numpy(weighted), from_numpy(starts), mode="sum"
+        ).numpy()
+        return sums
