@@ -12,7 +12,7 @@ export DO_NOT_TRACK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo study study-quick use-cases test test-lowest test-all fuzz test-ui torture screenshots check format docs ui constraints first-hour bench-transport bench-hard bench-embedding bench-corpus bench-cluster bench-lineage clean
+.PHONY: help setup demo study study-quick use-cases test test-lowest test-all fuzz test-ui torture screenshots check format docs ui constraints first-hour bench-transport bench-hard bench-embedding bench-corpus bench-selection bench-cluster bench-lineage clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -120,6 +120,9 @@ $(VENV)/bench: $(READY)
 
 bench-corpus: $(READY) ## a million documents: reading beside DuckDB, duplicates, embedding, memory; about 10 minutes
 	@$(BIN)/python -m benchmarks.corpus
+
+bench-selection: $(VENV)/bench ## a million documents from files to a selection, beside DSIR's own package; about an hour
+	@$(BIN)/python -m benchmarks.selection
 
 bench-cluster: $(READY) ## the same stations by the local engine and on Ray: time, bytes, memory; about an hour
 	@$(BIN)/python -m benchmarks.cluster

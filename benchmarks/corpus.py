@@ -27,28 +27,22 @@ import argparse
 import dataclasses
 import json
 import os
-import resource
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
 import yaml
 
 from benchmarks.corpus_pool import write_pool
 from benchmarks.machine import machine
+from benchmarks.steps import REPOSITORY, measured
 from gotd_assets.catalogue.tables import markdown_table
 
 RESULTS = Path(__file__).parent / "results"
-REPOSITORY = Path(__file__).parents[1]
-MIB = 2**20
-SECONDS_BETWEEN_LOOKS = 0.05
 # What takes turns: DuckDB's copies, and reading last.
 READING = {"DuckDB's copy": "copy-snappy", "DuckDB's copy, zstd": "copy-zstd", "read_documents": "read"}
 # One asset and partition of the pipeline each, in the order of the data.
@@ -159,47 +153,6 @@ STEPS: dict[str, Callable[[Path, list[str]], dict[str, Any]]] = {
 }
 
 
-def measured(home: Path, *step: str) -> dict[str, Any]:
-    """Run a step as a process of its own: what it reports, its peak of resident memory, and how many processes it had."""
-    print(f"{' '.join(step)} …", flush=True)
-    used = _processor_seconds()
-    command = [sys.executable, "-m", "benchmarks.corpus", "--step", *step, "--scratch", str(home)]
-    with tempfile.TemporaryFile("w+") as output, subprocess.Popen(command, cwd=REPOSITORY, stdout=output) as process:
-        tree = psutil.Process(process.pid)
-        peak = most = 0
-        while process.poll() is None:
-            resident = [size for size in map(_resident, [tree, *_children(tree)]) if size]
-            peak, most = max(peak, sum(resident)), max(most, len(resident))
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-        if process.returncode:
-            raise SystemExit(f"{' '.join(step)} failed with exit code {process.returncode}")
-        output.seek(0)
-        report: dict[str, Any] = json.loads(output.read().splitlines()[-1])
-    used = _processor_seconds() - used
-    print(f"  {report['seconds']:.1f} s, {used:.1f} of processors, peak {peak / MIB:,.0f} MiB", flush=True)
-    return {**report, "processor_seconds": round(used, 1), "peak_mib": round(peak / MIB), "processes": most}
-
-
-def _processor_seconds() -> float:
-    """Of all processes that ended."""
-    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return spent.ru_utime + spent.ru_stime
-
-
-def _children(process: psutil.Process) -> list[psutil.Process]:
-    try:
-        return process.children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _resident(process: psutil.Process) -> int:
-    try:
-        return process.memory_info().rss
-    except psutil.NoSuchProcess:
-        return 0
-
-
 def measure(home: Path, documents: int, rounds: int) -> dict[str, Any]:
     """All of it."""
     started = time.perf_counter()
@@ -209,7 +162,7 @@ def measure(home: Path, documents: int, rounds: int) -> dict[str, Any]:
 
     ratios = []
     for _ in range(rounds):
-        found = {name: measured(home, step) for name, step in READING.items()}
+        found = {name: measured("benchmarks.corpus", home, step) for name, step in READING.items()}
         *copies, reading = (step["seconds"] for step in found.values())
         ratios.append(round(min(copies) / reading, 3))
         for name, step in found.items():
@@ -219,9 +172,9 @@ def measure(home: Path, documents: int, rounds: int) -> dict[str, Any]:
         shutil.rmtree(home / "shards")
     for asset, partition in ASSETS:
         name = asset if partition is None else f"{asset}[{partition}]"
-        steps[name] = measured(home, "materialise", json.dumps([(asset, partition)]))
-    steps["find_contamination"] = measured(home, "contamination")
-    again = measured(home, "materialise", json.dumps(ASSETS))
+        steps[name] = measured("benchmarks.corpus", home, "materialise", json.dumps([(asset, partition)]))
+    steps["find_contamination"] = measured("benchmarks.corpus", home, "contamination")
+    again = measured("benchmarks.corpus", home, "materialise", json.dumps(ASSETS))
     # Either as one process would take it, so with one start.
     start = again["start_seconds"]
     first = start + sum(steps[asset if part is None else f"{asset}[{part}]"]["seconds"] for asset, part in ASSETS)
