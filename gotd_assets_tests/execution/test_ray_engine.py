@@ -23,7 +23,8 @@ import psutil
 import pytest
 
 from gotd_assets.corpus.documents import read_documents
-from gotd_assets.corpus.duplicates.search import find_contamination, find_duplicates
+from gotd_assets.corpus.duplicates.contamination import find_contamination
+from gotd_assets.corpus.duplicates.search import find_duplicates
 from gotd_assets.embedding.embed import embed_documents
 from gotd_assets.embedding.vectors import open_vectors, unit_rows
 from gotd_assets.errors import ArtifactError, ClusterError, InputError
