@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from gotd_assets.artifacts.atomic import replaced
+from gotd_assets.artifacts.digests import DIGEST_BYTES, digests_of
 from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.corpus.duplicates.equal_keys import EqualKeys, words_of_bytes, words_of_numbers, write_keys
 from gotd_assets.corpus.duplicates.found import Found, examples
@@ -17,7 +18,6 @@ from gotd_assets.corpus.duplicates.near import band_keys, bands
 from gotd_assets.corpus.duplicates.rows import DocumentRows
 from gotd_assets.corpus.duplicates.shingles import jaccard, shingles
 from gotd_assets.corpus.report import ProgressMeter
-from gotd_assets.corpus.seen import DIGEST_BYTES
 from gotd_assets.execution.engine import Engine, mapped
 from gotd_assets.execution.processes import LocalEngine
 
@@ -118,9 +118,9 @@ def _exact_duplicates(pool: DocumentRows, scratch: Path) -> Found:
 
 
 def _write_ids(scratch: Path, shard: DocumentShard) -> None:
-    digits = read_parquet(shard.path, columns=["doc_id"]).get_column("doc_id")
-    ids = np.frombuffer(bytes.fromhex("".join(digits.to_list())), dtype=np.uint8)
-    write_keys(_key_file(scratch, shard), words_of_bytes(ids.reshape(-1, DIGEST_BYTES)), np.arange(shard.rows))
+    doc_ids = read_parquet(shard.path, columns=["doc_id"]).get_column("doc_id")
+    words = words_of_bytes(digests_of(doc_ids.to_list()).view(np.uint8).reshape(-1, DIGEST_BYTES))
+    write_keys(_key_file(scratch, shard), words, np.arange(shard.rows))
 
 
 def _near_duplicates(

@@ -1,0 +1,81 @@
+"""A Ray that a step starts for itself: nobody else reaches it, and it is nobody else's."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("ray")
+
+STEP = """
+import json, os, psutil
+from gotd_assets.execution.engine import mapped
+from gotd_assets.execution.ray_engine import ray_engine
+
+with ray_engine() as engine:
+    import ray
+    results = [result for _, result in mapped(engine, abs, [-1, -2], name="absolute")]
+    step = psutil.Process()
+    sockets = [
+        (process.name(), connection.laddr.ip)
+        for process in (step, *step.children(recursive=True))
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    address = ray.get_runtime_context().gcs_address
+    kept = sorted(name for name in os.environ if name.startswith("RAY_AUTH"))
+    print(json.dumps({"results": results, "sockets": sockets, "address": address, "kept": kept}), flush=True)
+    input()
+"""
+STRANGER = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False); print('is in')"
+
+
+@pytest.fixture(scope="module")
+def step(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """What a step tells that has a Ray of its own, for as long as it runs."""
+    home = tmp_path_factory.mktemp("home")
+    # The settings have no address, so this is none.
+    environment = {**os.environ, "HOME": str(home), "RAY_ADDRESS": "127.0.0.1:1"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", STEP], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    yield {**json.loads(process.stdout.readline()), "home": home}
+    process.communicate("\n", timeout=120)
+    assert process.returncode == 0
+
+
+@pytest.mark.slow
+def test_it_listens_on_loopback_alone(step: dict[str, Any]) -> None:
+    assert step["results"] == [1, 2]
+    assert {"gcs_server", "raylet"} <= {name for name, _ in step["sockets"]}
+    assert {address.removeprefix("::ffff:") for _, address in step["sockets"]} == {"127.0.0.1"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("known", [{}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}], ids=["none", "another"])
+def test_whoever_has_not_its_token_is_refused(step: dict[str, Any], tmp_path: Path, known: dict[str, str]) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    stranger = subprocess.run(
+        [sys.executable, "-c", STRANGER, step["address"]],
+        env={**environment, "HOME": str(tmp_path), **known},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert stranger.returncode
+    assert "is in" not in stranger.stdout
+    assert "Unauthenticated" in stranger.stderr or "AuthenticationError" in stranger.stderr
+
+
+@pytest.mark.slow
+def test_its_token_is_neither_in_a_file_nor_handed_on(step: dict[str, Any]) -> None:
+    assert step["kept"] == []
+    assert not (step["home"] / ".ray").exists()
