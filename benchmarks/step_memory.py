@@ -1,13 +1,14 @@
 """Peak memory of a step's own process, where it keeps something of every document, by number of documents.
 
 - **reading**: the digests of texts that were read (`SeenDigests`), to know those that come again;
-- **duplicates**: exact and near-duplicates of two sources of short texts, nearly all of them distinct, by this process;
+- **exact**: equal documents of two sources of short texts, nearly all of them distinct, found by this process;
+- **duplicates**: the same, and near-duplicates;
 - **embedding**: which documents have a vector (`VectorStore`), vectors of 8 numbers, which are memory-mapped.
 
-    python -m benchmarks.step_memory [--documents 1000000 4000000] [--steps reading duplicates embedding]
+    python -m benchmarks.step_memory [--documents 1000000 4000000] [--steps reading exact duplicates embedding]
 
 Each is measured in a process of its own, above what that process had before; bytes per document are the growth from the
-first number of documents to the last. They stand in `STEP_BYTES` of `benchmarks/plan.py`.
+first number of documents to the last. `benchmarks/plan.py` counts with them. All of it takes about ten minutes.
 """
 
 from __future__ import annotations
@@ -50,8 +51,13 @@ def reading(_: Path, count: int) -> Callable[[], object]:
     return run
 
 
-def duplicates(folder: Path, count: int) -> Callable[[], object]:
-    """Finds duplicates in two sources."""
+def exact(folder: Path, count: int) -> Callable[[], object]:
+    """Finds equal documents in two sources."""
+    return duplicates(folder, count, near=False)
+
+
+def duplicates(folder: Path, count: int, *, near: bool = True) -> Callable[[], object]:
+    """Finds equal and similar documents in two sources."""
     import polars as pl
 
     from gotd_assets.corpus.duplicates.search import find_duplicates
@@ -72,7 +78,8 @@ def duplicates(folder: Path, count: int) -> Callable[[], object]:
             writer.add(pl.DataFrame(columns, schema=document_schema()))
         writer.close()
         folders[source] = folder / source
-    return lambda: find_duplicates(folders, DuplicateSettings(), folder / "duplicates.parquet", engine=LocalEngine(1))
+    settings = DuplicateSettings(near=near)
+    return lambda: find_duplicates(folders, settings, folder / "duplicates.parquet", engine=LocalEngine(1))
 
 
 def embedding(folder: Path, count: int) -> Callable[[], object]:
@@ -96,7 +103,7 @@ def embedding(folder: Path, count: int) -> Callable[[], object]:
     return run
 
 
-STEPS = {"reading": reading, "duplicates": duplicates, "embedding": embedding}
+STEPS = {"reading": reading, "exact": exact, "duplicates": duplicates, "embedding": embedding}
 
 
 def measured(step: str, count: int) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """Equal keys and exact duplicates by ranges of their hash, against a dictionary that has met all of them."""
 
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gotd_assets.artifacts.atomic import sweep
 from gotd_assets.corpus.duplicates import equal_keys
 from gotd_assets.corpus.duplicates.equal_keys import EqualKeys, words_of_bytes, words_of_numbers, write_keys
 from gotd_assets.corpus.duplicates.search import find_duplicates
@@ -134,6 +138,30 @@ def test_ranges_and_shards_change_no_byte(tmp_path: Path, monkeypatch: pytest.Mo
         made[name] = (tmp_path / name / "duplicates.parquet").read_bytes()
     assert made["cut"] == made["whole"]
     assert pl.read_parquet(tmp_path / "cut" / "duplicates.parquet").get_column("kind").value_counts().height == 2
+
+
+def test_what_a_kill_leaves_is_swept_and_the_next_finds_the_same(tmp_path: Path) -> None:
+    texts = [f"text {number} of those that are read" for number in range(20_000)]
+    folders = {"a": written(tmp_path, "a", texts[:12_000]), "b": written(tmp_path, "b", texts[8_000:])}
+    program = (
+        "import sys\nfrom pathlib import Path\n"
+        "from gotd_assets.corpus.duplicates import search\n"
+        "from gotd_assets.settings.texts import DuplicateSettings\n"
+        "root = Path(sys.argv[1])\n"
+        "folders = {name: root / name for name in 'ab'}\n"
+        "search.find_duplicates(folders, DuplicateSettings(), root / 'out' / 'd.parquet', progress=print)\n"
+    )
+    (tmp_path / "out").mkdir()
+    killed = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
+    while not list((tmp_path / "out").rglob("keys-*.npy")):
+        assert killed.poll() is None, "it ended before it was killed"
+        time.sleep(0.01)
+    killed.kill()
+    killed.wait()
+    assert not (tmp_path / "out" / "d.parquet").exists()
+    assert sweep(tmp_path / "out") == 1
+    assert not list((tmp_path / "out").iterdir())
+    assert find_duplicates(folders, DuplicateSettings(near=False), tmp_path / "out" / "d.parquet").exact["b"] == 4000
 
 
 def test_a_range_holds_a_bounded_number_of_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
