@@ -35,8 +35,8 @@ STEP_BYTES = {
     "potential of the pool": 4,
     "selection": 120,
 }
-# Of a worker that looks for equal keys in a range of them, however many documents there are (the same command).
-RANGE_BYTES = 225 * 2**20
+# Of a worker that looks for equal keys in a range of them, the same at four and at eight million documents (the same command, step "exact").
+RANGE_BYTES = 135 * 2**20
 # On the disk of the step: of doc_ids, then of the keys of a text at the default threshold, with a row each.
 KEY_BYTES = max(16 + 4, 18 * (8 + 4))
 BLOCK_BYTES, MOST_PARTS = 8 * 2**20, 2048

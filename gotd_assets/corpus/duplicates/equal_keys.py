@@ -115,7 +115,8 @@ class EqualKeys:
                 "cluster every node needs the project's folder at the same path"
             ) from error
         begin, end = (self._place(words[0], number) for number in (part.number, part.number + 1))
-        return np.asarray(words[:, begin:end])
+        # A copy: what is mapped counts as memory of the process for as long as it is.
+        return np.array(words[:, begin:end])
 
     def _place(self, ascending: Words, number: int) -> int:
         """Where the range of that number begins."""
