@@ -128,7 +128,7 @@ def contamination(home: Path) -> dict[str, Any]:
     """Documents of the pool that are texts of the target, as `candidate_scores` looks for them."""
     from gotd_assets.artifacts.artifact import ArtifactKey
     from gotd_assets.artifacts.store import ArtifactStore
-    from gotd_assets.corpus.duplicates.search import find_contamination
+    from gotd_assets.corpus.duplicates.contamination import find_contamination
     from gotd_assets.settings.texts import DuplicateSettings
 
     store = ArtifactStore(home / "home" / "artifacts")

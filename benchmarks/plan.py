@@ -26,15 +26,19 @@ from gotd_assets.corpus.shards import SHARD_ROWS
 RESULTS = Path(__file__).parent / "results"
 SIZES = (10**7, 10**8, 10**9)
 DIMENSION, VECTOR_BYTES, ID_BYTES = 384, 2, 16
-# Of the step's own memory for each document, by what is made there: doc_id as text, source and what grouping copies, for
-# exact duplicates (measured at two million); 18 keys of a text at the default threshold, and the sort of one of them; a
-# selection's frame (doc_id as text, source, score, and what sorting copies), for methods that do not go part by part.
+# Of the step's own memory for each document, by what is made there: digests of the texts of a source that were read, and of
+# documents that have a vector (`python -m benchmarks.step_memory`); a selection's frame (doc_id as text, source, score, and
+# what sorting copies), for methods that do not go part by part.
 STEP_BYTES = {
-    "exact duplicates": 240,
-    "clustering of near-duplicates": 170,
+    "texts read of a source": 25,
+    "documents that have a vector": 26,
     "potential of the pool": 4,
     "selection": 120,
 }
+# Of a worker that looks for equal keys in a range of them, the same at four and at eight million documents (the same command, step "exact").
+RANGE_BYTES = 135 * 2**20
+# On the disk of the step: of doc_ids, then of the keys of a text at the default threshold, with a row each.
+KEY_BYTES = max(16 + 4, 18 * (8 + 4))
 BLOCK_BYTES, MOST_PARTS = 8 * 2**20, 2048
 FEW_ENTRIES, MOST_ENTRIES = 16, 24_000_000
 GIB = 2**30
@@ -110,6 +114,8 @@ def table(nodes: int, processors: int, targets: int) -> str:
         [f"vectors, {DIMENSION} × float16", *(_size(n * vector) for n in SIZES)],
         ["vectors on each node, in its page cache", *(_size(n * vector / nodes) for n in SIZES)],
         *([f"memory of the step: {name}", *(_size(n * size) for n in SIZES)] for name, size in STEP_BYTES.items()),
+        ["memory of a worker: a range of keys, for duplicates", *(_size(RANGE_BYTES) for n in SIZES)],
+        ["disk of the step meanwhile: keys of duplicates", *(_size(n * KEY_BYTES) for n in SIZES)],
         ["network, a pass of a solve", *(_size(pass_bytes(n, targets, nodes)) for n in SIZES)],
         [
             "network, a pass that brings the plan's entries",

@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.study.plan import Plan, Target
-from gotd_assets.corpus.duplicates.search import find_contamination, find_duplicates
+from gotd_assets.corpus.duplicates.contamination import find_contamination
+from gotd_assets.corpus.duplicates.search import find_duplicates
 from gotd_assets.corpus.shards import scan_documents
 from gotd_assets.errors import InputError
 from gotd_assets.settings.texts import DuplicateSettings

@@ -55,7 +55,7 @@ def no_evaluation_text(
         scratch: an existing folder for temporary files.
         limit: documents that may be.
     """
-    from gotd_assets.corpus.duplicates.search import find_contamination
+    from gotd_assets.corpus.duplicates.contamination import find_contamination
     from gotd_assets.corpus.shards import scan_documents
 
     chosen = read_parquet(subset, columns=["doc_id", "text"])

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gotd_assets.artifacts.digests import SeenDigests, digests_of
 from gotd_assets.corpus.files.input_file import ROW_BITS, entry_label, origins
 from gotd_assets.corpus.files.paths import Found, find_files
 from gotd_assets.corpus.reading.portion import Damage, Portion
 from gotd_assets.corpus.reading.records import portions
 from gotd_assets.corpus.report import LENGTH_EDGES, ProgressMeter, ReadReport
-from gotd_assets.corpus.seen import DIGEST_BYTES, SeenTexts
 from gotd_assets.corpus.shards import COLUMNS, ShardWriter, document_schema
 from gotd_assets.corpus.texts.clean import Joined, Joiner
 from gotd_assets.corpus.texts.prepare import Prepared, Preparer, missing_field
@@ -116,7 +116,7 @@ class _Reading:
         self.counts: collections.Counter[str] = collections.Counter()
         self.reasons: collections.Counter[str] = collections.Counter()
         self.lengths = np.zeros(len(LENGTH_EDGES), dtype=np.int64)
-        self.seen = SeenTexts()
+        self.seen = SeenDigests()
         self.duplicates: list[pl.DataFrame] = []
         self.fields_seen: set[str] = set()
         self.file = self.joined_file = self.rows_before = 0
@@ -220,8 +220,7 @@ class _Reading:
 
         if not documents.height:
             return
-        ids = documents.get_column("doc_id")
-        digests = np.frombuffer(bytes.fromhex("".join(ids.to_list())), dtype=f"S{DIGEST_BYTES}")
+        digests = digests_of(documents.get_column("doc_id").to_list())
         first, is_new = self.seen.meet(digests, documents.get_column("position").to_numpy())
         documents = documents.with_columns(first=pl.Series(first), is_new=pl.Series(is_new))
         repeated = documents.filter(~pl.col("is_new"))

@@ -13,7 +13,7 @@ import polars as pl
 
 from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.corpus.documents import read_documents
-from gotd_assets.corpus.duplicates.search import find_contamination
+from gotd_assets.corpus.duplicates.contamination import find_contamination
 from gotd_assets.corpus.shards import ShardWriter, iter_documents, scan_documents
 from gotd_assets.errors import InputError
 from gotd_assets.fingerprint import fraction

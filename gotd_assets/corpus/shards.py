@@ -145,12 +145,16 @@ def sample_documents(path: Path, n: int) -> pl.DataFrame:
     import polars as pl
 
     shards = list(document_shards(path))
-    ids = pl.concat(read_parquet(shard.path, columns=["doc_id"]) for shard in shards)
-    rows = ids.with_row_index("row").bottom_k(n, by="doc_id").get_column("row").sort()
+    least = pl.DataFrame(schema={"row": pl.Int64, "doc_id": pl.String})
+    for shard in shards:
+        numbers = pl.int_range(shard.first, shard.stop, dtype=pl.Int64, eager=True)
+        ids = read_parquet(shard.path, columns=["doc_id"]).select(numbers.alias("row"), "doc_id")
+        least = pl.concat([least, ids]).bottom_k(n, by="doc_id")
+    rows = least.get_column("row").sort()
     # A shard is read only for what is wanted of it.
     found: list[pl.DataFrame] = []
     for shard in shards:
         wanted = rows.filter((rows >= shard.first) & (rows < shard.stop))
         if len(wanted) or not found:
-            found.append(read_parquet(shard.path)[(wanted.cast(pl.Int64) - shard.first).to_list()])
+            found.append(read_parquet(shard.path)[(wanted - shard.first).to_list()])
     return pl.concat(found).sort("doc_id").head(n)

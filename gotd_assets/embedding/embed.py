@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from gotd_assets.artifacts.digests import SeenDigests, digests_of
 from gotd_assets.artifacts.parquet import read_parquet
 from gotd_assets.catalogue.durations import in_words
 from gotd_assets.embedding.encoder import Encoder, as_stored, without_words
@@ -149,14 +150,11 @@ _Rows = tuple[Path, "npt.NDArray[np.int64]"]
 
 def _missing_rows(shards: Sequence[Path], vectors: VectorStore, most: int | None) -> Iterator[_Rows]:
     """Rows of every shard that have no vector yet and whose document was in no row before, at most so many at a time."""
-    claimed = pl.Series("doc_id", [], dtype=pl.String)
+    claimed = SeenDigests()
     for shard in shards:
-        frame = pl.DataFrame({"doc_id": _doc_ids(shard)}).with_row_index("row")
-        unknown = vectors.missing(frame.get_column("doc_id")) & ~frame.get_column("doc_id").is_in(claimed.implode())
-        frame = frame.filter(unknown).unique("doc_id", keep="first", maintain_order=True)
-        if len(shards) > 1:
-            claimed = claimed.append(frame.get_column("doc_id"))
-        rows = frame.get_column("row").cast(pl.Int64).to_numpy()
+        doc_ids = _doc_ids(shard)
+        rows = vectors.missing(doc_ids).arg_true().to_numpy().astype(np.int64)
+        rows = rows[claimed.meet(digests_of(doc_ids.gather(rows).to_list()), rows)[1]]
         for start in range(0, len(rows), most or max(len(rows), 1)):
             yield shard, rows[start : start + most if most else None]
 

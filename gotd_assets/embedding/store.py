@@ -17,12 +17,14 @@ import numpy as np
 import polars as pl
 
 from gotd_assets.artifacts.atomic import replaced, sweep
+from gotd_assets.artifacts.digests import DIGEST_BYTES, Digests, SeenDigests, digests_of
 from gotd_assets.artifacts.lock import held
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-ID_BYTES = 16
+ID_BYTES = DIGEST_BYTES
+_ROW_BITS = 32
 SEGMENT_ROWS = 4096
 """Documents embedded between two writes at most: what a killed run loses; slow encoders hand on fewer at a time."""
 
@@ -33,8 +35,9 @@ class VectorStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._segments: dict[str, npt.NDArray[Any]] = {}
-        self._index = pl.DataFrame(schema={"doc_id": pl.String, "segment": pl.String, "row": pl.Int64})
+        # Their numbers by name. A place is the number of a segment and a row of it.
+        self._segments: dict[str, int] = {}
+        self._places = SeenDigests()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -46,49 +49,53 @@ class VectorStore:
 
     def refresh(self) -> None:
         """Learn of segments that were added since."""
-        frames = [self._index]
         for path in sorted(self.folder.glob("ids-*.npy")):
             name = path.stem.removeprefix("ids-")
             if name not in self._segments:
-                doc_ids = hex_ids(np.load(path))
-                self._segments[name] = np.load(self.folder / f"vectors-{name}.npy", mmap_mode="r")
-                frames.append(
-                    pl.DataFrame({"doc_id": doc_ids}).with_columns(
-                        segment=pl.lit(name), row=pl.int_range(pl.len(), dtype=pl.Int64)
-                    )
-                )
-        self._index = pl.concat(frames).unique("doc_id", keep="first", maintain_order=True)
+                self._met(name, np.load(path).view(f"S{DIGEST_BYTES}").ravel())
 
     def missing(self, doc_ids: pl.Series) -> pl.Series:
         """Which of `doc_ids` have no vector yet, as a Boolean mask."""
-        return ~doc_ids.is_in(self._index.get_column("doc_id").implode())
+        return pl.Series(self._places.find(digests_of(doc_ids.to_list())) < 0)
 
     def add(self, doc_ids: pl.Series, vectors: npt.NDArray[Any]) -> None:
         """Append a segment of documents that were `missing`; call it while `writing`, here or in a worker's behalf."""
         name = hashlib.sha256(id_bytes(doc_ids).tobytes()).hexdigest()[:32]
         _write(self.folder, f"vectors-{name}.npy", vectors)
         _write(self.folder, f"ids-{name}.npy", id_bytes(doc_ids))
-        self._segments[name] = np.load(self.folder / f"vectors-{name}.npy", mmap_mode="r")
-        added = pl.DataFrame({"doc_id": doc_ids}).with_columns(
-            segment=pl.lit(name), row=pl.int_range(pl.len(), dtype=pl.Int64)
-        )
-        self._index = pl.concat([self._index, added])
+        self._met(name, digests_of(doc_ids.to_list()))
 
     def get(self, doc_ids: pl.Series) -> npt.NDArray[Any]:
-        """Vectors (n, D) of `doc_ids`, all of which must be there."""
-        located = pl.DataFrame({"doc_id": doc_ids}).join(self._index, on="doc_id", how="left", maintain_order="left")
-        located = located.with_row_index("position")
-        parts = list(located.group_by("segment", maintain_order=True))
-        first = self._segments[str(parts[0][0][0])]
-        result = np.empty((len(doc_ids), first.shape[1]), dtype=first.dtype)
-        for (segment,), part in parts:
-            result[part["position"].to_numpy()] = self._segments[str(segment)][part["row"].to_numpy()]
+        """Vectors (n, D) of `doc_ids`, all of which must be there.
+
+        Raises:
+            KeyError: a document has none.
+        """
+        places = self._places.find(digests_of(doc_ids.to_list()))
+        if (places < 0).any():
+            raise KeyError(f"{int((places < 0).sum())} of {len(doc_ids)} documents have no vector in {self.folder}")
+        numbers, rows = places >> _ROW_BITS, places & ((1 << _ROW_BITS) - 1)
+        names = list(self._segments)
+        result: npt.NDArray[Any] | None = None
+        for number in np.unique(numbers).tolist():
+            # Opened when it is needed: there may be more than a process may have open.
+            vectors = np.load(self.folder / f"vectors-{names[number]}.npy", mmap_mode="r")
+            if result is None:
+                result = np.empty((len(doc_ids), vectors.shape[1]), dtype=vectors.dtype)
+            of_segment = numbers == number
+            result[of_segment] = vectors[rows[of_segment]]
+        if result is None:
+            raise KeyError("no document was asked for")
         return result
+
+    def _met(self, name: str, digests: Digests) -> None:
+        number = self._segments.setdefault(name, len(self._segments))
+        self._places.meet(digests, (number << _ROW_BITS) + np.arange(len(digests)))
 
 
 def id_bytes(doc_ids: pl.Series) -> npt.NDArray[np.uint8]:
     """doc_ids (32 hex digits) as (n, 16) bytes."""
-    return np.frombuffer(bytes.fromhex("".join(doc_ids.to_list())), dtype=np.uint8).reshape(-1, ID_BYTES)
+    return digests_of(doc_ids.to_list()).view(np.uint8).reshape(-1, ID_BYTES)
 
 
 def hex_ids(ids: npt.NDArray[np.uint8]) -> pl.Series:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import IO
 
 _PROGRAM = """
@@ -32,10 +33,11 @@ def started(
     ours, other = Pipe()
     variables = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
         **(environment or {}),
     }
-    command = [sys.executable, "-c", _PROGRAM, str(other.fileno()), module]
+    # Without -P a file of the working directory would be taken for the module of that name.
+    command = [sys.executable, "-P", "-c", _PROGRAM, str(other.fileno()), module]
     try:
         process = subprocess.Popen(command, pass_fds=[other.fileno()], env=variables, stderr=stderr)
     except OSError:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
-import os
 import reprlib
 import socket
-import sys
 import uuid
 from typing import TYPE_CHECKING, Any
 
 from gotd_assets.errors import ClusterError, GotdError
+from gotd_assets.execution.ray_connection import connected
 from gotd_assets.execution.turn import require_package, turn
 
 if TYPE_CHECKING:
@@ -22,10 +21,8 @@ if TYPE_CHECKING:
 
 # How often an item is begun again after its worker was lost. A node takes many items with it only once.
 _ATTEMPTS = 8
-_SECONDS_TO_ANSWER = 10.0
 _SECONDS_FOR_A_PLACE = 20.0
 _NAMESPACE = "gotd"
-_INSTALL = "pip install 'gotd-assets[ray]'"
 _GIB = 2**30
 
 
@@ -211,11 +208,6 @@ def _first_line(error: BaseException | None) -> str:
     return str(error).strip().partition("\n")[0][:300]
 
 
-def _one_line(error: BaseException) -> str:
-    """All of a short message, such as that of versions that differ, which Ray tells in lines."""
-    return " ".join(str(error).split())[:500]
-
-
 @contextlib.contextmanager
 def ray_engine(
     *,
@@ -229,70 +221,13 @@ def ray_engine(
 ) -> Iterator[RayEngine]:
     """An engine of actors in the cluster at `address` ("host:port" or "auto"), for as long as the block takes.
 
-    Without an address a Ray of this machine alone is started, and ended with the block. A connection that this process
-    has already, such as a Dagster resource's, is used and left open. `actors` defaults to as many as there is room for.
-    While another step works on the cluster it is waited for: `tell` hears of it at once and every minute, and others that
-    wait for this one hear its `purpose`.
+    Without an address a Ray of this machine alone is started, and ended with the block: nobody reaches it from elsewhere,
+    nor without its token. A connection that this process has already, such as a Dagster resource's, is used and left open.
+    `actors` defaults to as many as there is room for. While another step works on the cluster it is waited for: `tell` hears
+    of it at once and every minute, and others that wait for this one hear its `purpose`.
 
     Raises:
         ClusterError: Ray is not installed, nothing answers at the address, it is another version, or there is no room.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        raise ClusterError(f"compute.engine is 'ray', which is not installed: {_INSTALL}") from error
-    connects = not ray.is_initialized()
-    if connects:
-        _connect(address, cpus_per_actor)
-    try:
-        with turn(_NAMESPACE, purpose, tell):
-            yield RayEngine(actors, cpus_per_actor, gpus_per_actor, memory_gb)
-    finally:
-        if connects:
-            ray.shutdown()
-
-
-def _connect(address: str | None, cpus_per_actor: float) -> None:
-    import ray
-
-    if address is not None and address != "auto":
-        _require_answer(address)
-    where = {"num_cpus": None, "include_dashboard": False} if address is None else {"address": address}
-    environment = {
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "POLARS_MAX_THREADS": "1",
-        "OMP_NUM_THREADS": str(max(1, int(cpus_per_actor))),
-    }
-    try:
-        ray.init(
-            **where,
-            namespace=_NAMESPACE,
-            runtime_env={"env_vars": environment},
-            log_to_driver=False,
-            logging_level="ERROR",
-        )
-    except Exception as error:
-        raise ClusterError(
-            f"compute.address {address!r} cannot be used as a Ray cluster ({_one_line(error)}): nodes and this process must "
-            "have the same versions of Ray and Python, see `ray status` there"
-        ) from error
-
-
-def _require_answer(address: str) -> None:
-    """Ray itself takes a minute to notice that nobody is there."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if address.startswith("ray://"):
-        raise ClusterError(
-            f"compute.address {address!r} is one of Ray Client, which Ray's maintainers advise against for work like this: "
-            "start gotd on a node of the cluster with compute.address: auto, or as a Ray job"
-        )
-    if not host or not port.isdigit():
-        raise ClusterError(f"compute.address {address!r} is no 'host:port' of a Ray head node, and not 'auto'")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS_TO_ANSWER).close()
-    except OSError as error:
-        raise ClusterError(
-            f"compute.address {address!r}: nothing answers there ({error}): start Ray with `ray start --head`, or correct the address"
-        ) from error
+    with connected(address, cpus_per_actor, _NAMESPACE), turn(_NAMESPACE, purpose, tell):
+        yield RayEngine(actors, cpus_per_actor, gpus_per_actor, memory_gb)

@@ -43,7 +43,7 @@ def candidate_scores(work: Work) -> Recipe:
     potentials = work.open(_POTENTIALS)
 
     def write(writer: ArtifactWriter) -> None:
-        from gotd_assets.corpus.duplicates.search import find_contamination
+        from gotd_assets.corpus.duplicates.contamination import find_contamination
         from gotd_assets.selection.pool.pool import Pool
         from gotd_assets.selection.scoring import write_scores
         from gotd_assets.selection.transport_problem import problem_of

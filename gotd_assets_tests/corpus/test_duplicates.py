@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gotd_assets.corpus.documents import read_documents
-from gotd_assets.corpus.duplicates import search as duplicates
+from gotd_assets.corpus.duplicates import contamination, rows, search
 from gotd_assets.corpus.duplicates import shingles as shingling
-from gotd_assets.corpus.duplicates.search import find_contamination, find_duplicates
+from gotd_assets.corpus.duplicates.contamination import find_contamination
+from gotd_assets.corpus.duplicates.search import find_duplicates
 from gotd_assets.corpus.duplicates.shingles import jaccard, shingles
 from gotd_assets.corpus.shards import scan_documents
 from gotd_assets.fingerprint import document_id
@@ -142,8 +143,8 @@ def test_near_duplicates_are_those_that_comparing_all_finds(tmp_path: Path, monk
     # A pair right at the threshold is proposed with probability 0.95.
     assert left <= 0.05 * len(gone)
     # However little is held at a time, and whatever number of processes looks.
-    monkeypatch.setattr(duplicates, "_HELD_BYTES", 2000)
-    monkeypatch.setattr(duplicates, "_BYTES_PER_PROCESS", 1)
+    monkeypatch.setattr(search, "_HELD_BYTES", 2000)
+    monkeypatch.setattr(rows, "_BYTES_PER_PROCESS", 1)
     find_duplicates(folders, DuplicateSettings(), tmp_path / "again.parquet")
     assert (tmp_path / "again.parquet").read_bytes() == (tmp_path / "d.parquet").read_bytes()
 
@@ -165,7 +166,7 @@ def test_contamination_is_what_comparing_all_finds(
     }
     assert len(expected) > 10
     for held in (2**25, 3000):
-        monkeypatch.setattr(duplicates, "_INDEXED_BYTES", held)
+        monkeypatch.setattr(contamination, "_INDEXED_BYTES", held)
         report = find_contamination(folders, targets, DuplicateSettings(), tmp_path / "c.parquet")
         rows = pl.read_parquet(tmp_path / "c.parquet").select("doc_id", "matched_doc_id", "similarity").rows()
         assert {doc_id: (matched, score) for doc_id, matched, score in rows} == expected

@@ -11,17 +11,13 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import psutil
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gotd_assets.corpus.documents import read_documents
 from gotd_assets.corpus.reading import lines as line_files
 from gotd_assets.corpus.reading import tables as table_files
-from gotd_assets.corpus.seen import SeenTexts
 from gotd_assets.corpus.shards import scan_documents
 from gotd_assets.errors import InputError
 from gotd_assets.execution.engine import mapped
@@ -139,17 +135,3 @@ def test_a_killed_caller_leaves_no_process_behind() -> None:
     while any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children):
         assert time.monotonic() < deadline, "a process outlived its caller"
         time.sleep(0.05)
-
-
-@given(st.lists(st.lists(st.integers(0, 30), max_size=12), max_size=12))
-def test_texts_seen_before_are_told_as_a_dict_would(batches: list[list[int]]) -> None:
-    seen, first, position = SeenTexts(), {}, 0
-    for batch in batches:
-        digests = np.array([b"%16d" % value for value in batch], dtype="S16")
-        positions = np.arange(position, position + len(batch))
-        found, is_new = seen.meet(digests, positions)
-        for value, place, met, new in zip(batch, positions.tolist(), found.tolist(), is_new.tolist(), strict=True):
-            assert new == (value not in first)
-            assert met == first.setdefault(value, place)
-        position += len(batch)
-    assert len(seen) == len(first)

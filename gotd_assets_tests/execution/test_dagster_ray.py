@@ -19,7 +19,7 @@ def test_a_step_uses_the_connection_of_local_ray(tmp_path: Path, monkeypatch: py
     def refused(*_: object) -> None:
         raise AssertionError("it connected by itself")
 
-    monkeypatch.setattr("gotd_assets.execution.ray_engine._connect", refused)
+    monkeypatch.setattr("gotd_assets.execution.ray_connection._connect", refused)
     project = load_project(make_project(tmp_path, compute={"engine": "ray"}))
     pipeline = build_pipeline(Placement(project, lambda: project, ray_resource="ray"))
     local = dagster_ray.LocalRay(ray_init_options={"num_cpus": 2, "include_dashboard": False})

@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import hashlib
+import json
 import os
 import random
 import signal
@@ -23,7 +24,8 @@ import psutil
 import pytest
 
 from gotd_assets.corpus.documents import read_documents
-from gotd_assets.corpus.duplicates.search import find_contamination, find_duplicates
+from gotd_assets.corpus.duplicates.contamination import find_contamination
+from gotd_assets.corpus.duplicates.search import find_duplicates
 from gotd_assets.embedding.embed import embed_documents
 from gotd_assets.embedding.vectors import open_vectors, unit_rows
 from gotd_assets.errors import ArtifactError, ClusterError, InputError
@@ -169,6 +171,39 @@ def test_documents_duplicates_and_vectors_have_the_bytes_of_the_local_ones(tmp_p
         embedded(root, documents, tmp_path / name / "vectors", where)
     assert hashes(tmp_path / "ray" / "vectors") == hashes(tmp_path / "local" / "vectors")
     assert hashes(tmp_path / "ray") == hashes(tmp_path / "local")
+
+
+def two_sources(root: Path) -> dict[str, Path]:
+    """Documents of which some are in both, and some nearly."""
+    words = [f"word{number}" for number in range(500)]
+    chance = random.Random(0)
+    texts = [" ".join(chance.choices(words, k=20)) for _ in range(6000)]
+    folders = {}
+    for name, own in (("one", texts[:4000]), ("two", [*texts[3000:], *(f"{text} more" for text in texts[:1000])])):
+        (root / f"{name}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in own))
+        folders[name] = root / name
+        read_documents(SourceSettings(name=name, path=Path(f"{name}.jsonl")), PreparationSettings(), root, root / name)
+    return folders
+
+
+@pytest.mark.slow
+def test_duplicates_by_ranges_of_keys_have_the_bytes_of_the_local_ones(
+    tmp_path: Path, nodes: Nodes, engine: RayEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By actors, one of which is lost, in many ranges; and here, in one."""
+    folders = two_sources(tmp_path)
+    expected = find_duplicates(folders, DuplicateSettings(), tmp_path / "local.parquet", engine=LocalEngine(1))
+    monkeypatch.setattr("gotd_assets.corpus.duplicates.search._KEYS_PER_PROCESS", 1000)
+    monkeypatch.setattr("gotd_assets.corpus.duplicates.equal_keys._KEYS_PER_RANGE", 70)
+    with ThreadPoolExecutor(1) as thread:
+        step = thread.submit(find_duplicates, folders, DuplicateSettings(), tmp_path / "ray.parquet", engine=engine)
+        time.sleep(random.Random(5).uniform(1, 4))
+        nodes.kill_one_and_add_another()
+        assert step.result(timeout=300) == expected
+    assert (tmp_path / "ray.parquet").read_bytes() == (tmp_path / "local.parquet").read_bytes()
+    assert expected.exact["two"] == 1000
+    assert expected.near["two"] > 900
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 @pytest.mark.slow

@@ -58,21 +58,3 @@ def band_keys(texts: pl.Series, threshold: float) -> npt.NDArray[np.uint64]:
             mixed ^= mixed >> np.uint64(29)
         begin += len(part)
     return keys
-
-
-def candidate_pairs(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """Distinct pairs (later, earlier) of row numbers that share a band, ascending, shape (n, 2).
-
-    Of the rows that share a band, each is paired with the first and with the one before it.
-    """
-    found = np.empty(0, dtype=np.int64)
-    for band in range(keys.shape[1]):
-        order = np.argsort(keys[:, band], kind="stable")
-        ordered = keys[order, band]
-        repeats = np.flatnonzero(ordered[1:] == ordered[:-1]) + 1
-        begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-        first = begins[np.searchsorted(begins, repeats, side="right") - 1]
-        # A stable sort keeps equal keys in the order of rows. One number per pair sorts as the pair does.
-        later = order[repeats] << 32
-        found = np.union1d(found, np.concatenate([later | order[first], later | order[repeats - 1]]))
-    return np.stack([found >> 32, found & 0xFFFFFFFF], axis=1)

@@ -1,18 +1,23 @@
-"""Documents that leave the pool: those that another source has too, near-duplicates, and the target's own texts."""
+"""Documents that leave the pool: those that another source has too, and near-duplicates."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import TYPE_CHECKING, Any, TypeVar
+import shutil
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from gotd_assets.artifacts.atomic import replaced
+from gotd_assets.artifacts.digests import DIGEST_BYTES, digests_of
 from gotd_assets.artifacts.parquet import read_parquet
-from gotd_assets.corpus.duplicates.near import band_keys, bands, candidate_pairs
-from gotd_assets.corpus.duplicates.shingles import ShingleIndex, jaccard, shingles
+from gotd_assets.corpus.duplicates.equal_keys import EqualKeys, words_of_bytes, words_of_numbers, write_keys
+from gotd_assets.corpus.duplicates.found import Found, examples
+from gotd_assets.corpus.duplicates.near import band_keys, bands
+from gotd_assets.corpus.duplicates.rows import DocumentRows
+from gotd_assets.corpus.duplicates.shingles import jaccard, shingles
 from gotd_assets.corpus.report import ProgressMeter
-from gotd_assets.corpus.shards import DocumentShard, document_shards
 from gotd_assets.execution.engine import Engine, mapped
 from gotd_assets.execution.processes import LocalEngine
 
@@ -21,23 +26,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
-    import polars as pl
 
+    from gotd_assets.corpus.shards import DocumentShard
     from gotd_assets.fingerprint import Json
     from gotd_assets.settings.texts import DuplicateSettings
 
     Rows = npt.NDArray[np.int64]
-    Found = list[tuple[int, int, float]]
-    """(row, row it is similar to, similarity)."""
 
+_Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-_EXAMPLES = 5
-_EXCERPT = 160
-# Starting a process takes about as long as going through this much text.
-_BYTES_PER_PROCESS = 24 * 2**20
+# Starting a worker takes about as long as sorting so many keys.
+_KEYS_PER_PROCESS = 2**24
 # Text whose shingles are held at a time, which takes a little more memory than the text.
 _HELD_BYTES = 128 * 2**20
-_INDEXED_BYTES = 32 * 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,22 +68,6 @@ class DuplicateReport:
         }
 
 
-@dataclasses.dataclass(frozen=True)
-class ContaminationReport:
-    """How many candidates are texts of the target (`found`), by kind and source, with a few examples."""
-
-    found: int
-    exact: int
-    near: int
-    documents: int
-    by_source: dict[str, int]
-    examples: list[dict[str, Json]]
-
-    def as_summary(self) -> dict[str, Json]:
-        """The counts as JSON."""
-        return dataclasses.asdict(self)
-
-
 def find_duplicates(
     documents: Mapping[str, Path],
     settings: DuplicateSettings,
@@ -97,153 +82,57 @@ def find_duplicates(
     that order stays. Columns: doc_id, source (who leaves), matched_doc_id, matched_source (who stays), kind ('exact' or
     'near'), similarity (1.0 or the Jaccard similarity of shingles). A document leaves at most once.
 
+    Held in memory is what was found, and a range of keys; the keys of all documents lie in files beside `out` meanwhile.
+
     Raises:
         InputError: a folder holds no shard.
     """
     import polars as pl
 
-    pool = _Pool.open(documents, engine)
+    pool = DocumentRows.open(documents, engine)
     meter = ProgressMeter("duplicates", pool.size, progress)
-    first = pool.frame.with_row_index("row").select(pl.col("row").first().over("doc_id")).to_series().to_numpy()
-    repeated = np.flatnonzero(first != np.arange(pool.frame.height))
-    exact = [(row, int(first[row]), 1.0) for row in repeated.tolist()]
-    near = _near_duplicates(pool, repeated, settings.jaccard, meter) if settings.near else []
-    meter.update(pool.frame.height, pool.size, final=True)
-    result = pl.concat([_named(exact, pool, pool, "exact"), _named(near, pool, pool, "near")])
-    result.write_parquet(out)
+    with replaced(out) as partial:
+        exact = _exact_duplicates(pool, partial.with_name("ids"))
+        near = Found.of([])
+        if settings.near:
+            near = _near_duplicates(pool, exact.rows, settings.jaccard, partial.with_name("bands"), meter)
+        meter.update(len(pool), pool.size, final=True)
+        result = pl.concat([exact.named(pool, pool, "exact"), near.named(pool, pool, "near")])
+        result.write_parquet(partial)
     return DuplicateReport(
-        documents=pool.count(pool.frame),
+        documents=pool.counts(),
         exact=pool.count(result.filter(pl.col("kind") == "exact")),
         near=pool.count(result.filter(pl.col("kind") == "near")),
-        examples=_examples(result, [*exact, *near], pool, pool),
+        examples=examples(result, exact + near, pool, pool),
     )
 
 
-def find_contamination(
-    documents: Mapping[str, Path],
-    references: Sequence[Path],
-    settings: DuplicateSettings,
-    out: Path,
-    *,
-    progress: Callable[[object], None] | None = None,
-    engine: Engine | None = None,
-) -> ContaminationReport:
-    """Write to the Parquet file `out` which candidates are, exactly or nearly, texts of the `references`.
-
-    `references` are folders of shards (a target's train and held-out side), possibly without rows. Columns: doc_id,
-    source (the first that has it), reason ('target'), matched_doc_id (the most similar reference), kind, similarity;
-    one row per doc_id. No near-duplicate is missed. The file has no row if `settings.contamination` is off.
-
-    Raises:
-        InputError: a folder holds no shard.
-    """
-    import polars as pl
-
-    pool = _Pool.open(documents if settings.contamination else {}, engine)
-    known = _Pool.open({str(path): path for path in references} if settings.contamination else {}, engine)
-    meter = ProgressMeter("contamination", pool.size, progress)
-    unique = pool.frame.with_row_index("row").unique("doc_id", keep="first", maintain_order=True)
-    first = known.frame.with_row_index("matched").unique("doc_id", keep="first", maintain_order=True)
-    hits = unique.join(first, on="doc_id", how="inner", maintain_order="left")
-    exact = [(row, matched, 1.0) for row, matched in hits.select("row", "matched").iter_rows()]
-    best: dict[str, tuple[int, int, float]] = {}
-    same = set(hits.get_column("doc_id"))
-    for row, matched, similarity in _near_references(pool, known, settings.jaccard, meter) if settings.near else []:
-        doc_id = pool.frame.item(row, "doc_id")
-        if doc_id not in same and (doc_id not in best or _is_better((row, matched, similarity), best[doc_id])):
-            best[doc_id] = row, matched, similarity
-    near = sorted(best.values())
-    meter.update(pool.frame.height, pool.size, final=True)
-    result = pl.concat([_named(exact, pool, known, "exact"), _named(near, pool, known, "near")])
-    result.select(
-        "doc_id", "source", pl.lit("target").alias("reason"), "matched_doc_id", "kind", "similarity"
-    ).write_parquet(out)
-    return ContaminationReport(
-        found=result.height,
-        exact=len(exact),
-        near=len(near),
-        documents=pool.frame.height,
-        by_source=pool.count(result),
-        examples=_examples(result, [*exact, *near], pool, known),
-    )
+def _exact_duplicates(pool: DocumentRows, scratch: Path) -> Found:
+    """Rows whose doc_id an earlier one has, with the first that has it."""
+    for _ in _mapped_keys(pool, functools.partial(_write_ids, scratch), pool.shards, len(pool), "doc_ids"):
+        pass
+    parts = [np.empty((3, 0), np.int64), *_equal_keys(pool, scratch, 1, "exact duplicates")]
+    rows, first, _ = np.concatenate(parts, axis=1)
+    order = np.argsort(rows)
+    return Found(rows[order], first[order], np.ones(len(rows)))
 
 
-@dataclasses.dataclass
-class _Pool:
-    """Documents by row, counted through all shards.
-
-    Attributes:
-        frame: doc_id, source; in declared order.
-        shards: where they are.
-        sources: their names.
-        engine: goes through them.
-    """
-
-    frame: pl.DataFrame
-    shards: list[DocumentShard]
-    sources: list[str]
-    engine: Engine
-
-    @classmethod
-    def open(cls, folders: Mapping[str, Path], engine: Engine | None) -> _Pool:
-        """The documents of `folders`, by source.
-
-        Raises:
-            InputError: a folder holds no shard.
-        """
-        import polars as pl
-
-        frames = [pl.DataFrame(schema={"doc_id": pl.String, "source": pl.String})]
-        shards: list[DocumentShard] = []
-        for source, folder in folders.items():
-            for shard in document_shards(folder, shards[-1].stop if shards else 0):
-                shards.append(shard)
-                frames.append(read_parquet(shard.path, columns=["doc_id"]).with_columns(source=pl.lit(source)))
-        return cls(pl.concat(frames), shards, list(folders), engine or LocalEngine())
-
-    @property
-    def size(self) -> int:
-        """Bytes of all shards, unpacked."""
-        return sum(shard.size for shard in self.shards)
-
-    def mapped(
-        self, function: Callable[[DocumentShard], _Result], name: str
-    ) -> Iterator[tuple[DocumentShard, _Result]]:
-        """Every shard with `function(shard)`, in order, by as many workers as it pays to have."""
-        return mapped(self.engine, function, self.shards, name=name, workers=1 + self.size // _BYTES_PER_PROCESS)
-
-    def sizes(self, rows: Rows) -> npt.NDArray[np.float64]:
-        """About how many bytes documents at `rows` have: the mean of their shard."""
-        means = np.array([shard.size / max(shard.rows, 1) for shard in self.shards])
-        stops = np.array([shard.stop for shard in self.shards])
-        return means[np.searchsorted(stops, rows, side="right")]
-
-    def texts(self, rows: Rows) -> Iterator[tuple[Rows, pl.Series]]:
-        """Texts at the distinct, ascending `rows`, a shard at a time, with their rows."""
-        for shard in self.shards:
-            begin, end = np.searchsorted(rows, [shard.first, shard.stop])
-            if end > begin:
-                texts = read_parquet(shard.path, columns=["text"]).get_column("text")
-                yield rows[begin:end], texts.gather(rows[begin:end] - shard.first)
-
-    def count(self, rows: pl.DataFrame) -> dict[str, int]:
-        """How many of `rows` are of each source."""
-        counts = dict(rows.group_by("source").len().iter_rows())
-        return {source: counts.get(source, 0) for source in self.sources}
+def _write_ids(scratch: Path, shard: DocumentShard) -> None:
+    doc_ids = read_parquet(shard.path, columns=["doc_id"]).get_column("doc_id")
+    words = words_of_bytes(digests_of(doc_ids.to_list()).view(np.uint8).reshape(-1, DIGEST_BYTES))
+    write_keys(_key_file(scratch, shard), words, np.arange(shard.rows))
 
 
-def _near_duplicates(pool: _Pool, repeated: Rows, threshold: float, meter: ProgressMeter) -> Found:
-    """Rows that are similar to an earlier one that stays; those `repeated` neither leave nor stay."""
-    keys = np.empty((pool.frame.height, bands(threshold)), dtype=np.uint64)
+def _near_duplicates(
+    pool: DocumentRows, repeated: Rows, threshold: float, scratch: Path, meter: ProgressMeter
+) -> Found:
+    """Rows that are similar to an earlier one that stays; those `repeated` (ascending) neither leave nor stay."""
     done = 0
-    for shard, of_shard in pool.mapped(functools.partial(_keys, threshold), "near-duplicates"):
-        keys[shard.first : shard.stop] = of_shard
+    for shard, _ in pool.mapped(functools.partial(_write_band_keys, threshold, scratch, repeated), "near-duplicates"):
         done += shard.size
         meter.update(shard.stop, done)
-    index = np.delete(np.arange(pool.frame.height), repeated)
-    pairs = index[candidate_pairs(np.delete(keys, repeated, axis=0) if len(repeated) else keys)]
-    del keys
-    found: Found = []
+    pairs = _candidate_pairs(pool, scratch, threshold)
+    found: list[tuple[int, int, float]] = []
     left: set[int] = set()
     costs = pool.sizes(pairs[:, 0]) + pool.sizes(pairs[:, 1])
     for chunk in np.split(pairs, np.flatnonzero(np.diff(costs.cumsum() // _HELD_BYTES)) + 1):
@@ -254,95 +143,58 @@ def _near_duplicates(pool: _Pool, repeated: Rows, threshold: float, meter: Progr
                 if similarity >= threshold:
                     left.add(later)
                     found.append((later, earlier, similarity))
-    return found
+    return Found.of(found)
 
 
-def _keys(threshold: float, shard: DocumentShard) -> npt.NDArray[np.uint64]:
+def _write_band_keys(threshold: float, scratch: Path, repeated: Rows, shard: DocumentShard) -> None:
+    begin, end = np.searchsorted(repeated, [shard.first, shard.stop])
+    rows = np.delete(np.arange(shard.rows), repeated[begin:end] - shard.first)
+    texts = read_parquet(shard.path, columns=["text"]).get_column("text").gather(rows)
+    write_keys(_key_file(scratch, shard), words_of_numbers(band_keys(texts, threshold)), rows)
 
-    return band_keys(read_parquet(shard.path, columns=["text"]).get_column("text"), threshold)
+
+def _candidate_pairs(pool: DocumentRows, scratch: Path, threshold: float) -> npt.NDArray[np.int64]:
+    """Distinct pairs (later, earlier) of rows that share a band, ascending, shape (n, 2).
+
+    Of the rows that share a band, each is paired with the first and with the one before it.
+    """
+    found, waiting = np.empty(0, dtype=np.int64), [np.empty(0, dtype=np.int64)]
+    for repeats, first, before in _equal_keys(pool, scratch, bands(threshold), "near-duplicates"):
+        # One number per pair sorts as the pair does.
+        waiting += [repeats << 32 | first, repeats << 32 | before]
+        if sum(map(len, waiting)) > len(found):
+            # Most pairs share several bands.
+            found = np.unique(np.concatenate([found, *waiting]))
+            waiting = [np.empty(0, dtype=np.int64)]
+    found = np.unique(np.concatenate([found, *waiting]))
+    return np.stack([found >> 32, found & 0xFFFFFFFF], axis=1)
 
 
-def _shingles_of(pool: _Pool, rows: Rows) -> dict[int, npt.NDArray[np.uint64]]:
+def _mapped_keys(
+    pool: DocumentRows, function: Callable[[_Item], _Result], items: Sequence[_Item], keys: int, name: str
+) -> Iterator[tuple[_Item, _Result]]:
+    """As `mapped`, for work that goes by the number of `keys`: by this process alone if starting others takes longer."""
+    workers = 1 + keys // _KEYS_PER_PROCESS
+    return mapped(pool.engine if workers > 1 else LocalEngine(1), function, items, name=name, workers=workers)
+
+
+def _key_file(scratch: Path, shard: DocumentShard) -> Path:
+    return scratch / f"keys-{shard.first:012}-{shard.rows}.npy"
+
+
+def _equal_keys(pool: DocumentRows, scratch: Path, sets: int, name: str) -> Iterator[Rows]:
+    """What `EqualKeys` finds in one range of a set after another; then the files in `scratch` go."""
+    files = [_key_file(scratch, shard) for shard in pool.shards]
+    search = EqualKeys.among(files, [shard.first for shard in pool.shards], len(pool))
+    for _, found in _mapped_keys(pool, search, search.parts(sets), sets * len(pool), name):
+        yield found
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _shingles_of(pool: DocumentRows, rows: Rows) -> dict[int, npt.NDArray[np.uint64]]:
     held: dict[int, npt.NDArray[np.uint64]] = {}
-    for of_shard, texts in pool.texts(rows):
+    for of_shard, texts in pool.values("text", rows):
         place = iter(of_shard.tolist())
         for part in shingles(texts):
             held.update((next(place), part.of(text)) for text in range(len(part)))
     return held
-
-
-def _near_references(
-    pool: _Pool, known: _Pool, threshold: float, meter: ProgressMeter
-) -> Iterator[tuple[int, int, float]]:
-    """Every (row of `pool`, row of `known`, similarity) that reaches the threshold.
-
-    The shingles of the smaller side are held, so much of it at a time; the other streams by, once for each time.
-    """
-    is_swapped = pool.size < known.size
-    held, streamed = (pool, known) if is_swapped else (known, pool)
-    rows = np.arange(held.frame.height)
-    times = (
-        np.split(rows, np.flatnonzero(np.diff(held.sizes(rows).cumsum() // _INDEXED_BYTES)) + 1) if len(rows) else []
-    )
-    done = 0
-    for time in times:
-        index = ShingleIndex([part for _, texts in held.texts(time) for part in shingles(texts)])
-        similar = functools.partial(_similar, index, threshold)
-        for shard, found in streamed.mapped(similar, "contamination"):
-            done += shard.size
-            share = done / (streamed.size * len(times))
-            meter.update(int(pool.frame.height * share), pool.size * share)
-            for row, indexed, similarity in found:
-                pair = shard.first + row, int(time[indexed])
-                yield (*(pair[::-1] if is_swapped else pair), similarity)
-
-
-def _similar(index: ShingleIndex, threshold: float, shard: DocumentShard) -> Found:
-
-    found: Found = []
-    begin = 0
-    for part in shingles(read_parquet(shard.path, columns=["text"]).get_column("text")):
-        found += [(begin + text, known, similarity) for text, known, similarity in index.similar(part, threshold)]
-        begin += len(part)
-    return found
-
-
-def _is_better(found: tuple[int, int, float], before: tuple[int, int, float]) -> bool:
-    """More similar, or as similar to an earlier text."""
-    return (-found[2], found[1], found[0]) < (-before[2], before[1], before[0])
-
-
-def _named(found: Found, pool: _Pool, others: _Pool, kind: str) -> pl.DataFrame:
-    import polars as pl
-
-    schema: dict[str, Any] = {"row": pl.Int64, "matched": pl.Int64, "similarity": pl.Float64}
-    rows = pl.DataFrame(found, schema=schema, orient="row")
-    left = pool.frame.select(pl.all().gather(rows.get_column("row")))
-    stays = others.frame.select(pl.all().gather(rows.get_column("matched")).name.prefix("matched_"))
-    return pl.concat([left, stays], how="horizontal").with_columns(
-        pl.lit(kind).alias("kind"), rows.get_column("similarity")
-    )
-
-
-def _examples(named: pl.DataFrame, found: Found, pool: _Pool, others: _Pool) -> list[dict[str, Json]]:
-    import polars as pl
-
-    chosen = named.with_row_index("place").sort(pl.col("kind") == "exact", "similarity", "doc_id").head(_EXAMPLES)
-    places = chosen.get_column("place").to_list()
-    texts = _texts_of(pool, [found[place][0] for place in places])
-    matches = _texts_of(others, [found[place][1] for place in places])
-    return [
-        {
-            **row,
-            "text": texts[found[place][0]][:_EXCERPT],
-            "matched_text": matches[found[place][1]][:_EXCERPT],
-        }
-        for place, row in zip(places, chosen.drop("place").iter_rows(named=True), strict=True)
-    ]
-
-
-def _texts_of(pool: _Pool, rows: list[int]) -> dict[int, str]:
-    wanted = np.unique(np.array(rows, dtype=np.int64))
-    return {
-        row: text for of_shard, texts in pool.texts(wanted) for row, text in zip(of_shard.tolist(), texts, strict=True)
-    }
