@@ -194,7 +194,7 @@ def test_changes_survive_a_restart_and_a_failing_target_stops_nobody(
         wait_for("the news of the model", project, lambda: any(told["event"] == "success" for told in hook.told))
     after = current(project, "ot_potentials", "film")
     assert after is not None
-    assert after.manifest.summary["started_from"] == before.version
+    assert "started_from" not in after.manifest.summary, "most of the target changed"
     # The broken one is there all the while, and not asked for again.
     assert sorted(run.tags["gotd/target"] for run in runs(project, "rescore_target")) == ["broken", "film"]
     assert {(told["event"], told["target"]) for told in hook.told} == {("failure", "broken"), ("success", "film")}

@@ -22,6 +22,7 @@ from gotd_assets_tests.watch.artifacts import publish
 METHODS = ["gotd", "gotd-rounds", "gotd-debiased"]
 TRANSPORT = {"device": "cpu:0", "memory_budget_gb": 1e-7, "max_passes": 40, "products": "reduced"}
 FILM = Partition(target="film")
+STEPS = ("candidates", "target", "transport")
 
 
 def selected(folder: Path) -> Project:
@@ -90,3 +91,17 @@ def test_each_of_them_refuses_a_device_that_is_not_there(tmp_path: Path) -> None
     ):
         with pytest.raises(TransportError, match=r"transport\.device 'cuda:97' cannot be used on this machine"):
             work(elsewhere)
+
+
+def test_a_solve_of_the_same_target_starts_from_the_one_before(tmp_path: Path) -> None:
+    found = []
+    for tolerance in (0.01, 0.001):
+        project = load_project(make_project(tmp_path, transport={"tolerance": tolerance}))
+        workshop = Workshop(project)
+        for stage in GRAPH.stages(project.settings, ["film"], lambda station: station.group in STEPS):
+            workshop.run(stage)
+        found.append(ArtifactStore(project.home.artifacts).current(ArtifactKey("ot_potentials", "film")))
+    first, second = found
+    assert "started_from" not in first.manifest.summary
+    assert second.manifest.summary["started_from"] == first.version
+    assert len(list(second.path.glob("potentials-f-*.safetensors"))) == 2  # a shard of each source

@@ -5,6 +5,7 @@
 database is left out.
 """
 
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -136,8 +137,8 @@ def test_a_selection_is_made_again_with_the_settings_put_together(gotd, folder: 
     if done.exit_code == 0:
         assert "all equal to the record" in told
     else:
-        # The home was made on a processor with AVX2: others move the last digits.
-        assert "vector_instructions was AVX2, now " in told, done.output
+        # The home was made on a processor with AVX2: others move the last digits. Other packages may write other bytes.
+        assert re.search(r"(vector_instructions was AVX2|package (numpy|polars|pyarrow|torch) was \S+), now ", told), told
         assert done.exit_code == 1
     assert_frame_equal(subset(tmp_path / "kept" / "artifacts"), subset(folder / ".gotd" / "artifacts"), abs_tol=1e-6)
 
