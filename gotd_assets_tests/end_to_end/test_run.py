@@ -52,7 +52,7 @@ def test_the_files_to_take_away_agree(finished: Path, tmp_path: Path) -> None:
     lines = pl.read_ndjson(tmp_path / "mine" / "subset.jsonl")
     assert parquet.columns[:6] == ["doc_id", "text", "source", "origin", "rank", "score"]
     assert parquet["doc_id"].to_list() == lines["doc_id"].to_list()
-    assert duckdb.sql(f"FROM read_parquet('{tmp_path}/mine/subset.parquet')").fetchone()[0] == parquet["doc_id"][0]
+    assert duckdb.sql(f"FROM read_parquet('{tmp_path}/mine/subset.parquet')").fetchall()[0][0] == parquet["doc_id"][0]
     manifest = json.loads((tmp_path / "mine" / "manifest.json").read_text())
     assert manifest["parameters"] == {"budget": 8, "direction": "toward", "method": "gotd", "seed": 0}
     assert {file["name"] for file in manifest["files"]} == {"subset.jsonl", "subset.parquet"}
