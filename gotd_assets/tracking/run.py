@@ -8,6 +8,7 @@ import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -58,6 +59,8 @@ class TrackedRun:
         self._logged: dict[str, set[int]] = {}
         self._waiting: list[Any] = []
         self._flushed = time.monotonic()
+        # Whoever stops the run interrupts its main thread: in the middle of a transaction that would leave the database locked.
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="tracking")
 
     def log(self, step: int, figures: Mapping[str, float], of: Measured | None = None) -> None:
         """Points of curves at `step`; a point that this run has already, perhaps from before a resume, stays as it is.
@@ -83,6 +86,9 @@ class TrackedRun:
     def flush(self) -> None:
         """Send what waits."""
         self._flushed = time.monotonic()
+        self._sender.submit(self._send).result()
+
+    def _send(self) -> None:
         while self._waiting:
             part = self._waiting[:1000]
             self._client.log_batch(self.run_id, metrics=part, synchronous=True)

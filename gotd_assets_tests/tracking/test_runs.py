@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -193,6 +194,30 @@ def test_a_run_killed_before_its_id_was_kept_is_continued(tmp_path: Path, monkey
     with tracked_run(context, other, {"rate": 2}) as second:
         pass
     assert second.run_id != run.run_id
+
+
+def test_who_is_stopped_while_figures_are_sent_leaves_the_database_free_and_loses_none(tmp_path: Path) -> None:
+    context = tiny.tracking(tmp_path)
+    client = tracking_client(context.uri)
+    before = signal.getsignal(signal.SIGALRM)
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for number, seconds in enumerate((0.02, 0.1, 0.3)):
+            scratch = tmp_path / (str(number) * 32)
+            scratch.mkdir()
+            with pytest.raises(KeyboardInterrupt), tracked_run(context, scratch, {}) as run:
+                for step in range(5000):
+                    run.log(step, {"loss": 1.0 / (1 + step)})
+                started = time.monotonic()
+                signal.setitimer(signal.ITIMER_REAL, seconds)
+                run.flush()
+                time.sleep(60)
+            assert time.monotonic() - started < 30  # whoever meets a lock waits for it longer
+            assert client.get_run(run.run_id).info.status == "KILLED"
+            assert len(client.get_metric_history(run.run_id, "loss")) == 5000
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_what_a_kill_left_running_is_ended_with_all_below_it(tmp_path: Path) -> None:
