@@ -30,14 +30,16 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.machine import machine
 from gotd_assets.catalogue.tables import markdown_table
 from gotd_assets.execution.engine import Engine
-from gotd_assets.transport import Potentials
+
+if TYPE_CHECKING:
+    from gotd_assets.transport import Potentials
 
 RESULTS = Path(__file__).parent / "results"
 REPOSITORY = Path(__file__).parents[1]

@@ -180,7 +180,7 @@ class Potentials:
 
         What was solved and how exactly (cost, epsilon, reach; tolerance, solver, dtype) is the file's; how they are
         computed with (device, memory, products, most passes of a solve from here) is `problem`'s. Without the files beside it
-        that `f` is in, there is none: a solve from here then takes a pass more.
+        that `f` is in, there is none: a solve from here then does without, as it does if they are damaged.
 
         Raises:
             TransportError: the file is missing or is not a potentials file, or its dtype does not go with the

@@ -120,9 +120,11 @@ class _Saved:
         try:
             with safe_open(str(self.path), framework="pt") as file:
                 found: Tensor = file.get_slice(_NAME)[rows]
-                return found
         except (OSError, SafetensorError) as error:
             raise TransportError(f"{self.path} cannot be read as safetensors: {error}") from error
+        if len(found) != rows.stop - rows.start:
+            raise TransportError(f"{self.path} has no rows {rows.start} to {rows.stop}: it is of another solve")
+        return found
 
 
 def _files(path: Path, count: int) -> list[Path]:

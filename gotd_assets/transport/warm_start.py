@@ -159,9 +159,15 @@ def _instance_then(earlier: Earlier, now: Instance) -> Instance:
 
 
 def _holds(earlier: Earlier, f: SourcePotential, then: Instance) -> bool:
-    """Whether `f` is of this source: by its mean, where weights count, and looked up at a few rows."""
+    """Whether `f` can be read and is of this source: by its mean, where weights count, and looked up at a few rows."""
     source = then.source
-    if len(f) != source.n_rows or abs(f.mean(source.weights) - earlier.mean_f) > _SAME_MEAN * then.epsilon:
+    if len(f) != source.n_rows:
+        return False
+    try:
+        mean = f.mean(source.weights)
+    except TransportError:
+        return False
+    if abs(mean - earlier.mean_f) > _SAME_MEAN * then.epsilon:
         return False
     rows = then.rows[:: max(1, len(then.rows) // _CHECKED_ROWS)]
     few = source.part(rows)

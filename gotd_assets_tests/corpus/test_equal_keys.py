@@ -1,10 +1,13 @@
 """Equal keys and exact duplicates by ranges of their hash, against a dictionary that has met all of them."""
 
+import itertools
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -44,37 +47,42 @@ def searched(search: EqualKeys, sets: int) -> list[list[tuple[int, ...]]]:
     return [sorted(rows) for rows in found]
 
 
+def search_of(
+    folder: str, shards: list[list[tuple[int, int]]], ranges: int, words_of: Callable[[list[tuple[int, int]]], Any]
+) -> EqualKeys:
+    """Of the keys of `shards`, written to files in `folder` as `words_of` makes them."""
+    files = [Path(folder) / f"{number}.npy" for number in range(len(shards))]
+    for file, shard in zip(files, shards, strict=True):
+        write_keys(file, words_of(shard), np.arange(len(shard)))
+    return EqualKeys(files, [0, *itertools.accumulate(map(len, shards[:-1]))], ranges)
+
+
 @given(SHARDS, st.integers(1, 7))
 def test_equal_keys_of_every_set_are_those_that_a_dictionary_finds(
     shards: list[list[tuple[int, int]]], ranges: int
 ) -> None:
+    every = [pair for shard in shards for pair in shard]
+    expected = [found_by_a_dictionary([pair[of_set] for pair in every]) for of_set in range(2)]
     with tempfile.TemporaryDirectory() as folder:
-        files, firsts, rows = [], [], 0
-        for number, shard in enumerate(shards):
-            files.append(Path(folder) / f"{number}.npy")
-            firsts.append(rows)
-            keys = words_of_numbers(np.array(shard, np.uint64).reshape(-1, 2))
-            write_keys(files[-1], keys, np.arange(len(shard)))
-            rows += len(shard)
-        every = [pair for shard in shards for pair in shard]
-        expected = [found_by_a_dictionary([pair[of_set] for pair in every]) for of_set in range(2)]
-        assert searched(EqualKeys(files, firsts, ranges), 2) == expected
+        search = search_of(
+            folder, shards, ranges, lambda shard: words_of_numbers(np.array(shard, np.uint64).reshape(-1, 2))
+        )
+        assert searched(search, 2) == expected
 
 
 @given(SHARDS, st.integers(1, 7))
 def test_keys_of_sixteen_bytes_are_equal_only_if_all_their_words_are(
     shards: list[list[tuple[int, int]]], ranges: int
 ) -> None:
+    expected = found_by_a_dictionary([pair for shard in shards for pair in shard])
     with tempfile.TemporaryDirectory() as folder:
-        files, firsts, rows = [], [], 0
-        for number, shard in enumerate(shards):
-            files.append(Path(folder) / f"{number}.npy")
-            firsts.append(rows)
-            digests = np.array(shard, ">u8").reshape(-1, 2).view(np.uint8)
-            write_keys(files[-1], words_of_bytes(digests), np.arange(len(shard)))
-            rows += len(shard)
-        expected = found_by_a_dictionary([pair for shard in shards for pair in shard])
-        assert searched(EqualKeys(files, firsts, ranges), 1) == [expected]
+        search = search_of(
+            folder,
+            shards,
+            ranges,
+            lambda shard: words_of_bytes(np.array(shard, ">u8").reshape(-1, 2).view(np.uint8)),
+        )
+        assert searched(search, 1) == [expected]
 
 
 def written(folder: Path, name: str, texts: list[str]) -> Path:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from gotd_assets.errors import TransportError
 from gotd_assets.transport import Potentials, Problem, Sketch, make_sketch, solve
@@ -91,6 +92,23 @@ def test_a_target_of_which_much_changed_begins_as_if_nothing_were_known(source, 
     cold, warm = solve(source, changed, PROBLEM), solve(source, changed, PROBLEM, initial=earlier)
     assert torch.equal(cold.g, warm.g)
     assert warm.certificate.subsample_passes == cold.certificate.subsample_passes
+
+
+@pytest.mark.parametrize("content", [b"damaged", "fewer rows"], ids=str)
+def test_without_files_that_can_be_read_a_solve_does_as_if_there_were_none(
+    source, target, earlier, content: bytes | str, tmp_path: Path
+) -> None:
+    changed = sketch_of(torch.cat([unit(10, 64, 2), target[10:]]))
+    earlier.save(tmp_path / "potentials.safetensors")
+    loaded = Potentials.load(tmp_path / "potentials.safetensors")
+    file = tmp_path / "potentials-f-00001-of-00001.safetensors"
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    else:
+        save_file({"f": torch.zeros(5)}, file)
+    without = dataclasses.replace(earlier, f=None, column=None)
+    expected = solve(source, changed, PROBLEM, initial=without)
+    assert torch.equal(solve(source, changed, PROBLEM, initial=loaded).g, expected.g)
 
 
 @pytest.mark.parametrize("changes", [{"reach": 0.7}, {"cost": "euclidean"}, {"dtype": "float64"}], ids=str)
